@@ -1,0 +1,125 @@
+/**
+ * The control plane's documents, as JSON over HTTP under `/admin`. Shared by the handler (server
+ * side) and the client (command line and TUI), which never see the engine.
+ */
+
+/** `GET /admin/health`: 200 as long as this site can serve, 503 only when it cannot. Always open. */
+export interface HealthDocument {
+  readonly status: 'ok' | 'degraded'
+  readonly reasons: readonly string[]
+}
+
+/** `DELETE /admin/{bucket}/objects` without `?confirm=true`. */
+export interface PurgePreviewDocument {
+  readonly count: number
+  readonly total_size: number
+}
+
+/** `DELETE /admin/{bucket}/objects?confirm=true`. */
+export interface PurgeDocument {
+  readonly deleted_count: number
+  readonly freed_size: number
+}
+
+export type LinkState =
+  | 'disabled'
+  /** First handshake not yet made. */
+  | 'connecting'
+  | 'catching-up'
+  /** Nothing pending. */
+  | 'idle'
+  | 'streaming'
+  /** Not reachable, or it answers with errors of its own: probed until it answers. */
+  | 'unreachable'
+  /** It says no: wrong token, clock skew, full, protocol. `last_error` has the reason. */
+  | 'refused'
+
+export interface RemoteStatus {
+  readonly name: string
+  readonly url: string
+  readonly state: LinkState
+  /** When the state began, ISO 8601. */
+  readonly state_since: string
+  /** Every change up to this seq is done. */
+  readonly cursor: number
+  /** The highest seq of this site's feed. */
+  readonly head: number
+  readonly pending_events: number
+  readonly pending_bytes: number
+  /** When the oldest pending change was made, ISO 8601; null when nothing is pending. */
+  readonly oldest_pending: string | null
+  readonly in_flight: number
+  /** Large objects being pulled by the remote now. */
+  readonly pulling: number
+  /** Changes acknowledged per second, over the last ten seconds. */
+  readonly rate: number
+  /** Commit here to durable acknowledgement there, milliseconds, over the last minute; null without samples. */
+  readonly lag_p50_ms: number | null
+  readonly lag_p99_ms: number | null
+  readonly events_queued: number
+  readonly events_replicated: number
+  readonly events_failed: number
+  readonly events_superseded: number
+  /** The remote already had something newer. */
+  readonly remote_superseded: number
+  /** Neither side had seen the other's write. */
+  readonly remote_conflicts: number
+  readonly last_replication: string | null
+  readonly last_error: string | null
+  readonly last_error_at: string | null
+}
+
+/** `GET /admin/replication/status`. Totals are since the volume was made. */
+export interface ReplicationStatusDocument {
+  readonly enabled: boolean
+  /** events_queued = events_replicated + events_failed + events_superseded + pending, always. */
+  readonly events_queued: number
+  readonly events_replicated: number
+  readonly events_failed: number
+  readonly events_superseded: number
+  readonly pending: number
+  /** Age of the oldest pending change; 0 when none is pending. */
+  readonly lag_seconds: number
+  readonly last_replication: string | null
+  readonly site_id: string
+  readonly volume_id: string
+  readonly remotes: readonly RemoteStatus[]
+}
+
+/** `POST /admin/replication/replay`: exactly one of failed, from, all. */
+export interface ReplayRequestDocument {
+  readonly failed?: boolean
+  /** Every change from this seq on, inclusive. */
+  readonly from?: number
+  readonly all?: boolean
+  readonly remote?: string
+  readonly dry_run?: boolean
+}
+
+export interface ReplayDocument {
+  readonly count: number
+  readonly bytes: number
+}
+
+/** `GET /admin/replication/failed`. */
+export interface FailedDocument {
+  readonly failed: readonly FailedChange[]
+}
+
+export interface FailedChange {
+  readonly remote: string
+  readonly seq: number
+  readonly bucket: string
+  /** Null for changes that are about the bucket itself. */
+  readonly key: string | null
+  readonly bytes: number
+  readonly reason: string
+  readonly attempts: number
+  /** ISO 8601. */
+  readonly time: string
+}
+
+/** Every error of the control plane. */
+export interface ErrorDocument {
+  readonly error: { readonly code: string; readonly message: string; readonly hint?: string }
+}

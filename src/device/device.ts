@@ -1,0 +1,47 @@
+/**
+ * Where a volume keeps its segments. A device promises: bytes written and synced are there after a
+ * crash; a created or removed segment stays so once the call has returned; a short write is an
+ * error. It must never know what the bytes mean: no records, no checksums, no generations.
+ *
+ * This is the seam that the simulation and the fault tests replace.
+ */
+
+export interface Device {
+  /** For messages: the path, or the simulated disk's name. */
+  readonly name: string
+  /** The superblock, or undefined on a device that was never initialised. At most 4 KiB. */
+  readSuperblock(): Promise<Uint8Array | undefined>
+  /** Replaces the superblock atomically; durable when resolved. */
+  writeSuperblock(bytes: Uint8Array): Promise<void>
+  /** The slots that hold a segment, ascending. */
+  list(): Promise<readonly number[]>
+  /**
+   * Makes a segment of `size` bytes whose space is written ahead with zeros, so that syncing later
+   * writes does not drag file growth along. Durable when resolved. The slot must be empty.
+   */
+  create(slot: number, size: number): Promise<DeviceSegment>
+  open(slot: number): Promise<DeviceSegment>
+  /** Gives a segment's space back; durable when resolved. Removing an empty slot does nothing. */
+  remove(slot: number): Promise<void>
+  /** Bytes that could still be written, beyond those already given to segments. */
+  freeBytes(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface DeviceSegment {
+  /** Bytes; falls when trimmed. */
+  readonly size: number
+  /**
+   * Writes all of `buffers` one after the other from `position` with one call to the system.
+   * @throws ShortWriteError when fewer bytes were written, or the system's error
+   */
+  write(buffers: readonly Uint8Array[], position: number): Promise<void>
+  /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end. */
+  read(target: Uint8Array, position: number): Promise<number>
+  /** Everything written so far is durable when resolved. After a failure nothing is known. */
+  sync(): Promise<void>
+  /** Gives back what lies beyond `size`. */
+  trim(size: number): Promise<void>
+  /** Must not be called while a read or write is under way. */
+  close(): Promise<void>
+}

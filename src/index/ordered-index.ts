@@ -1,0 +1,42 @@
+/**
+ * A generic ordered map of bytes to bytes with atomic batches: LevelDB in production, memory in the
+ * simulation. It promises that a written batch is there after a crash, whole or (if the write had
+ * not resolved) not at all. It must never know what keys and values mean.
+ */
+
+export type IndexOperation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array }
+
+export type IndexEntry = readonly [key: Buffer, value: Buffer]
+
+export interface IndexRange {
+  /** First key, inclusive. */
+  readonly gte: Uint8Array
+  /** End, exclusive. */
+  readonly lt: Uint8Array
+  readonly reverse?: boolean
+}
+
+export interface OrderedIndex {
+  /** The value under `key`, read synchronously: microseconds, from cache in the usual case. */
+  get(key: Uint8Array): Buffer | undefined
+  /**
+   * Applies all of `operations` in order, atomically and synced. Calls must not overlap.
+   * @throws IndexWriteError: nothing is known about what reached the disk, reopen before going on
+   */
+  write(operations: readonly IndexOperation[]): Promise<void>
+  /** A cursor over a snapshot taken now. Must be closed. */
+  iterate(range: IndexRange): IndexCursor
+  /** Approximate bytes on disk. */
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface IndexCursor {
+  /** Up to `limit` further entries in order; empty at the end. */
+  next(limit: number): Promise<readonly IndexEntry[]>
+  /** Continues at the first key at or after `key` (at or before it in reverse). */
+  seek(key: Uint8Array): void
+  close(): Promise<void>
+}

@@ -1,0 +1,217 @@
+/**
+ * Mutations: what the log records, the feed carries and the wire ships. A mutation is encoded in two
+ * pieces, a label (slot and version: what it is about) and a head (everything else but the bytes),
+ * and both pieces are the same bytes in the log, in the index and on the wire.
+ */
+import { unreachable } from '../base/assert.ts'
+import { ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
+import { ByteWriter } from '../base/byte-writer.ts'
+import { decodeSlot, encodeSlot, type Slot } from './slot.ts'
+import { type Context, decodeVersion, encodeVersion, type Version } from './version.ts'
+
+/** Algorithm-tagged hash of an object's content; equality between sites rests on it. */
+export interface ContentHash {
+  /** `sha256`: of the whole. `sha256-parts`: of the parts' lengths and hashes, for multipart. */
+  readonly algorithm: 'sha256' | 'sha256-parts'
+  readonly digest: Buffer
+}
+
+/** What is known of an object without its bytes; the same at every site. */
+export interface ObjectMeta {
+  readonly size: number
+  /** Without quotes: 32 hex digits, `-N` behind them for multipart. */
+  readonly etag: string
+  readonly contentHash: ContentHash
+  /** Milliseconds since 1970; a stored time, not the version's. */
+  readonly lastModified: number
+  /** Content headers under their lower-case names: content-type, cache-control, ... */
+  readonly headers: Readonly<Record<string, string>>
+  /** `x-amz-meta-*` without the prefix, lower case. */
+  readonly userMetadata: Readonly<Record<string, string>>
+}
+
+export interface PutMutation {
+  readonly kind: 'put'
+  readonly slot: Slot & { kind: 'object' }
+  readonly version: Version
+  readonly context: Context
+  readonly meta: ObjectMeta
+}
+
+export interface DeleteMutation {
+  readonly kind: 'delete'
+  readonly slot: Slot & { kind: 'object' }
+  readonly version: Version
+  readonly context: Context
+}
+
+/** Everything in the bucket at or below `version` is absent. */
+export interface PurgeMutation {
+  readonly kind: 'purge'
+  readonly slot: Slot & { kind: 'floor' }
+  readonly version: Version
+}
+
+/** The bucket's own register: merges by taking the higher of each. `version` is the higher of both. */
+export interface BucketMutation {
+  readonly kind: 'bucket'
+  readonly slot: Slot & { kind: 'bucket' }
+  readonly version: Version
+  readonly created: Version | undefined
+  readonly deleted: Version | undefined
+}
+
+export type Mutation = PutMutation | DeleteMutation | PurgeMutation | BucketMutation
+
+export interface EncodedMutation {
+  readonly kind: Mutation['kind']
+  readonly label: Buffer
+  readonly head: Buffer
+}
+
+const hashTags = { sha256: 1, 'sha256-parts': 2 } as const
+
+export function encodeLabel(slot: Slot, version: Version): Buffer {
+  const writer = new ByteWriter(64)
+  encodeSlot(writer, slot)
+  encodeVersion(writer, version)
+  return writer.finish()
+}
+
+/** @throws MalformedBytesError */
+export function decodeLabel(label: Uint8Array): { readonly slot: Slot; readonly version: Version } {
+  const reader = new ByteReader(label)
+  const slot = decodeSlot(reader)
+  const version = decodeVersion(reader)
+  reader.end()
+  return { slot, version }
+}
+
+export function encodeMutation(mutation: Mutation): EncodedMutation {
+  return {
+    kind: mutation.kind,
+    label: encodeLabel(mutation.slot, mutation.version),
+    head: encodeHead(mutation),
+  }
+}
+
+function encodeHead(mutation: Mutation): Buffer {
+  const writer = new ByteWriter(192)
+  switch (mutation.kind) {
+    case 'put':
+      encodeContext(writer, mutation.context)
+      encodeMeta(writer, mutation.meta)
+      break
+    case 'delete':
+      encodeContext(writer, mutation.context)
+      break
+    case 'purge':
+      break
+    case 'bucket':
+      encodeOptionalVersion(writer, mutation.created)
+      encodeOptionalVersion(writer, mutation.deleted)
+      break
+    default:
+      unreachable(mutation)
+  }
+  return writer.finish()
+}
+
+/** @throws MalformedBytesError when the pieces do not decode or do not belong together */
+export function decodeMutation(encoded: EncodedMutation): Mutation {
+  const { slot, version } = decodeLabel(encoded.label)
+  const reader = new ByteReader(encoded.head)
+  const mutation = decodeHead(encoded.kind, slot, version, reader)
+  reader.end()
+  return mutation
+}
+
+function decodeHead(
+  kind: Mutation['kind'],
+  slot: Slot,
+  version: Version,
+  reader: ByteReader,
+): Mutation {
+  switch (kind) {
+    case 'put':
+      if (slot.kind !== 'object') break
+      return { kind, slot, version, context: decodeContext(reader), meta: decodeMeta(reader) }
+    case 'delete':
+      if (slot.kind !== 'object') break
+      return { kind, slot, version, context: decodeContext(reader) }
+    case 'purge':
+      if (slot.kind !== 'floor') break
+      return { kind, slot, version }
+    case 'bucket': {
+      if (slot.kind !== 'bucket') break
+      const created = decodeOptionalVersion(reader)
+      return { kind, slot, version, created, deleted: decodeOptionalVersion(reader) }
+    }
+    default:
+      unreachable(kind)
+  }
+  throw new MalformedBytesError(`a ${kind} cannot be about a slot of kind ${slot.kind}`)
+}
+
+export function encodeContext(writer: ByteWriter, context: Context): void {
+  writer.varint(context.length)
+  for (const version of context) encodeVersion(writer, version)
+}
+
+export function decodeContext(reader: ByteReader): Context {
+  const count = reader.varint()
+  if (count > 1024) throw new MalformedBytesError('a context names more than 1024 sites')
+  const context: Version[] = []
+  for (let i = 0; i < count; i++) context.push(decodeVersion(reader))
+  return context
+}
+
+function encodeMeta(writer: ByteWriter, meta: ObjectMeta): void {
+  writer
+    .u64(meta.size)
+    .text(meta.etag)
+    .u8(hashTags[meta.contentHash.algorithm])
+    .bytes(meta.contentHash.digest)
+    .u64(meta.lastModified)
+  encodeTexts(writer, meta.headers)
+  encodeTexts(writer, meta.userMetadata)
+}
+
+function decodeMeta(reader: ByteReader): ObjectMeta {
+  const size = reader.u64()
+  const etag = reader.text()
+  const tag = reader.u8()
+  const digest = reader.bytes()
+  if ((tag !== 1 && tag !== 2) || digest.length !== 32) {
+    throw new MalformedBytesError(`a content hash has tag ${tag} and ${digest.length} bytes`)
+  }
+  const contentHash: ContentHash = { algorithm: tag === 1 ? 'sha256' : 'sha256-parts', digest }
+  const lastModified = reader.u64()
+  const headers = decodeTexts(reader)
+  return { size, etag, contentHash, lastModified, headers, userMetadata: decodeTexts(reader) }
+}
+
+function encodeTexts(writer: ByteWriter, texts: Readonly<Record<string, string>>): void {
+  const names = Object.keys(texts)
+  writer.varint(names.length)
+  for (const name of names) writer.text(name).text(texts[name] as string)
+}
+
+function decodeTexts(reader: ByteReader): Record<string, string> {
+  const texts: Record<string, string> = Object.create(null)
+  const count = reader.varint()
+  for (let i = 0; i < count; i++) {
+    const name = reader.text()
+    texts[name] = reader.text()
+  }
+  return texts
+}
+
+function encodeOptionalVersion(writer: ByteWriter, version: Version | undefined): void {
+  writer.u8(version === undefined ? 0 : 1)
+  if (version !== undefined) encodeVersion(writer, version)
+}
+
+function decodeOptionalVersion(reader: ByteReader): Version | undefined {
+  return reader.u8() === 0 ? undefined : decodeVersion(reader)
+}

@@ -1,0 +1,282 @@
+/**
+ * What an object store means, as the layers above see it: S3 handlers, replication and the control
+ * plane depend on these interfaces, never on a segment or an index key, so that a second engine can
+ * stand behind them. The engine of one machine is `engine.ts`.
+ *
+ * Promises: an answered write is durable; reads, lists and the feed see only what is durable and
+ * indexed, and see it at once; nothing becomes visible in halves.
+ */
+import type { Mutation, ObjectMeta } from './mutation.ts'
+import type { Slot } from './slot.ts'
+import type { Version } from './version.ts'
+
+export interface ObjectName {
+  readonly bucket: string
+  readonly key: string
+}
+
+export interface ObjectInfo extends ObjectName {
+  readonly seq: number
+  readonly version: Version
+  readonly meta: ObjectMeta
+}
+
+/** Entity tags without quotes; `*` alone stands for any. */
+export interface WriteConditions {
+  readonly ifMatch?: readonly string[]
+  readonly ifNoneMatch?: readonly string[]
+}
+
+export interface PutInput extends ObjectName {
+  readonly contentLength: number
+  /** Exactly `contentLength` bytes: at once, or as a stream that ends there. */
+  readonly body: Uint8Array | AsyncIterable<Uint8Array>
+  readonly headers: Readonly<Record<string, string>>
+  readonly userMetadata: Readonly<Record<string, string>>
+  /** From Content-MD5: checked before anything becomes visible. */
+  readonly expectedMd5?: Buffer
+  readonly conditions?: WriteConditions
+  /** Make the bucket when it does not exist, in the same group. */
+  readonly createBucket: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface ByteRange {
+  /** First byte. */
+  readonly start: number
+  /** One past the last byte. */
+  readonly end: number
+}
+
+/** An object whose bytes stay readable until it is closed, whatever happens to its slot. */
+export interface OpenObject {
+  readonly info: ObjectInfo
+  /** The bytes of `range` (all when absent), verified, in pieces of at most 1 MiB. */
+  read(range?: ByteRange): AsyncIterable<Buffer>
+  /** All bytes of a small object in one call; only for `size` up to `inlineBytesMax`. */
+  readWhole(): Promise<Buffer>
+  close(): void
+}
+
+export interface ListInput {
+  readonly bucket: string
+  readonly prefix: string
+  readonly delimiter: string
+  /** Strictly after this key (or common prefix); empty from the start. */
+  readonly after: string
+  readonly limit: number
+}
+
+export interface ListPage {
+  readonly objects: readonly ObjectInfo[]
+  readonly commonPrefixes: readonly string[]
+  /** Pass as `after` for the next page; undefined at the end. */
+  readonly next: string | undefined
+}
+
+export interface BucketInfo {
+  readonly name: string
+  readonly createdAt: number
+}
+
+export interface PurgePreview {
+  readonly count: number
+  readonly bytes: number
+}
+
+export interface ObjectStore {
+  /** @throws StorageFullError, PreconditionFailedError, BadDigestError, IncompleteBodyError, NoSuchBucketError */
+  putObject(input: PutInput): Promise<ObjectInfo>
+  /** Whether there was something to delete. */
+  deleteObject(input: ObjectName & { readonly conditions?: WriteConditions }): Promise<boolean>
+  headObject(name: ObjectName): ObjectInfo | undefined
+  openObject(name: ObjectName): OpenObject | undefined
+  /** @throws NoSuchBucketError */
+  listObjects(input: ListInput): Promise<ListPage>
+
+  bucketExists(bucket: string): Promise<boolean>
+  /** Idempotent: false when it existed. */
+  createBucket(bucket: string): Promise<boolean>
+  /** @throws NoSuchBucketError, BucketNotEmptyError */
+  deleteBucket(bucket: string): Promise<void>
+  listBuckets(): Promise<readonly BucketInfo[]>
+
+  /** What a purge would remove; exact. @throws NoSuchBucketError */
+  previewPurge(bucket: string): Promise<PurgePreview>
+  /** Removes every object of the bucket at once. @throws NoSuchBucketError */
+  purgeBucket(bucket: string): Promise<PurgePreview>
+}
+
+// ---------------------------------------------------------------------------------------------
+// Outgoing replication
+
+/** A place in the change feed: the newest mutation of its slot. */
+export interface FeedPlace {
+  readonly seq: number
+  readonly slot: Slot
+  readonly version: Version
+  /** Bytes of the object, 0 for anything but a put. */
+  readonly bytes: number
+  /** When the slot's oldest change that some remote still lacks was made: wall ms. */
+  readonly since: number
+}
+
+/** A change as it is now: read at the moment of sending. */
+export interface OutgoingChange {
+  readonly seq: number
+  readonly mutation: Mutation
+  /** A put's bytes; must be closed. */
+  readonly object: OpenObject | undefined
+}
+
+export interface ChangeFeed {
+  /** The highest seq that is durable and indexed; 0 when there is none. */
+  head(): number
+  /** How many live places there are. */
+  placeCount(): number
+  /** Places after `after`, ascending. */
+  readPlaces(after: number, limit: number): Promise<readonly FeedPlace[]>
+  /** The change at `place`, or undefined when a newer mutation of the slot has taken its place, or a purge. */
+  loadChange(place: FeedPlace): OutgoingChange | undefined
+  /** Called after each durable advance of the head. Returns the unsubscriber. */
+  onAdvance(listener: () => void): () => void
+}
+
+export interface LedgerCounters {
+  /** queued = replicated + failed + superseded + pending, at any moment and after a crash. */
+  readonly queued: number
+  readonly replicated: number
+  readonly failed: number
+  readonly superseded: number
+  readonly pending: number
+  readonly pendingBytes: number
+  /** Wall ms of the last durable acknowledgement, null before the first. */
+  readonly lastReplication: number | null
+  /** Acknowledged with `superseded` or `conflict`: totals. */
+  readonly remoteSuperseded: number
+  readonly remoteConflicts: number
+}
+
+/** What is known of the site at the other end, as last confirmed by it. */
+export interface ConfirmedPeer {
+  readonly volumeId: string
+  readonly incarnation: string
+  /** The low-water mark that it has stored, as it last said. */
+  readonly through: number
+}
+
+/** `replicated`: durably acknowledged. `skipped`: need not be sent (the remote made it itself). */
+export interface Settlement {
+  readonly place: FeedPlace
+  readonly result: 'replicated' | 'skipped'
+  /** What the remote said about a replicated one. */
+  readonly remote?: 'applied' | 'duplicate' | 'superseded' | 'conflict'
+}
+
+export interface DeadLetter {
+  readonly seq: number
+  readonly slot: Slot
+  readonly version: Version
+  readonly bytes: number
+  readonly reason: string
+  readonly attempts: number
+  /** Wall ms. */
+  readonly time: number
+}
+
+export interface ReplayScope {
+  /** Places after this seq; 0 for all. Or the dead letters. */
+  readonly from: number | 'failed'
+}
+
+/**
+ * One remote's position in the feed and its exact, durable counters. A place is pending until it is
+ * settled, buried as a dead letter, or superseded by a newer mutation of its slot.
+ */
+export interface RemoteLedger {
+  readonly remote: string
+  counters(): LedgerCounters
+  /** `low`: every place at or below is done. `high`: the highest place handed out. */
+  position(): { readonly low: number; readonly high: number }
+  /** `since` of the oldest pending place, undefined when none is pending. */
+  oldestPending(): Promise<number | undefined>
+  /** Further pending places, ascending, at most `limit`; each is handed out once until rewound. */
+  take(limit: number): Promise<readonly FeedPlace[]>
+  /** Whether `place` is still pending: false once superseded. */
+  isPending(place: FeedPlace): boolean
+  /** Tells that these are on the wire now (and `landed` that they no longer are). */
+  launched(places: readonly FeedPlace[]): void
+  landed(places: readonly FeedPlace[]): void
+  /** Durable when resolved. Places superseded in between are passed over. */
+  settle(settlements: readonly Settlement[]): Promise<void>
+  /** Makes a dead letter: a synced log record, before the position passes it. */
+  bury(
+    place: FeedPlace,
+    letter: { readonly reason: string; readonly attempts: number },
+  ): Promise<void>
+  deadLetters(limit: number): Promise<readonly DeadLetter[]>
+  /** Puts places back to pending and counts them as queued again. */
+  replay(scope: ReplayScope, options: { readonly dryRun: boolean }): Promise<PurgePreview>
+  confirmedPeer(): ConfirmedPeer | undefined
+  confirmPeer(peer: ConfirmedPeer): Promise<void>
+  /** Called when a replay moved the position: whoever took places must take anew. */
+  onRewind(listener: () => void): () => void
+}
+
+// ---------------------------------------------------------------------------------------------
+// Incoming replication
+
+export type IncomingBody =
+  /** Deletes, purges, buckets. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+  /** The sender has the bytes and asks whether they are needed. */
+  | { readonly kind: 'offered' }
+  /** Fetched and complete. */
+  | { readonly kind: 'staged'; readonly upload: StagedUpload }
+
+export interface IncomingChange {
+  readonly mutation: Mutation
+  readonly body: IncomingBody
+}
+
+export type ApplyOutcome =
+  | { readonly result: 'applied' | 'duplicate' | 'superseded' }
+  /** Neither side had seen the other's write; `won` tells whether the incoming one is current now. */
+  | { readonly result: 'conflict'; readonly won: boolean }
+  /** Offered, and wanted. */
+  | { readonly result: 'need' }
+  /** Not now, for a reason of this site's: full, clock skew, read-only. */
+  | { readonly result: 'later'; readonly reason: string }
+  /** Never, for the change's own sake. */
+  | { readonly result: 'refused'; readonly code: string; readonly message: string }
+
+/** Where a sender stands, stored in the batch that applied. */
+export interface PeerMark {
+  readonly volumeId: string
+  readonly incarnation: string
+  readonly through: number
+}
+
+/** Bytes of a large object on their way in; what was made durable survives a restart. */
+export interface StagedUpload {
+  /** Bytes held so far, a restart's survivors included: append continues here. */
+  readonly heldBytes: number
+  append(bytes: Uint8Array): Promise<void>
+  /** What was appended survives a restart once resolved. */
+  checkpoint(): Promise<void>
+  /** Gives the bytes up. */
+  abort(): Promise<void>
+}
+
+export interface ChangeSink {
+  /** Applies in order, in as few groups as possible; resolves after this site's own commit. */
+  apply(
+    changes: readonly IncomingChange[],
+    mark: PeerMark | undefined,
+  ): Promise<readonly ApplyOutcome[]>
+  /** What this site has stored of a sender's low-water mark. */
+  peerMark(volumeId: string): PeerMark | undefined
+  /** Continues the upload of exactly this version of the slot, or begins it. */
+  stageUpload(mutation: Mutation & { readonly kind: 'put' }): Promise<StagedUpload>
+}

@@ -1,0 +1,124 @@
+/**
+ * Versions: a mutation's stamp, from a hybrid logical clock (48-bit milliseconds, 16-bit counter)
+ * and the site that made it. The text form, sixteen hex digits, a hyphen and the site id, sorts as
+ * the versions do, so the text is the type.
+ *
+ * Source: Kulkarni et al., "Logical Physical Clocks", OPODIS 2014.
+ */
+import { assert } from '../base/assert.ts'
+import type { ByteReader } from '../base/byte-reader.ts'
+import { MalformedBytesError } from '../base/byte-reader.ts'
+import type { ByteWriter } from '../base/byte-writer.ts'
+import type { Clock } from '../base/clock.ts'
+
+export type SiteId = string
+export type Version = string & { readonly brand: 'Version' }
+
+/** Lower-case letters, digits and inner hyphens, 1 to 32 of them. */
+export const siteIdPattern = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
+
+const counterMax = 0xffff
+const timeMax = 2 ** 48 - 1
+const versionPattern = /^[0-9a-f]{16}-[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
+
+export function makeVersion(time: number, counter: number, site: SiteId): Version {
+  assert(time >= 0 && time <= timeMax && counter >= 0 && counter <= counterMax, 'version range')
+  const stamp = time.toString(16).padStart(12, '0') + counter.toString(16).padStart(4, '0')
+  return `${stamp}-${site}` as Version
+}
+
+/** The version in `text`, or undefined when it is none. */
+export function parseVersion(text: string): Version | undefined {
+  return versionPattern.test(text) ? (text as Version) : undefined
+}
+
+/** Milliseconds since 1970 by the clock of the site that made it. */
+export function timeOf(version: Version): number {
+  return Number.parseInt(version.slice(0, 12), 16)
+}
+
+export function counterOf(version: Version): number {
+  return Number.parseInt(version.slice(12, 16), 16)
+}
+
+export function siteOf(version: Version): SiteId {
+  return version.slice(17)
+}
+
+export function encodeVersion(writer: ByteWriter, version: Version): void {
+  writer.raw(Buffer.from(version.slice(0, 16), 'hex')).text(siteOf(version))
+}
+
+/** @throws MalformedBytesError */
+export function decodeVersion(reader: ByteReader): Version {
+  const stamp = reader.raw(8).toString('hex')
+  const site = reader.text()
+  if (!siteIdPattern.test(site)) throw new MalformedBytesError('a version names no valid site')
+  return `${stamp}-${site}` as Version
+}
+
+/**
+ * What the writer had seen of a slot: the highest version of each site, ascending by site. A
+ * version vector, kept as versions because each names its site.
+ */
+export type Context = readonly Version[]
+
+/** True when whoever holds `context` had seen `version`. */
+export function contextCovers(context: Context, version: Version): boolean {
+  const site = siteOf(version)
+  return context.some((seen) => siteOf(seen) === site && seen >= version)
+}
+
+/** The smallest context that covers all that `context` and `versions` cover. */
+export function joinContext(context: Context, versions: readonly Version[]): Context {
+  if (versions.every((version) => contextCovers(context, version))) return context
+  const highest = new Map<SiteId, Version>()
+  for (const version of [...context, ...versions]) {
+    const site = siteOf(version)
+    const seen = highest.get(site)
+    if (seen === undefined || seen < version) highest.set(site, version)
+  }
+  return [...highest.keys()].sort().map((site) => highest.get(site) as Version)
+}
+
+/** Hands out versions that rise, and exceed every version it was shown, whatever the wall clock does. */
+export class VersionClock {
+  readonly #clock: Clock
+  readonly #site: SiteId
+  #time = 0
+  #counter = 0
+
+  constructor(options: { readonly clock: Clock; readonly site: SiteId }) {
+    this.#clock = options.clock
+    this.#site = options.site
+  }
+
+  next(): Version {
+    const wall = Math.max(0, Math.floor(this.#clock.now()))
+    if (wall > this.#time) {
+      this.#time = wall
+      this.#counter = 0
+    } else if (this.#counter < counterMax) {
+      this.#counter++
+    } else {
+      this.#time++
+      this.#counter = 0
+    }
+    return makeVersion(this.#time, this.#counter, this.#site)
+  }
+
+  /** Every later version exceeds `version`. The caller has checked its skew. */
+  observe(version: Version): void {
+    const time = timeOf(version)
+    const counter = counterOf(version)
+    if (time > this.#time || (time === this.#time && counter > this.#counter)) {
+      this.#time = time
+      this.#counter = counter
+    }
+  }
+
+  /** How far `version` is ahead of wall time, milliseconds; negative when it lies in the past. */
+  skewOf(version: Version): number {
+    return timeOf(version) - this.#clock.now()
+  }
+}
