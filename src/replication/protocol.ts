@@ -1,0 +1,274 @@
+/**
+ * **W** The replication wire, version 1: paths, documents and limits. The documents here are JSON;
+ * batches and their answers are binary (`batch-codec.ts`, `answer-codec.ts`). Every byte is
+ * described in docs/replication-protocol.md.
+ */
+import { type ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
+import { siteIdPattern } from '../store/version.ts'
+
+export const protocolVersion = 1
+
+export const replicationPaths = {
+  handshake: '/admin/replication/handshake',
+  batch: '/admin/replication/batch',
+  completions: '/admin/replication/completions',
+  /** Followed by the ticket as 64 hex digits. */
+  blob: '/admin/replication/blob/',
+} as const
+
+/** The filter of a remote that receives everything. */
+export const noFilterHash = 'all'
+
+export const ticketBytes = 32
+
+/** A completions query waits no longer than this, whatever it asks for. */
+export const completionsWaitMsMax = 20_000
+
+/** Bounds the JSON documents in both directions. */
+export const documentBytesMax = 1024 * 1024
+
+/** Seqs named by one completions query; more pulls than this are never outstanding. */
+export const completionsCountMax = 10_000
+
+/** `POST .../handshake`: who sends. */
+export interface Hello {
+  readonly protocol: number
+  readonly volumeId: string
+  readonly incarnation: string
+  /** Wall ms of this incarnation's beginning: older versions of the same site are not its own. */
+  readonly incarnationSince: number
+  readonly siteId: string
+  /** Where the receiver pulls large objects from: http(s), no credentials. */
+  readonly advertiseUrl: string
+  readonly wallTime: number
+  readonly filterHash: string
+  /** The highest seq of the sender's feed. */
+  readonly head: number
+}
+
+/** What the receiver has stored of this sender. */
+export interface AppliedMark {
+  readonly incarnation: string
+  readonly through: number
+}
+
+export interface HelloAnswer {
+  readonly protocol: number
+  readonly volumeId: string
+  readonly incarnation: string
+  readonly incarnationSince: number
+  readonly siteId: string
+  readonly wallTime: number
+  /** The highest seq of the receiver's own feed. */
+  readonly head: number
+  /** Names this run of the receiver; repeated in every batch and query. */
+  readonly session: string
+  readonly applied: AppliedMark | null
+}
+
+/** `POST .../completions`: what became of pulls. Answered at once when anything is known. */
+export interface CompletionsQuery {
+  readonly session: string
+  readonly volumeId: string
+  readonly incarnation: string
+  /** Longest wait, milliseconds; the receiver bounds it. */
+  readonly waitMs: number
+  /** The pulls that the sender waits for. */
+  readonly seqs: readonly number[]
+  /** Outcomes that the sender has made durable: the receiver may forget them. */
+  readonly forget: readonly number[]
+}
+
+/** What the receiver says about one change. */
+export type ChangeOutcome =
+  | { readonly result: 'applied' | 'duplicate' | 'superseded' }
+  | { readonly result: 'conflict'; readonly won: boolean }
+  /** An offer was accepted: the outcome comes by a completions query. */
+  | { readonly result: 'pulling' }
+  /** Bytes were withheld, and are wanted. */
+  | { readonly result: 'need' }
+  | { readonly result: 'later'; readonly reason: string }
+  | { readonly result: 'refused'; readonly code: string; readonly message: string }
+
+/** `again`: the pull ended without the bytes (or is unknown after a restart): offer again. */
+export type PullOutcome =
+  | Exclude<ChangeOutcome, { readonly result: 'pulling' | 'need' }>
+  | { readonly result: 'again'; readonly reason: string }
+
+export interface Completion {
+  readonly seq: number
+  readonly outcome: PullOutcome
+}
+
+export interface CompletionsAnswer {
+  readonly completions: readonly Completion[]
+}
+
+/** @throws MalformedBytesError */
+export function parseHello(text: string): Hello {
+  const fields = new Fields(text)
+  return {
+    protocol: fields.count('protocol'),
+    volumeId: fields.id('volumeId'),
+    incarnation: fields.id('incarnation'),
+    incarnationSince: fields.count('incarnationSince'),
+    siteId: fields.site('siteId'),
+    advertiseUrl: fields.text('advertiseUrl', 2048),
+    wallTime: fields.count('wallTime'),
+    filterHash: fields.id('filterHash'),
+    head: fields.count('head'),
+  }
+}
+
+/** @throws MalformedBytesError */
+export function parseHelloAnswer(text: string): HelloAnswer {
+  const fields = new Fields(text)
+  const applied = fields.optionalObject('applied')
+  return {
+    protocol: fields.count('protocol'),
+    volumeId: fields.id('volumeId'),
+    incarnation: fields.id('incarnation'),
+    incarnationSince: fields.count('incarnationSince'),
+    siteId: fields.site('siteId'),
+    wallTime: fields.count('wallTime'),
+    head: fields.count('head'),
+    session: fields.id('session'),
+    applied:
+      applied === null
+        ? null
+        : { incarnation: applied.id('incarnation'), through: applied.count('through') },
+  }
+}
+
+/** @throws MalformedBytesError */
+export function parseCompletionsQuery(text: string): CompletionsQuery {
+  const fields = new Fields(text)
+  return {
+    session: fields.id('session'),
+    volumeId: fields.id('volumeId'),
+    incarnation: fields.id('incarnation'),
+    waitMs: fields.count('waitMs'),
+    seqs: fields.counts('seqs'),
+    forget: fields.counts('forget'),
+  }
+}
+
+/** @throws MalformedBytesError */
+export function parseCompletionsAnswer(text: string): CompletionsAnswer {
+  const completions = new Fields(text).objects('completions').map((entry): Completion => {
+    const outcome = entry.optionalObject('outcome')
+    if (outcome === null) throw new MalformedBytesError('a completion has no outcome')
+    return { seq: entry.count('seq'), outcome: parsePullOutcome(outcome) }
+  })
+  return { completions }
+}
+
+function parsePullOutcome(fields: Fields): PullOutcome {
+  const result = fields.text('result', 32)
+  switch (result) {
+    case 'applied':
+    case 'duplicate':
+    case 'superseded':
+      return { result }
+    case 'conflict':
+      return { result, won: fields.flag('won') }
+    case 'later':
+    case 'again':
+      return { result, reason: fields.text('reason', 4096) }
+    case 'refused':
+      return { result, code: fields.text('code', 128), message: fields.text('message', 4096) }
+    default:
+      throw new MalformedBytesError(`a completion has the unknown result ${result}`)
+  }
+}
+
+const idPattern = /^[\x21-\x7e]{1,64}$/
+
+/** Volume ids, incarnations, sessions and filter hashes. @throws MalformedBytesError */
+export function readId(reader: ByteReader): string {
+  return checkedId(reader.text(), 'an identifier')
+}
+
+function checkedId(text: string, what: string): string {
+  if (!idPattern.test(text)) throw new MalformedBytesError(`${what} is not 1 to 64 visible letters`)
+  return text
+}
+
+/** Typed access to the members of a JSON object that came from elsewhere. */
+class Fields {
+  readonly #members: Readonly<Record<string, unknown>>
+
+  constructor(source: string | object) {
+    const value: unknown = typeof source === 'string' ? parseJson(source) : source
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new MalformedBytesError('a replication document is no JSON object')
+    }
+    this.#members = value as Readonly<Record<string, unknown>>
+  }
+
+  count(name: string): number {
+    return checkedCount(this.#members[name], name)
+  }
+
+  counts(name: string): readonly number[] {
+    const value = this.#array(name)
+    return value.map((entry) => checkedCount(entry, name))
+  }
+
+  objects(name: string): readonly Fields[] {
+    return this.#array(name).map((entry) => new Fields(Object(entry)))
+  }
+
+  text(name: string, lengthMax: number): string {
+    const value = this.#members[name]
+    if (typeof value !== 'string' || value.length > lengthMax) {
+      throw new MalformedBytesError(`${name} is no text of at most ${lengthMax} letters`)
+    }
+    return value
+  }
+
+  id(name: string): string {
+    return checkedId(this.text(name, 64), name)
+  }
+
+  site(name: string): string {
+    const value = this.text(name, 64)
+    if (!siteIdPattern.test(value)) throw new MalformedBytesError(`${name} is no site id`)
+    return value
+  }
+
+  flag(name: string): boolean {
+    const value = this.#members[name]
+    if (typeof value !== 'boolean')
+      throw new MalformedBytesError(`${name} is neither true nor false`)
+    return value
+  }
+
+  optionalObject(name: string): Fields | null {
+    const value = this.#members[name]
+    return value === null || value === undefined ? null : new Fields(Object(value))
+  }
+
+  #array(name: string): readonly unknown[] {
+    const value = this.#members[name]
+    if (!Array.isArray(value) || value.length > completionsCountMax) {
+      throw new MalformedBytesError(`${name} is no list of at most ${completionsCountMax} entries`)
+    }
+    return value
+  }
+}
+
+function checkedCount(value: unknown, name: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw new MalformedBytesError(`${name} is no whole number`)
+  }
+  return value
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new MalformedBytesError('a replication document is not JSON', { cause })
+  }
+}
