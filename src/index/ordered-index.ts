@@ -19,24 +19,39 @@ export interface IndexRange {
 }
 
 export interface OrderedIndex {
-  /** The value under `key`, read synchronously: microseconds, from cache in the usual case. */
+  /**
+   * The value under `key`, read synchronously: microseconds, from cache in the usual case. A write
+   * may show a moment before it resolves.
+   */
   get(key: Uint8Array): Buffer | undefined
   /**
-   * Applies all of `operations` in order, atomically and synced. Calls must not overlap.
-   * @throws IndexWriteError: nothing is known about what reached the disk, reopen before going on
+   * Applies all of `operations` in order, atomically and synced. Calls must not overlap, and the
+   * operations and their bytes must not change until it resolves.
+   * @throws IndexWriteError: nothing is known about what reached the disk; every later write fails
+   *   with it too until the index is closed and opened again
    */
   write(operations: readonly IndexOperation[]): Promise<void>
-  /** A cursor over a snapshot taken now. Must be closed. */
+  /**
+   * A cursor over a snapshot taken now, in which a write that is still running is there wholly or
+   * not at all. Must be closed.
+   */
   iterate(range: IndexRange): IndexCursor
   /** Approximate bytes on disk. */
   size(): Promise<number>
+  /** Waits for a running write, then closes, open cursors included. Closing twice is fine. */
   close(): Promise<void>
 }
 
 export interface IndexCursor {
-  /** Up to `limit` further entries in order; empty at the end. */
+  /**
+   * Up to `limit` further entries in order, fewer where they are large; empty only at the end.
+   * Calls must not overlap.
+   */
   next(limit: number): Promise<readonly IndexEntry[]>
-  /** Continues at the first key at or after `key` (at or before it in reverse). */
+  /**
+   * Continues at the first key of the range at or after `key` (at or before it in reverse), be
+   * that ahead or behind.
+   */
   seek(key: Uint8Array): void
   close(): Promise<void>
 }

@@ -1,0 +1,65 @@
+import { ComioError, type ComioErrorOptions, messageOf } from '../base/errors.ts'
+
+/** The index could not be opened and is not merely busy: moving it aside and rebuilding helps. */
+export class IndexOpenError extends ComioError {
+  readonly code: string = 'INDEX_OPEN_FAILED'
+
+  constructor(path: string, cause: unknown) {
+    super(`the index at ${path} cannot be opened: ${messageOf(cause)}`, {
+      hint: 'Check the permissions of that folder and the space on its disk.',
+      facts: { path },
+      cause,
+    })
+  }
+}
+
+/** What the index has on disk contradicts itself. It is a view of the log and can be rebuilt. */
+export class IndexCorruptError extends IndexOpenError {
+  override readonly code = 'INDEX_CORRUPT'
+}
+
+/** Another process, or another part of this one, has the index open. */
+export class IndexInUseError extends ComioError {
+  readonly code = 'INDEX_IN_USE'
+
+  constructor(path: string, cause?: unknown) {
+    super(`the index at ${path} is in use by another process`, {
+      hint: 'Stop the other comio server that uses this storage path, or name another path.',
+      facts: { path },
+      cause,
+    })
+  }
+}
+
+/** A batch failed: nothing is known about what reached the disk. The index takes no more writes. */
+export class IndexWriteError extends ComioError {
+  readonly code = 'INDEX_WRITE_FAILED'
+
+  constructor(message: string, options: ComioErrorOptions = {}) {
+    super(message, {
+      hint: 'The index is reopened and brought up to date from the log; look at the disk if it recurs.',
+      ...options,
+    })
+  }
+}
+
+/** A stored entry could not be read back. */
+export class IndexReadError extends ComioError {
+  readonly code = 'INDEX_READ_FAILED'
+
+  constructor(cause: unknown) {
+    super(`the index cannot be read: ${messageOf(cause)}`, {
+      hint: 'Look at the disk. The index can be moved away: it is rebuilt from the volume at the next start.',
+      cause,
+    })
+  }
+}
+
+/** The index was closed, as during shutdown. */
+export class IndexClosedError extends ComioError {
+  readonly code = 'INDEX_CLOSED'
+
+  constructor() {
+    super('the index is closed')
+  }
+}
