@@ -1,0 +1,38 @@
+/** The control plane's own errors. Each knows the HTTP status of its answer. */
+import { ComioError, type ComioErrorOptions } from '../base/errors.ts'
+
+export abstract class ControlError extends ComioError {
+  abstract readonly status: number
+}
+
+export class InvalidRequestError extends ControlError {
+  readonly code = 'INVALID_REQUEST'
+  readonly status: number
+
+  /** @param status 400, 413 or 415 */
+  constructor(message: string, options: ComioErrorOptions & { readonly status?: number } = {}) {
+    super(message, options)
+    this.status = options.status ?? 400
+  }
+}
+
+export class NoSuchEndpointError extends ControlError {
+  readonly code = 'NO_SUCH_ENDPOINT'
+  readonly status = 404
+}
+
+export class MethodNotAllowedError extends ControlError {
+  readonly code = 'METHOD_NOT_ALLOWED'
+  readonly status = 405
+  readonly allow: string
+
+  constructor(message: string, allow: readonly string[]) {
+    super(message, { hint: `It answers ${allow.join(', ')}.` })
+    this.allow = allow.join(', ')
+  }
+}
+
+export class NoSuchRemoteError extends ControlError {
+  readonly code = 'NO_SUCH_REMOTE'
+  readonly status = 404
+}

@@ -1,0 +1,63 @@
+/**
+ * What the control plane needs from the site it controls. The composition root supplies these; the
+ * handlers see nothing else of the engine, the replicator or the configuration.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { ObjectStore } from '../store/object-store.ts'
+import type {
+  FailedDocument,
+  HealthDocument,
+  ReplayDocument,
+  ReplicationStatusDocument,
+} from './protocol.ts'
+
+/** What an endpoint asks of its caller: nothing at all, or a role. */
+export type ControlAccess = 'open' | 'read' | 'admin'
+
+/** Why a request is refused, in the words that its answer carries. */
+export interface AccessDenial {
+  /** 401: nobody we know. 403: not allowed. */
+  readonly status: 401 | 403
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+}
+
+export interface HealthReport {
+  /** False only when the site can answer neither reads nor writes: the answer is 503. */
+  readonly serving: boolean
+  readonly document: HealthDocument
+}
+
+export interface ReplayOrder {
+  /** The dead letters, or every change from this seq on, inclusive. */
+  readonly what: 'failed' | { readonly from: number }
+  /** Undefined for all remotes there are. */
+  readonly remote: string | undefined
+  readonly dryRun: boolean
+}
+
+export interface ReplicationControl {
+  status(): Promise<ReplicationStatusDocument>
+  /** The dead letters of all remotes, bounded. */
+  failed(): Promise<FailedDocument>
+  /** @throws NoSuchRemoteError */
+  replay(order: ReplayOrder): Promise<ReplayDocument>
+}
+
+/** One answered request, for the metrics. */
+export interface ControlObservation {
+  readonly operation: string
+  readonly status: number
+  readonly durationMs: number
+}
+
+export interface ControlPlaneOptions {
+  readonly store: Pick<ObjectStore, 'previewPurge' | 'purgeBucket'>
+  readonly replication: ReplicationControl
+  readonly health: () => Promise<HealthReport>
+  /** Prometheus text, and its content type. */
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>
+  readonly authorize: (request: IncomingMessage, access: ControlAccess) => AccessDenial | undefined
+  readonly observe: (observation: ControlObservation) => void
+}

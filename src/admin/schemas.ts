@@ -1,0 +1,118 @@
+/**
+ * JSON schemas of the control plane: requests are checked against them before a handler runs, and
+ * answers are serialised by them, so a field that is not in `protocol.ts` cannot leak out.
+ */
+
+const text = { type: 'string' } as const
+const count = { type: 'integer' } as const
+const number = { type: 'number' } as const
+const maybeText = { type: ['string', 'null'] } as const
+const maybeNumber = { type: ['number', 'null'] } as const
+
+/** An object that has exactly `properties`. */
+function exactly<P extends Readonly<Record<string, object>>>(properties: P) {
+  return {
+    type: 'object',
+    additionalProperties: false,
+    required: Object.keys(properties),
+    properties,
+  } as const
+}
+
+export const healthSchema = exactly({
+  status: { type: 'string', enum: ['ok', 'degraded'] },
+  reasons: { type: 'array', items: text },
+})
+
+export const purgePreviewSchema = exactly({ count, total_size: count })
+
+export const purgeSchema = exactly({ deleted_count: count, freed_size: count })
+
+/** Legal bucket names; whether the bucket exists is for the store to say. */
+export const bucketParamsSchema = exactly({
+  bucket: { type: 'string', pattern: '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$' },
+})
+
+/** Nothing but `confirm` is known: a misspelt one must not turn a purge into anything else. */
+export const purgeQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { confirm: { type: 'string', enum: ['true', 'false'] } },
+} as const
+
+export const noQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {},
+} as const
+
+const remoteSchema = exactly({
+  name: text,
+  url: text,
+  state: text,
+  state_since: text,
+  cursor: count,
+  head: count,
+  pending_events: count,
+  pending_bytes: count,
+  oldest_pending: maybeText,
+  in_flight: count,
+  pulling: count,
+  rate: number,
+  lag_p50_ms: maybeNumber,
+  lag_p99_ms: maybeNumber,
+  events_queued: count,
+  events_replicated: count,
+  events_failed: count,
+  events_superseded: count,
+  remote_superseded: count,
+  remote_conflicts: count,
+  last_replication: maybeText,
+  last_error: maybeText,
+  last_error_at: maybeText,
+})
+
+export const statusSchema = exactly({
+  enabled: { type: 'boolean' },
+  events_queued: count,
+  events_replicated: count,
+  events_failed: count,
+  events_superseded: count,
+  pending: count,
+  lag_seconds: number,
+  last_replication: maybeText,
+  site_id: text,
+  volume_id: text,
+  remotes: { type: 'array', items: remoteSchema },
+})
+
+/** That exactly one of failed, from and all is there is checked by the handler, in clearer words. */
+export const replayRequestSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    failed: { type: 'boolean' },
+    from: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    all: { type: 'boolean' },
+    remote: { type: 'string', minLength: 1, maxLength: 64 },
+    dry_run: { type: 'boolean' },
+  },
+} as const
+
+export const replaySchema = exactly({ count, bytes: count })
+
+export const failedSchema = exactly({
+  failed: {
+    type: 'array',
+    items: exactly({
+      remote: text,
+      seq: count,
+      bucket: text,
+      key: maybeText,
+      bytes: count,
+      reason: text,
+      attempts: count,
+      time: text,
+    }),
+  },
+})

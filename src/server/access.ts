@@ -1,0 +1,159 @@
+/**
+ * Who may do what, for the three planes of a site. On loopback without configured tokens everything
+ * local is open, but not to web pages: a page could reach this port through the browser of whoever
+ * works here, so such requests must name a loopback host (against DNS rebinding) and come from no
+ * other origin. Tokens are their own protection: where they are asked for, Host and Origin do not
+ * matter, so that a proxy may stand in front.
+ */
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import type { AccessDenial, ControlAccess } from '../admin/ports.ts'
+import { assert } from '../base/assert.ts'
+import { isLoopbackHost } from '../config/host-kind.ts'
+import type { AuthToken } from '../config/server-config.ts'
+import { TokenTable } from './token-table.ts'
+
+export type DataAccess = 'read' | 'write' | 'admin'
+
+export interface AccessOptions {
+  /** Whether only this machine can reach the listener. */
+  readonly loopback: boolean
+  readonly allowAnonymous: boolean
+  /** `auth.tokens`. */
+  readonly tokens: readonly AuthToken[]
+  /** `replication.accept_tokens`: role replication, and no configured authentication. */
+  readonly acceptTokens: readonly string[]
+}
+
+/** Each role has those before it. Replication is not among them: it opens its own endpoints only. */
+const ranks = { read: 1, write: 2, admin: 3 } as const
+
+export class AccessControl {
+  readonly #tokens: TokenTable
+  readonly #plan: 'tokens' | 'local' | 'anonymous'
+  readonly #loopback: boolean
+  readonly #acceptsReplication: boolean
+
+  constructor(options: AccessOptions) {
+    const accepted = options.acceptTokens.map((token) => ({ role: 'replication', token }) as const)
+    const all = [...options.tokens, ...accepted]
+    this.#tokens = new TokenTable(all)
+    this.#acceptsReplication = all.some(({ role }) => role === 'replication')
+    this.#loopback = options.loopback
+    this.#plan = options.tokens.length > 0 ? 'tokens' : options.loopback ? 'local' : 'anonymous'
+    assert(this.#plan !== 'anonymous' || options.allowAnonymous, 'such a site does not start')
+  }
+
+  /** The data plane. */
+  data(request: IncomingMessage, access: DataAccess): AccessDenial | undefined {
+    switch (this.#plan) {
+      case 'tokens':
+        return this.#bearer(request.headers, ranks[access])
+      case 'local':
+        return refuseWebPages(request.headers)
+      case 'anonymous':
+        return undefined
+    }
+  }
+
+  /** The control plane; beyond loopback never without a token. */
+  control(request: IncomingMessage, access: ControlAccess): AccessDenial | undefined {
+    if (access === 'open') return undefined
+    if (this.#plan === 'local') return refuseWebPages(request.headers)
+    return this.#bearer(request.headers, ranks[access])
+  }
+
+  /** The replication streams: always with a token of the role, on loopback too. */
+  replication(request: IncomingMessage): AccessDenial | undefined {
+    if (!this.#acceptsReplication) {
+      return {
+        status: 403,
+        code: 'REPLICATION_NOT_ACCEPTED',
+        message: 'this site accepts no replication: no token for it is configured',
+        hint: 'Start it with --replication-accept-token TOKEN (replication.accept_tokens).',
+      }
+    }
+    const held = this.#tokens.rolesOf(bearerToken(request.headers))
+    if (held === undefined) return unauthenticated(request.headers, 'a replication token')
+    if (!held.has('replication')) return forbidden('replication')
+    return undefined
+  }
+
+  #bearer(headers: IncomingHttpHeaders, rank: number): AccessDenial | undefined {
+    const held = this.#tokens.rolesOf(bearerToken(headers))
+    if (held === undefined) {
+      const hint = this.#plan === 'tokens' ? undefined : this.#unconfiguredHint()
+      return unauthenticated(headers, 'a token', hint)
+    }
+    for (const role of held) {
+      if (role !== 'replication' && ranks[role] >= rank) return undefined
+    }
+    return forbidden(rank === 1 ? 'read' : rank === 2 ? 'write' : 'admin')
+  }
+
+  #unconfiguredHint(): string {
+    assert(!this.#loopback, 'on loopback without tokens nobody is asked for one')
+    return 'Beyond loopback /admin needs a token: configure auth.tokens with role read or admin.'
+  }
+}
+
+function bearerToken(headers: IncomingHttpHeaders): string | undefined {
+  const match = /^bearer +([\x21-\x7e]{1,512}) *$/i.exec(headers.authorization ?? '')
+  return match?.[1]
+}
+
+function unauthenticated(
+  headers: IncomingHttpHeaders,
+  what: string,
+  hint = 'Send the header Authorization: Bearer TOKEN.',
+): AccessDenial {
+  const message =
+    headers.authorization === undefined
+      ? `${what} is needed, and none was sent`
+      : `${what} is needed, and what was sent is none that this site knows`
+  return { status: 401, code: 'UNAUTHENTICATED', message, hint }
+}
+
+function forbidden(role: string): AccessDenial {
+  return {
+    status: 403,
+    code: 'FORBIDDEN',
+    message: `the token is known, but this needs the role ${role}`,
+    hint: `Use a token with the role ${role}; roles are set in auth.tokens.`,
+  }
+}
+
+/** Refuses what a browser sends on behalf of a page that this site did not serve. */
+function refuseWebPages(headers: IncomingHttpHeaders): AccessDenial | undefined {
+  const { host, origin } = headers
+  if (host === undefined || !isLoopbackAuthority(host)) {
+    return {
+      status: 403,
+      code: 'FOREIGN_HOST',
+      message: 'without auth.tokens this site answers only requests to a loopback host',
+      hint: 'Use http://127.0.0.1:PORT, or configure auth.tokens, above all behind a proxy.',
+    }
+  }
+  // Pages of another port are foreign, too: the origin must be this very address.
+  const foreignOrigin =
+    origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`
+  const site = headers['sec-fetch-site']
+  if (foreignOrigin || site === 'cross-site' || site === 'same-site') {
+    return {
+      status: 403,
+      code: 'FOREIGN_ORIGIN',
+      message: 'without auth.tokens this site answers no web pages of another origin',
+      hint: 'Configure auth.tokens, and let the page send Authorization: Bearer TOKEN.',
+    }
+  }
+  return undefined
+}
+
+/** `localhost`, `127.x.x.x` or `[::1]`, with any port or none. */
+function isLoopbackAuthority(authority: string): boolean {
+  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(authority)
+  const name = match?.[1]
+  if (name === undefined) return false
+  const bare = name.startsWith('[') ? name.slice(1, -1) : name
+  return (name.startsWith('[') ? isIP(bare) === 6 : true) && isLoopbackHost(bare)
+}

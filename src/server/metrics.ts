@@ -1,0 +1,168 @@
+/**
+ * A site's metrics, in a registry of their own. Labels take values from short, fixed lists only
+ * (operations, statuses, remotes): never a bucket, a key or a caller, so the number of series has a
+ * bound whatever clients do.
+ */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { RemoteStatus } from '../admin/protocol.ts'
+import { addProcessMetrics } from './process-metrics.ts'
+
+export interface RequestObservation {
+  readonly operation: string
+  readonly status: number
+  readonly durationMs: number
+}
+
+export interface SiteFigures {
+  readonly buckets: number
+  readonly objects: number
+  readonly objectBytes: number
+  readonly volumeCapacityBytes: number
+  readonly volumeUsedBytes: number
+  readonly volumeWritable: boolean
+  readonly bytesInFlight: number
+  readonly remotes: readonly RemoteStatus[]
+}
+
+/** What one pair of operation and status writes to: looking labels up costs more than counting. */
+interface RequestSeries {
+  inc(): void
+  observe(seconds: number): void
+}
+
+const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60]
+
+export class SiteMetrics {
+  readonly #registry = new Registry()
+  readonly #figures: () => Promise<SiteFigures>
+  readonly #series = new Map<string, RequestSeries>()
+  readonly #requests: Counter<'operation' | 'status'>
+  readonly #durations: Histogram<'operation'>
+  readonly #publish: (figures: SiteFigures) => void
+
+  constructor(figures: () => Promise<SiteFigures>) {
+    this.#figures = figures
+    const registers = [this.#registry]
+    this.#requests = new Counter({
+      name: 'comio_http_requests_total',
+      help: 'Requests answered, by operation and HTTP status.',
+      labelNames: ['operation', 'status'],
+      registers,
+    })
+    this.#durations = new Histogram({
+      name: 'comio_http_request_duration_seconds',
+      help: 'From the request line to the last byte of the answer.',
+      labelNames: ['operation'],
+      buckets: durationBuckets,
+      registers,
+    })
+    const publishSite = addSiteMetrics(this.#registry)
+    const publishRemotes = addRemoteMetrics(this.#registry)
+    this.#publish = (current) => {
+      publishSite(current)
+      publishRemotes(current.remotes)
+    }
+    addProcessMetrics(this.#registry)
+  }
+
+  /** Counts one answered request. */
+  observe({ operation, status, durationMs }: RequestObservation): void {
+    const name = `${operation} ${status}`
+    let series = this.#series.get(name)
+    if (series === undefined) {
+      const counter = this.#requests.labels({ operation, status: String(status) })
+      const histogram = this.#durations.labels({ operation })
+      series = {
+        inc: () => counter.inc(),
+        observe: (seconds) => histogram.observe(seconds),
+      }
+      this.#series.set(name, series)
+    }
+    series.inc()
+    series.observe(durationMs / 1000)
+  }
+
+  /** The Prometheus text of this moment. */
+  async text(): Promise<{ readonly contentType: string; readonly text: string }> {
+    this.#publish(await this.#figures())
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() }
+  }
+}
+
+function addSiteMetrics(registry: Registry): (figures: SiteFigures) => void {
+  const gauge = (name: string, help: string): Gauge =>
+    new Gauge({ name, help, registers: [registry] })
+  const buckets = gauge('comio_store_buckets', 'Buckets that exist.')
+  const objects = gauge('comio_store_objects', 'Live objects in all buckets.')
+  const bytes = gauge('comio_store_object_bytes', 'Bytes of all live objects.')
+  const capacity = gauge('comio_volume_capacity_bytes', 'What the volume may take.')
+  const used = gauge('comio_volume_used_bytes', 'What the segments of the volume occupy.')
+  const writable = gauge('comio_volume_writable', '1 while writes are accepted, else 0.')
+  const inFlight = gauge('comio_http_body_bytes_in_flight', 'Body bytes held in memory now.')
+  return (figures) => {
+    buckets.set(figures.buckets)
+    objects.set(figures.objects)
+    bytes.set(figures.objectBytes)
+    capacity.set(figures.volumeCapacityBytes)
+    used.set(figures.volumeUsedBytes)
+    writable.set(figures.volumeWritable ? 1 : 0)
+    inFlight.set(figures.bytesInFlight)
+  }
+}
+
+/** Totals of the ledgers: they are kept in the volume, so here they are set, not counted up. */
+function addRemoteMetrics(registry: Registry): (remotes: readonly RemoteStatus[]) => void {
+  const registers = [registry]
+  const labelNames = ['remote'] as const
+  const total = (name: string, help: string, value: (remote: RemoteStatus) => number) => {
+    const counter = new Counter({ name, help, labelNames, registers })
+    return (remotes: readonly RemoteStatus[]): void => {
+      counter.reset()
+      for (const remote of remotes) counter.inc({ remote: remote.name }, value(remote))
+    }
+  }
+  const gauge = (name: string, help: string, value: (remote: RemoteStatus) => number) => {
+    const series = new Gauge({ name, help, labelNames, registers })
+    return (remotes: readonly RemoteStatus[]): void => {
+      series.reset()
+      for (const remote of remotes) series.set({ remote: remote.name }, value(remote))
+    }
+  }
+  const publishers = [
+    total('comio_replication_queued_total', 'Changes queued.', (r) => r.events_queued),
+    total(
+      'comio_replication_replicated_total',
+      'Changes acknowledged.',
+      (r) => r.events_replicated,
+    ),
+    total('comio_replication_failed_total', 'Changes given up.', (r) => r.events_failed),
+    total(
+      'comio_replication_superseded_total',
+      'Changes that a newer one replaced before they were sent.',
+      (r) => r.events_superseded,
+    ),
+    total(
+      'comio_replication_remote_conflicts_total',
+      'Changes that met a write this site had not seen.',
+      (r) => r.remote_conflicts,
+    ),
+    gauge('comio_replication_pending', 'Changes not yet acknowledged.', (r) => r.pending_events),
+    gauge('comio_replication_pending_bytes', 'Bytes of those.', (r) => r.pending_bytes),
+    gauge('comio_replication_in_flight', 'Changes on the wire now.', (r) => r.in_flight),
+    gauge(
+      'comio_replication_lag_seconds',
+      'Age of the oldest change not yet acknowledged, 0 without one.',
+      (r) => ageSeconds(r.oldest_pending),
+    ),
+    gauge('comio_replication_link_up', '1 while the remote answers, else 0.', (r) =>
+      r.state === 'unreachable' || r.state === 'refused' || r.state === 'disabled' ? 0 : 1,
+    ),
+  ]
+  return (remotes) => {
+    for (const publish of publishers) publish(remotes)
+  }
+}
+
+function ageSeconds(time: string | null): number {
+  return time === null ? 0 : Math.max(0, (Date.now() - Date.parse(time)) / 1000)
+}

@@ -1,0 +1,191 @@
+/**
+ * Replication as the control plane sees it: the ledgers, which are there whenever a remote was ever
+ * configured, and the links, which run while replication is enabled.
+ */
+import { NoSuchRemoteError } from '../admin/errors.ts'
+import type { ReplayOrder, ReplicationControl } from '../admin/ports.ts'
+import type {
+  FailedChange,
+  FailedDocument,
+  RemoteStatus,
+  ReplayDocument,
+  ReplicationStatusDocument,
+} from '../admin/protocol.ts'
+import type { Clock } from '../base/clock.ts'
+import type { LinkStatus } from '../replication/link.ts'
+import type { ChangeFeed, DeadLetter, RemoteLedger } from '../store/object-store.ts'
+import type { VolumeIdentity } from '../volume/volume.ts'
+
+/** The oldest of each remote; a longer list would be read by nobody. */
+const deadLettersMax = 1000
+
+export interface ReplicationControlOptions {
+  readonly enabled: boolean
+  readonly identity: VolumeIdentity
+  readonly feed: Pick<ChangeFeed, 'head'>
+  /** Every remote that this volume keeps a position for. */
+  readonly ledgers: () => Promise<readonly RemoteLedger[]>
+  /** The links that run; none while replication is disabled. */
+  readonly links: () => Promise<readonly LinkStatus[]>
+  readonly clock: Clock
+}
+
+export function createReplicationControl(options: ReplicationControlOptions): ReplicationControl {
+  const startedAt = options.clock.now()
+  return {
+    status: async () => statusDocument(options, await remoteStatuses(options, startedAt)),
+    failed: () => failedDocument(options),
+    replay: (order) => replay(options, order),
+  }
+}
+
+async function remoteStatuses(
+  options: ReplicationControlOptions,
+  startedAt: number,
+): Promise<readonly RemoteStatus[]> {
+  const links = new Map((await options.links()).map((link) => [link.name, link]))
+  const ledgers = await options.ledgers()
+  const statuses: RemoteStatus[] = []
+  for (const ledger of ledgers) {
+    const link = links.get(ledger.remote) ?? (await idleLink(options, ledger, startedAt))
+    statuses.push(remoteStatus(link.name, link))
+  }
+  return statuses
+}
+
+type LinkFigures = Omit<LinkStatus, 'state'> & { readonly state: RemoteStatus['state'] }
+
+/** What can be said of a remote that nothing is sent to. */
+async function idleLink(
+  { feed }: ReplicationControlOptions,
+  ledger: RemoteLedger,
+  stateSince: number,
+): Promise<LinkFigures> {
+  const oldestPending = await ledger.oldestPending()
+  return {
+    name: ledger.remote,
+    url: '',
+    state: 'disabled',
+    stateSince,
+    cursor: ledger.position().low,
+    head: feed.head(),
+    counters: ledger.counters(),
+    oldestPending,
+    inFlight: 0,
+    pulling: 0,
+    rate: 0,
+    lagP50Ms: null,
+    lagP99Ms: null,
+    lastError: undefined,
+    lastErrorAt: undefined,
+  }
+}
+
+function remoteStatus(name: string, link: LinkFigures): RemoteStatus {
+  const { counters } = link
+  return {
+    name,
+    url: link.url,
+    state: link.state,
+    state_since: isoTime(link.stateSince),
+    cursor: link.cursor,
+    head: link.head,
+    pending_events: counters.pending,
+    pending_bytes: counters.pendingBytes,
+    // Looked up a moment before the counters, by which time the last one may have been settled.
+    oldest_pending: counters.pending === 0 ? null : maybeTime(link.oldestPending),
+    in_flight: link.inFlight,
+    pulling: link.pulling,
+    rate: Math.round(link.rate * 10) / 10,
+    lag_p50_ms: link.lagP50Ms,
+    lag_p99_ms: link.lagP99Ms,
+    events_queued: counters.queued,
+    events_replicated: counters.replicated,
+    events_failed: counters.failed,
+    events_superseded: counters.superseded,
+    remote_superseded: counters.remoteSuperseded,
+    remote_conflicts: counters.remoteConflicts,
+    last_replication: maybeTime(counters.lastReplication),
+    last_error: link.lastError ?? null,
+    last_error_at: maybeTime(link.lastErrorAt),
+  }
+}
+
+/** Sums over the remotes, of the very figures that stand beside them: the books balance. */
+function statusDocument(
+  { enabled, identity, clock }: ReplicationControlOptions,
+  remotes: readonly RemoteStatus[],
+): ReplicationStatusDocument {
+  const sum = (figure: (remote: RemoteStatus) => number): number =>
+    remotes.reduce((total, remote) => total + figure(remote), 0)
+  const oldest = remotes.flatMap((remote) => remote.oldest_pending ?? []).sort()[0]
+  const latest = remotes.flatMap((remote) => remote.last_replication ?? []).sort()
+  const ageMs = oldest === undefined ? 0 : Math.max(0, clock.now() - Date.parse(oldest))
+  return {
+    enabled,
+    events_queued: sum((remote) => remote.events_queued),
+    events_replicated: sum((remote) => remote.events_replicated),
+    events_failed: sum((remote) => remote.events_failed),
+    events_superseded: sum((remote) => remote.events_superseded),
+    pending: sum((remote) => remote.pending_events),
+    lag_seconds: ageMs / 1000,
+    last_replication: latest.at(-1) ?? null,
+    site_id: identity.siteId,
+    volume_id: identity.volumeId,
+    remotes,
+  }
+}
+
+async function failedDocument({ ledgers }: ReplicationControlOptions): Promise<FailedDocument> {
+  const failed: FailedChange[] = []
+  for (const ledger of await ledgers()) {
+    for (const letter of await ledger.deadLetters(deadLettersMax)) {
+      failed.push(failedChange(ledger.remote, letter))
+    }
+  }
+  return { failed }
+}
+
+function failedChange(remote: string, letter: DeadLetter): FailedChange {
+  const { seq, slot, bytes, reason, attempts, time } = letter
+  const key = slot.kind === 'object' ? slot.key : null
+  return { remote, seq, bucket: slot.bucket, key, bytes, reason, attempts, time: isoTime(time) }
+}
+
+async function replay(
+  { ledgers }: ReplicationControlOptions,
+  { what, remote, dryRun }: ReplayOrder,
+): Promise<ReplayDocument> {
+  const all = await ledgers()
+  const chosen = remote === undefined ? all : all.filter((ledger) => ledger.remote === remote)
+  if (chosen.length === 0) throw noSuchRemote(remote, all)
+  // The order names the first seq to send, the ledger the last one to leave.
+  const from = what === 'failed' ? what : Math.max(0, what.from - 1)
+  let count = 0
+  let bytes = 0
+  for (const ledger of chosen) {
+    const replayed = await ledger.replay({ from }, { dryRun })
+    count += replayed.count
+    bytes += replayed.bytes
+  }
+  return { count, bytes }
+}
+
+function noSuchRemote(remote: string | undefined, all: readonly RemoteLedger[]): NoSuchRemoteError {
+  if (all.length === 0) {
+    return new NoSuchRemoteError('this site has never had a remote to replicate to', {
+      hint: 'Configure one with --replication-enabled and --replication-remote URL.',
+    })
+  }
+  return new NoSuchRemoteError(`this site has no remote called ${remote}`, {
+    hint: `It has ${all.map((ledger) => ledger.remote).join(', ')}.`,
+  })
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+function maybeTime(ms: number | null | undefined): string | null {
+  return ms === null || ms === undefined ? null : isoTime(ms)
+}

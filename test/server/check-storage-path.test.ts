@@ -1,0 +1,43 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { StoragePathError } from '../../src/device/errors.ts'
+import { checkStoragePath } from '../../src/server/check-storage-path.ts'
+
+let folder: string
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'comio-path-'))
+})
+
+afterEach(() => rm(folder, { recursive: true }))
+
+describe('the storage path', () => {
+  it('may be absent, empty, a volume, or a fresh file system', async () => {
+    await checkStoragePath(join(folder, 'absent'), join(folder, 'absent/index'))
+    await checkStoragePath(folder, join(folder, 'index'))
+    await mkdir(join(folder, 'lost+found'))
+    await mkdir(join(folder, 'segments'))
+    await mkdir(join(folder, 'index'))
+    await checkStoragePath(folder, join(folder, 'index'))
+    await writeFile(join(folder, 'superblock'), '')
+    await writeFile(join(folder, 'notes.txt'), '')
+    await checkStoragePath(folder, join(folder, 'index'))
+  })
+
+  it('may not hold other things', async () => {
+    await writeFile(join(folder, 'thesis.doc'), '')
+    const checking = checkStoragePath(folder, join(folder, 'index'))
+    await expect(checking).rejects.toThrow(StoragePathError)
+    await expect(checking).rejects.toMatchObject({
+      message: expect.stringContaining(folder),
+      hint: expect.stringContaining('--storage'),
+    })
+  })
+
+  it('takes no folder called index for the index when that is elsewhere', async () => {
+    await mkdir(join(folder, 'index'))
+    await expect(checkStoragePath(folder, '/srv/index')).rejects.toThrow(StoragePathError)
+  })
+})

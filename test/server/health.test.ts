@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest'
+import { type HealthInputs, reportHealth } from '../../src/server/health.ts'
+import { remoteStatus } from './remote-status.ts'
+
+const well: HealthInputs = {
+  storeFailure: undefined,
+  writeRefusal: undefined,
+  remotes: [remoteStatus({ state: 'idle' }), remoteStatus({ state: 'catching-up' })],
+  deadLetters: new Map(),
+  closing: false,
+}
+
+describe('health', () => {
+  it('is ok when there is nothing to say', () => {
+    expect(reportHealth(well)).toEqual({ serving: true, document: { status: 'ok', reasons: [] } })
+  })
+
+  it('is degraded, but serving, when only writes or replication suffer', () => {
+    const report = reportHealth({
+      ...well,
+      writeRefusal: 'the volume is full: writes are refused, reads and deletes go on',
+      remotes: [
+        remoteStatus({ state: 'unreachable', state_since: '2025-12-03T20:00:00.000Z' }),
+        remoteStatus({
+          name: 'c',
+          state: 'refused',
+          url: 'http://10.0.0.7',
+          last_error: 'clock skew of 400 s at 10.0.0.7',
+        }),
+      ],
+      deadLetters: new Map([['default', 3]]),
+    })
+    expect(report.serving).toBe(true)
+    expect(report.document.status).toBe('degraded')
+    expect(report.document.reasons).toEqual([
+      'the volume is full: writes are refused, reads and deletes go on',
+      'remote default is unreachable since 2025-12-03T20:00:00.000Z',
+      'remote c refuses replication for the difference of clocks since 2025-12-03T20:00:00.000Z',
+      '3 changes could not be replicated to remote default: see comio repl failed list',
+    ])
+  })
+
+  it('repeats nothing that a remote said, since anybody may ask', () => {
+    const remotes = [remoteStatus({ state: 'refused', last_error: 'no such token: abc' })]
+    expect(JSON.stringify(reportHealth({ ...well, remotes }))).not.toContain('abc')
+  })
+
+  it('is not serving when the store fails, or on its way down', () => {
+    const failed = reportHealth({ ...well, storeFailure: 'the index failed' })
+    expect(failed).toEqual({
+      serving: false,
+      document: { status: 'degraded', reasons: ['the index failed'] },
+    })
+    expect(reportHealth({ ...well, closing: true }).serving).toBe(false)
+  })
+})

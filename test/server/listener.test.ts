@@ -1,0 +1,224 @@
+import { once } from 'node:events'
+import { Agent, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type Logger, silentLogger } from '../../src/base/log.ts'
+import { createDispatcher } from '../../src/server/dispatcher.ts'
+import { AddressInUseError, ListenFailedError } from '../../src/server/errors.ts'
+import { Listener, type ListenerLimits, type RequestHandler } from '../../src/server/listener.ts'
+
+const open: Listener[] = []
+
+async function listen(
+  handle?: RequestHandler,
+  options: { limits?: Partial<ListenerLimits>; logger?: Logger } = {},
+): Promise<Listener> {
+  const listener = await Listener.open({
+    host: '127.0.0.1',
+    port: 0,
+    logger: silentLogger,
+    ...options,
+  })
+  open.push(listener)
+  if (handle !== undefined) listener.serve(handle)
+  return listener
+}
+
+afterEach(async () => {
+  for (const listener of open.splice(0)) await listener.close(0)
+})
+
+async function talk(listener: Listener, text: string): Promise<string> {
+  const socket = connect(listener.address.port, '127.0.0.1')
+  socket.write(text)
+  return textUntilClosed(socket)
+}
+
+async function textUntilClosed(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.on('error', () => undefined)
+  await once(socket, 'close')
+  return Buffer.concat(chunks).toString()
+}
+
+const ok: RequestHandler = (request, response) => {
+  request.resume()
+  response.end('ok')
+}
+
+describe('the listener', () => {
+  it('reports the port that it really has', async () => {
+    const listener = await listen(ok)
+    expect(listener.address.port).toBeGreaterThan(0)
+    expect(await talk(listener, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 200 OK\r\n/,
+    )
+  })
+
+  it('names the port that is in use', async () => {
+    const { port } = (await listen(ok)).address
+    const second = Listener.open({ host: '127.0.0.1', port, logger: silentLogger })
+    await expect(second).rejects.toThrow(AddressInUseError)
+    await expect(second).rejects.toMatchObject({
+      message: expect.stringContaining(String(port)),
+      hint: expect.stringContaining('--port'),
+    })
+  })
+
+  it('names a host that is none of this machine', async () => {
+    const opening = Listener.open({ host: '192.0.2.1', port: 0, logger: silentLogger })
+    await expect(opening).rejects.toThrow(ListenFailedError)
+    await expect(opening).rejects.toMatchObject({ hint: expect.stringContaining('--host') })
+  })
+
+  it('answers 503 before it is told who answers', async () => {
+    const listener = await listen()
+    expect(await talk(listener, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')).toMatch(/^HTTP\/1\.1 503 /)
+  })
+
+  it.each([
+    ['what is no HTTP', 'nonsense\r\n\r\n', 400],
+    [
+      'two lengths',
+      'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+      400,
+    ],
+    [
+      'a length and a transfer encoding',
+      'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+    ],
+    ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
+    ['headers beyond 32 KiB', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+  ])('refuses %s', async (_name, text, status) => {
+    const listener = await listen(ok)
+    const answer = await talk(listener, text)
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+    expect(answer.toLowerCase()).toContain('connection: close')
+  })
+
+  it('lets go of who never finishes the head of a request', async () => {
+    const listener = await listen(ok, { limits: { headersTimeoutMs: 100 } })
+    expect(await talk(listener, 'GET / HTTP/1.1\r\nHost:')).toMatch(/^HTTP\/1\.1 408 /)
+    expect(await talk(listener, '')).toMatch(/^(HTTP\/1\.1 408 .*)?/)
+  })
+})
+
+describe('closing', () => {
+  it('finishes the request that is under way, takes no new one, and closes its connection', async () => {
+    let answer: ServerResponse | undefined
+    let arrived: () => void = () => undefined
+    const underWay = new Promise<void>((resolve) => {
+      arrived = resolve
+    })
+    const listener = await listen((_request, response) => {
+      answer = response
+      arrived()
+    })
+    const { port } = listener.address
+    const agent = new Agent({ keepAlive: true })
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      httpRequest({ port, agent }, resolve).on('error', reject).end()
+    })
+    await underWay
+    const closed = listener.close(60_000)
+    const refused = connect(port, '127.0.0.1')
+    const [error] = await once(refused, 'error')
+    expect(error.code).toBe('ECONNREFUSED')
+    answer?.end('late but whole')
+    const response = await answered
+    expect(response.headers.connection).toBe('close')
+    expect(Buffer.concat(await response.toArray()).toString()).toBe('late but whole')
+    await closed
+    agent.destroy()
+  })
+
+  it('closes idle connections at once', async () => {
+    const listener = await listen(ok)
+    const agent = new Agent({ keepAlive: true })
+    const response = await new Promise<IncomingMessage>((resolve) => {
+      httpRequest({ port: listener.address.port, agent }, resolve).end()
+    })
+    await response.toArray()
+    await listener.close(60_000)
+    agent.destroy()
+  })
+
+  it('closes a connection whose answer had begun as soon as it is complete', async () => {
+    let answer: ServerResponse | undefined
+    const listener = await listen((_request, response) => {
+      answer = response
+      response.write('begun ')
+    })
+    const agent = new Agent({ keepAlive: true })
+    const response = await new Promise<IncomingMessage>((resolve) => {
+      httpRequest({ port: listener.address.port, agent }, resolve).end()
+    })
+    const closed = listener.close(60_000)
+    answer?.end('and done')
+    expect(Buffer.concat(await response.toArray()).toString()).toBe('begun and done')
+    await closed
+    agent.destroy()
+  })
+
+  it('cuts off what is not done in time, and says so', async () => {
+    const warnings: unknown[] = []
+    const logger = { ...silentLogger, warn: (fields: unknown) => warnings.push(fields) }
+    let arrived: () => void = () => undefined
+    const underWay = new Promise<void>((resolve) => {
+      arrived = resolve
+    })
+    const listener = await listen(() => arrived(), { logger })
+    const socket = connect(listener.address.port, '127.0.0.1')
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await underWay
+    const text = textUntilClosed(socket)
+    await listener.close(20)
+    expect(await text).toBe('')
+    expect(warnings).toEqual([{ requests: 1 }])
+  })
+})
+
+describe('the dispatcher', () => {
+  const planeOf = (url: string, headers: Record<string, string> = {}): string => {
+    const seen: string[] = []
+    const note = (plane: string) => (request: IncomingMessage) => {
+      seen.push(`${plane} ${request.url} ${request.headers.host ?? ''}`.trim())
+    }
+    const planes = {
+      data: note('data'),
+      control: note('control'),
+      replication: note('replication'),
+    }
+    createDispatcher(planes)({ url, headers } as IncomingMessage, {} as ServerResponse)
+    return seen.join()
+  }
+
+  it.each([
+    ['/', 'data /'],
+    ['/bucket/key', 'data /bucket/key'],
+    ['/administrator', 'data /administrator'],
+    ['/admin-files/key', 'data /admin-files/key'],
+    ['/bucket/admin/health', 'data /bucket/admin/health'],
+    ['//admin/health', 'data //admin/health'],
+    ['/admin', 'control /admin'],
+    ['/admin?x', 'control /admin?x'],
+    ['/admin/', 'control /admin/'],
+    ['/admin/health', 'control /admin/health'],
+    ['/admin/replication/status', 'control /admin/replication/status'],
+    ['/admin/replication/batches', 'control /admin/replication/batches'],
+    ['/admin/replication/batch', 'replication /admin/replication/batch'],
+    ['/admin/replication/batch?x=1', 'replication /admin/replication/batch?x=1'],
+    ['/admin/replication/handshake', 'replication /admin/replication/handshake'],
+    ['/admin/replication/completions', 'replication /admin/replication/completions'],
+    ['/admin/replication/blob/00ff', 'replication /admin/replication/blob/00ff'],
+    ['/admin/replication/blob', 'control /admin/replication/blob'],
+    ['http://site:1/admin/health', 'control /admin/health site:1'],
+    ['http://site:1/b/k?q', 'data /b/k?q site:1'],
+    ['http://site:1', 'data / site:1'],
+    ['*', 'data *'],
+  ])('sends %s to %s', (url, expected) => {
+    expect(planeOf(url)).toBe(expected)
+  })
+})
