@@ -1,0 +1,87 @@
+/** Fetching large objects over HTTP: the ticket is the only credential, redirects are not followed. */
+import { Agent } from 'undici'
+import { RemoteProtocolError, type TicketEnd, TicketGoneError } from './errors.ts'
+import { readBounded, refusalOf, translateFailure } from './http-transport.ts'
+import { replicationPaths } from './protocol.ts'
+import { parseRemoteUrl } from './remote-url.ts'
+import type { BlobRange, BlobTransport } from './transport.ts'
+
+const connectMs = 10_000
+const progressMs = 30_000
+const errorBytesMax = 64 * 1024
+
+export function createHttpBlobTransport(): BlobTransport {
+  return new HttpBlobTransport()
+}
+
+class HttpBlobTransport implements BlobTransport {
+  readonly #agent = new Agent({
+    connections: 4,
+    pipelining: 1,
+    allowH2: false,
+    connect: { timeout: connectMs },
+    headersTimeout: progressMs,
+    bodyTimeout: progressMs,
+    keepAliveTimeout: 30_000,
+  })
+
+  async fetchRange(range: BlobRange, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { base, origin, prefix } = parseRemoteUrl(range.origin, 'the announced address')
+    try {
+      const response = await this.#agent.request({
+        origin,
+        path: prefix + replicationPaths.blob + range.ticket,
+        method: 'GET',
+        headers: { range: `bytes=${range.start}-${range.end - 1}` },
+        signal,
+      })
+      if (response.statusCode !== 206) {
+        throw refusedRange(response.statusCode, await readBounded(response.body, errorBytesMax))
+      }
+      const expected = `bytes ${range.start}-${range.end - 1}/`
+      if (!String(response.headers['content-range']).startsWith(expected)) {
+        response.body.destroy()
+        throw new RemoteProtocolError(`${base} answered with another range than asked for`)
+      }
+      return translated(response.body, base)
+    } catch (error) {
+      throw error instanceof TicketGoneError ? error : translateFailure(error, base)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy()
+  }
+}
+
+function refusedRange(status: number, bytes: Buffer): Error {
+  const refusal = refusalOf(status, bytes)
+  const end = ends[refusal.remoteCode]
+  return (status === 404 || status === 410) && end !== undefined
+    ? new TicketGoneError(end, { cause: refusal })
+    : refusal
+}
+
+/** The codes with which a sender refuses a ticket. */
+export const ticketEndCodes = {
+  unknown: 'TICKET_UNKNOWN',
+  expired: 'TICKET_EXPIRED',
+  superseded: 'TICKET_SUPERSEDED',
+} as const satisfies Record<TicketEnd, string>
+
+const ends: Readonly<Record<string, TicketEnd | undefined>> = {
+  [ticketEndCodes.unknown]: 'unknown',
+  [ticketEndCodes.expired]: 'expired',
+  [ticketEndCodes.superseded]: 'superseded',
+}
+
+async function* translated(
+  body: AsyncIterable<Uint8Array>,
+  base: string,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
+    throw translateFailure(error, base)
+  }
+}

@@ -1,0 +1,338 @@
+/**
+ * Replication's endpoints as plain `node:http` handlers, to be routed by the server: batches are too
+ * large for a JSON framework's body limit. The token is checked before a byte of the body is read.
+ */
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { MalformedBytesError } from '../base/byte-reader.ts'
+import type { Clock } from '../base/clock.ts'
+import { ComioError, messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { ByteRange } from '../store/object-store.ts'
+import { frameOverheadBytes } from './batch-codec.ts'
+import {
+  BadRangeError,
+  BadRemoteUrlError,
+  BatchTooLargeError,
+  HandshakeRequiredError,
+  ProtocolMismatchError,
+  RemoteUnreachableError,
+  SelfReplicationError,
+  SiteIdTakenError,
+  TicketGoneError,
+} from './errors.ts'
+import { ticketEndCodes } from './http-blob-transport.ts'
+import {
+  documentBytesMax,
+  parseCompletionsQuery,
+  parseHello,
+  replicationPaths,
+  ticketBytes,
+} from './protocol.ts'
+import type { Receiver } from './receiver.ts'
+import type { TicketBook } from './tickets.ts'
+
+export interface HttpReceiverOptions {
+  readonly receiver: Receiver
+  readonly tickets: TicketBook
+  readonly batchSize: number
+  readonly batchBytes: number
+  /** Says who may replicate here, and writes the answer to who may not. Never asked for blobs. */
+  readonly authorize: (request: IncomingMessage) => Denial | undefined
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export interface Denial {
+  readonly status: 401 | 403
+  readonly code: string
+  readonly message: string
+  readonly hint?: string
+}
+
+/** Handles a request of replication's; false when `path` (without the query) is none of its. */
+export type ReplicationHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+) => boolean
+
+/** Bytes of batches being read and applied at one time; beyond, senders are told to wait. */
+const bytesInFlightMax = 256 * 2 ** 20
+/** Labels and heads of a change take no more than this. */
+const changeHeadBytes = 16 * 1024
+const stallMs = 30_000
+const ticketPattern = new RegExp(`^[0-9a-f]{${ticketBytes * 2}}$`)
+const rangePattern = /^bytes=(\d{1,15})-(\d{1,15})$/
+
+export function createHttpReceiver(options: HttpReceiverOptions): ReplicationHandler {
+  const handlers = new HttpReceiver(options)
+  return (request, response, path) => handlers.handle(request, response, path)
+}
+
+class HttpReceiver {
+  readonly #options: HttpReceiverOptions
+  readonly #batchBytesMax: number
+  #bytesInFlight = 0
+
+  constructor(options: HttpReceiverOptions) {
+    this.#options = options
+    const framing = options.batchSize * (frameOverheadBytes + changeHeadBytes)
+    this.#batchBytesMax = options.batchBytes * 2 + framing
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse, path: string): boolean {
+    const handler = this.#handlerOf(request, response, path)
+    if (handler === undefined) return false
+    handler().catch((error: unknown) => this.#fail(request, response, error))
+    return true
+  }
+
+  #handlerOf(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+  ): (() => Promise<void>) | undefined {
+    if (path.startsWith(replicationPaths.blob)) {
+      const ticket = path.slice(replicationPaths.blob.length)
+      return () => this.#blob(request, response, ticket)
+    }
+    switch (path) {
+      case replicationPaths.handshake:
+        return () => this.#posted(request, response, () => this.#handshake(request, response))
+      case replicationPaths.batch:
+        return () => this.#posted(request, response, () => this.#batch(request, response))
+      case replicationPaths.completions:
+        return () => this.#posted(request, response, () => this.#completions(request, response))
+      default:
+        return undefined
+    }
+  }
+
+  async #posted(
+    request: IncomingMessage,
+    response: ServerResponse,
+    handle: () => Promise<void>,
+  ): Promise<void> {
+    if (request.method !== 'POST') {
+      response.setHeader('allow', 'POST')
+      return refuse(request, response, {
+        status: 405,
+        code: 'METHOD_NOT_ALLOWED',
+        message: 'POST it',
+      })
+    }
+    const denial = this.#options.authorize(request)
+    if (denial !== undefined) return refuse(request, response, denial)
+    await handle()
+  }
+
+  async #handshake(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readBody(request, { limit: documentBytesMax, clock: this.#options.clock })
+    const answer = this.#options.receiver.handshake(parseHello(body.toString()))
+    reply(response, 'application/json', Buffer.from(JSON.stringify(answer)))
+  }
+
+  async #batch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const length = Number(request.headers['content-length'] ?? Number.NaN)
+    if (!Number.isSafeInteger(length)) {
+      return refuse(request, response, {
+        status: 411,
+        code: 'LENGTH_REQUIRED',
+        message: 'a batch needs a Content-Length',
+      })
+    }
+    if (length <= this.#batchBytesMax && this.#bytesInFlight + length > bytesInFlightMax) {
+      return refuse(request, response, {
+        status: 503,
+        code: 'BUSY',
+        message: 'too many batches are being applied at once',
+      })
+    }
+    this.#bytesInFlight += length
+    try {
+      const limit = this.#batchBytesMax
+      const body = await readBody(request, { limit, clock: this.#options.clock })
+      reply(response, 'application/octet-stream', await this.#options.receiver.batch(body))
+    } finally {
+      this.#bytesInFlight -= length
+    }
+  }
+
+  async #completions(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readBody(request, { limit: documentBytesMax, clock: this.#options.clock })
+    const query = parseCompletionsQuery(body.toString())
+    const left = new AbortController()
+    const leave = (): void => left.abort()
+    response.once('close', leave)
+    try {
+      const answer = await this.#options.receiver.completions(query, left.signal)
+      reply(response, 'application/json', Buffer.from(JSON.stringify(answer)))
+    } finally {
+      response.off('close', leave)
+    }
+  }
+
+  async #blob(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {
+    if (request.method !== 'GET') {
+      response.setHeader('allow', 'GET')
+      return refuse(request, response, {
+        status: 405,
+        code: 'METHOD_NOT_ALLOWED',
+        message: 'GET it',
+      })
+    }
+    if (!ticketPattern.test(ticket)) throw new TicketGoneError('unknown')
+    const range = parseRange(request.headers.range)
+    const reading = this.#options.tickets.read(ticket, range)
+    response.writeHead(206, {
+      'content-type': 'application/octet-stream',
+      'content-length': range.end - range.start,
+      'content-range': `bytes ${range.start}-${range.end - 1}/${reading.size}`,
+      'cache-control': 'no-store',
+    })
+    await this.#stream(response, reading.bytes)
+    response.end()
+  }
+
+  /** Writes with backpressure; a reader that takes nothing for 30 s is cut off. */
+  async #stream(response: ServerResponse, bytes: AsyncIterable<Buffer>): Promise<void> {
+    for await (const piece of bytes) {
+      if (response.destroyed) return
+      if (response.write(piece)) continue
+      const timer = this.#options.clock.after(stallMs, () => response.destroy())
+      try {
+        await drained(response)
+      } finally {
+        timer.cancel()
+      }
+    }
+  }
+
+  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    const refusal = refusalFor(error)
+    if (refusal.status >= 500) {
+      this.#options.logger.error(
+        { error: messageOf(error), path: 'replication', code: refusal.code },
+        'A replication request failed',
+      )
+    }
+    if (response.headersSent || response.destroyed) response.destroy()
+    else refuse(request, response, refusal)
+  }
+}
+
+interface Refusal {
+  readonly status: number
+  readonly code: string
+  readonly message: string
+  readonly hint?: string | undefined
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+  const { status, code, message, hint } = refusal
+  const error = hint === undefined ? { code, message } : { code, message, hint }
+  const body = Buffer.from(JSON.stringify({ error }))
+  // The body was not read: the connection cannot serve another request.
+  if (!request.complete) response.setHeader('connection', 'close')
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length })
+  response.end(body)
+}
+
+function refusalFor(error: unknown): Refusal {
+  const status = statusOf(error)
+  const hint = error instanceof ComioError ? error.hint : undefined
+  if (error instanceof TicketGoneError) {
+    return { status, code: ticketEndCodes[error.end], message: error.message, hint }
+  }
+  const code = error instanceof ComioError ? error.code : 'INTERNAL_ERROR'
+  return { status, code, message: messageOf(error), hint }
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof MalformedBytesError || error instanceof BadRemoteUrlError) return 400
+  if (error instanceof HandshakeRequiredError) return 409
+  if (error instanceof BatchTooLargeError) return 413
+  if (error instanceof BadRangeError) return 416
+  if (error instanceof TicketGoneError) return error.end === 'unknown' ? 404 : 410
+  if (error instanceof RemoteUnreachableError) return 408
+  const isWrongPeer =
+    error instanceof ProtocolMismatchError ||
+    error instanceof SelfReplicationError ||
+    error instanceof SiteIdTakenError
+  if (isWrongPeer) return 421
+  if (!(error instanceof ComioError)) return 500
+  if (error.code === 'STORAGE_FULL') return 507
+  // The store's own trouble is this site's state, not the batch's fault.
+  return 503
+}
+
+function reply(response: ServerResponse, contentType: string, body: Buffer): void {
+  response.writeHead(200, { 'content-type': contentType, 'content-length': body.length })
+  response.end(body)
+}
+
+/**
+ * The whole body in one buffer.
+ *
+ * @throws BatchTooLargeError, RemoteUnreachableError when it stalls or is cut
+ */
+async function readBody(
+  request: IncomingMessage,
+  options: { readonly limit: number; readonly clock: Clock },
+): Promise<Buffer> {
+  const { limit, clock } = options
+  const announced = Number(request.headers['content-length'] ?? Number.NaN)
+  if (announced > limit) throw tooLarge(announced, limit)
+  const whole = Number.isSafeInteger(announced) ? Buffer.allocUnsafe(announced) : undefined
+  const pieces: Buffer[] = []
+  let length = 0
+  const stall = (): void => void request.destroy(new Error('the body stalled'))
+  let watchdog = clock.after(stallMs, stall)
+  try {
+    for await (const piece of request as AsyncIterable<Buffer>) {
+      watchdog.cancel()
+      if (length + piece.length > limit) throw tooLarge(length + piece.length, limit)
+      if (whole === undefined) pieces.push(piece)
+      else piece.copy(whole, length)
+      length += piece.length
+      watchdog = clock.after(stallMs, stall)
+    }
+  } catch (cause) {
+    if (cause instanceof ComioError) throw cause
+    throw new RemoteUnreachableError('the sender was cut off in its request', { cause })
+  } finally {
+    watchdog.cancel()
+  }
+  if (whole === undefined) return Buffer.concat(pieces, length)
+  if (length === whole.length) return whole
+  throw new RemoteUnreachableError('the body ended early')
+}
+
+function tooLarge(bytes: number, limit: number): BatchTooLargeError {
+  return new BatchTooLargeError(`a request of ${bytes} bytes exceeds the ${limit} allowed here`, {
+    facts: { bytes, limit },
+    hint: 'Give both sites the same replication.batch_bytes.',
+  })
+}
+
+function parseRange(header: string | undefined): ByteRange {
+  const match = rangePattern.exec(header ?? '')
+  if (match === null) throw new BadRangeError('a pull names one range of bytes, both ends')
+  return { start: Number(match[1]), end: Number(match[2]) + 1 }
+}
+
+async function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed) return
+  const stop = new AbortController()
+  const close = (): void => stop.abort()
+  response.once('close', close)
+  try {
+    await once(response, 'drain', { signal: stop.signal })
+  } catch (error) {
+    // The reader has gone: the next write finds out.
+    if (!stop.signal.aborted) throw error
+  } finally {
+    response.off('close', close)
+  }
+}

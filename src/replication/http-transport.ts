@@ -1,0 +1,252 @@
+/**
+ * The sender's requests over HTTP, with undici: few kept-alive connections, no redirects, deadlines
+ * for progress and none for the whole.
+ */
+import { Pool } from 'undici'
+import { MalformedBytesError } from '../base/byte-reader.ts'
+import { messageOf, systemCodeOf } from '../base/errors.ts'
+import {
+  PlaintextRefusedError,
+  RemoteProtocolError,
+  RemoteRefusedError,
+  RemoteUnreachableError,
+} from './errors.ts'
+import {
+  type CompletionsAnswer,
+  type CompletionsQuery,
+  documentBytesMax,
+  type Hello,
+  type HelloAnswer,
+  parseCompletionsAnswer,
+  parseHelloAnswer,
+  replicationPaths,
+} from './protocol.ts'
+import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
+import type { RemoteTransport } from './transport.ts'
+
+export interface HttpTransportOptions {
+  readonly url: string
+  readonly token: string
+  /** Batches at a time; two connections more serve handshakes and completions. */
+  readonly workers: number
+  /** Lets the token travel over plain HTTP beyond loopback. */
+  readonly allowPlaintext: boolean
+}
+
+const connectMs = 10_000
+/** Without a byte in either direction for this long, a request has failed. */
+const progressMs = 30_000
+const answerBytesMax = 16 * 2 ** 20
+/** Batches up to this size are one write; larger ones go in pieces, each of which is progress. */
+const oneWriteBytes = 512 * 1024
+const pieceBytes = 256 * 1024
+
+/** @throws BadRemoteUrlError, PlaintextRefusedError */
+export function createHttpTransport(options: HttpTransportOptions): RemoteTransport {
+  const url = parseRemoteUrl(options.url, 'the remote')
+  refusePlaintext(url, options.allowPlaintext)
+  return new HttpTransport(url, options)
+}
+
+/** @throws PlaintextRefusedError */
+export function refusePlaintext(url: RemoteUrl, allowPlaintext: boolean): void {
+  if (!url.isPlaintext || url.isLoopback || allowPlaintext) return
+  throw new PlaintextRefusedError(
+    `the token would travel over plain HTTP to ${url.origin}, readable on the way`,
+    {
+      hint: 'Use an https:// address, or set replication.allow_plaintext: true on a safe network.',
+    },
+  )
+}
+
+interface Exchange {
+  readonly path: string
+  readonly contentType: string
+  readonly contentLength: number
+  readonly body: Uint8Array | string | AsyncIterable<Uint8Array>
+  readonly signal: AbortSignal
+}
+
+class HttpTransport implements RemoteTransport {
+  readonly #url: RemoteUrl
+  readonly #authorization: string
+  readonly #pool: Pool
+
+  constructor(url: RemoteUrl, options: HttpTransportOptions) {
+    this.#url = url
+    this.#authorization = `Bearer ${options.token}`
+    this.#pool = new Pool(url.origin, {
+      connections: options.workers + 2,
+      pipelining: 1,
+      allowH2: false,
+      connect: { timeout: connectMs },
+      headersTimeout: progressMs,
+      bodyTimeout: progressMs,
+      keepAliveTimeout: 30_000,
+    })
+  }
+
+  async handshake(hello: Hello, signal: AbortSignal): Promise<HelloAnswer> {
+    const bytes = await this.#exchangeJson(replicationPaths.handshake, hello, signal)
+    return this.#parsed(bytes, parseHelloAnswer)
+  }
+
+  sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer> {
+    let contentLength = 0
+    for (const piece of pieces) contentLength += piece.length
+    return this.#exchange({
+      path: replicationPaths.batch,
+      contentType: 'application/octet-stream',
+      contentLength,
+      body:
+        contentLength <= oneWriteBytes
+          ? Buffer.concat(pieces, contentLength)
+          : gathered(pieces, contentLength),
+      signal,
+    })
+  }
+
+  async awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
+    const bytes = await this.#exchangeJson(replicationPaths.completions, query, signal)
+    return this.#parsed(bytes, parseCompletionsAnswer)
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  #exchangeJson(path: string, document: object, signal: AbortSignal): Promise<Buffer> {
+    const body = JSON.stringify(document)
+    const contentLength = Buffer.byteLength(body)
+    return this.#exchange({ path, contentType: 'application/json', contentLength, body, signal })
+  }
+
+  async #exchange(exchange: Exchange): Promise<Buffer> {
+    const { path, contentType, contentLength, body, signal } = exchange
+    try {
+      const response = await this.#pool.request({
+        method: 'POST',
+        path: this.#url.prefix + path,
+        headers: {
+          authorization: this.#authorization,
+          'content-type': contentType,
+          'content-length': String(contentLength),
+        },
+        body: body as Uint8Array,
+        signal,
+      })
+      const limit = response.statusCode === 200 ? answerBytesMax : errorBytesMax
+      const bytes = await readBounded(response.body, limit)
+      if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes)
+      return bytes
+    } catch (error) {
+      throw translateFailure(error, this.#url.base)
+    }
+  }
+
+  #parsed<T>(bytes: Buffer, parse: (text: string) => T): T {
+    try {
+      if (bytes.length > documentBytesMax) throw new MalformedBytesError('the answer is too long')
+      return parse(bytes.toString())
+    } catch (cause) {
+      throw translateFailure(cause, this.#url.base)
+    }
+  }
+}
+
+/** Batches as pieces of even size: fewer writes than frames, and no second copy of the whole. */
+async function* gathered(
+  pieces: readonly Uint8Array[],
+  contentLength: number,
+): AsyncGenerator<Uint8Array> {
+  let left = contentLength
+  let gathering = Buffer.allocUnsafe(Math.min(pieceBytes, left))
+  let filled = 0
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; ) {
+      const count = Math.min(piece.length - at, gathering.length - filled)
+      gathering.set(piece.subarray(at, at + count), filled)
+      at += count
+      filled += count
+      if (filled < gathering.length) continue
+      yield gathering
+      left -= filled
+      gathering = Buffer.allocUnsafe(Math.min(pieceBytes, left))
+      filled = 0
+    }
+  }
+}
+
+const errorBytesMax = 64 * 1024
+
+/** @throws RemoteProtocolError when there is more than `limit` */
+export async function readBounded(body: AsyncIterable<Uint8Array>, limit: number): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  let length = 0
+  for await (const piece of body) {
+    length += piece.length
+    if (length > limit) throw new RemoteProtocolError(`the answer exceeds ${limit} bytes`)
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces, length)
+}
+
+/** What an answer with an error status says: ComIO's error document, or the beginning of a text. */
+export function refusalOf(status: number, bytes: Buffer): RemoteRefusedError {
+  const { remoteCode, message } = errorDocumentOf(bytes)
+  const redirect = status >= 300 && status < 400 ? 'a redirect, which is not followed' : ''
+  const text = message || redirect || 'no reason was given'
+  return new RemoteRefusedError({ status, remoteCode, message: text })
+}
+
+function errorDocumentOf(bytes: Buffer): { readonly remoteCode: string; readonly message: string } {
+  const text = bytes.toString('utf8', 0, 2000)
+  try {
+    const document: unknown = JSON.parse(text)
+    const error = memberOf(document, 'error')
+    const message = memberOf(error, 'message')
+    const code = memberOf(error, 'code')
+    if (typeof message === 'string') {
+      return { remoteCode: typeof code === 'string' ? code : '', message }
+    }
+  } catch {
+    // Not ours: a proxy's page, of which the beginning has to do.
+  }
+  return { remoteCode: '', message: text.replace(/\s+/g, ' ').trim().slice(0, 200) }
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined
+  return (value as Readonly<Record<string, unknown>>)[name]
+}
+
+/** Failures of the HTTP client as those that `transport.ts` names. */
+export function translateFailure(error: unknown, base: string): Error {
+  if (error instanceof RemoteRefusedError || error instanceof RemoteProtocolError) return error
+  if (error instanceof MalformedBytesError) {
+    return new RemoteProtocolError(`${base} answers, but not as ComIO: ${error.message}`, {
+      cause: error,
+      hint: 'Check that the remote address is that of a ComIO site.',
+    })
+  }
+  const code = systemCodeOf(error)
+  const detail = explanations[code ?? ''] ?? (code === undefined ? messageOf(error) : code)
+  return new RemoteUnreachableError(`cannot reach ${base}: ${detail}`, {
+    cause: error,
+    facts: { remote: base, code },
+  })
+}
+
+const explanations: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'the connection was cut',
+  ENOTFOUND: 'the host name is not known',
+  EHOSTUNREACH: 'no route to the host',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection within 10 s',
+  UND_ERR_HEADERS_TIMEOUT: 'no answer within 30 s',
+  UND_ERR_BODY_TIMEOUT: 'the answer stalled for 30 s',
+  UND_ERR_SOCKET: 'the connection was cut',
+  UND_ERR_ABORTED: 'the request was stopped',
+  ABORT_ERR: 'the request was stopped',
+  UND_ERR_DESTROYED: 'the connection is closed',
+}

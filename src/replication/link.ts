@@ -1,0 +1,292 @@
+/** One remote: connection, window, workers, pulls and figures put together. */
+import type { Clock } from '../base/clock.ts'
+import { messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import type { ChangeFeed, LedgerCounters, RemoteLedger } from '../store/object-store.ts'
+import { siteOf, timeOf } from '../store/version.ts'
+import type { VolumeIdentity } from '../volume/volume.ts'
+import { Backoff } from './backoff.ts'
+import { Connection } from './connection.ts'
+import { LinkMeter } from './link-meter.ts'
+import type { ReplicationOptions } from './options.ts'
+import { PullTracker } from './pull-tracker.ts'
+import { SendWindow } from './send-window.ts'
+import { Sender } from './sender.ts'
+import { type Settled, Settler } from './settler.ts'
+import type { TicketBook } from './tickets.ts'
+import type { RemoteTransport } from './transport.ts'
+
+/** What a link is doing: the names of the control plane's documents. */
+export type LinkState =
+  /** First handshake not yet made. */
+  | 'connecting'
+  | 'catching-up'
+  /** Nothing pending. */
+  | 'idle'
+  | 'streaming'
+  /** Not reachable, or it answers with errors of its own: probed until it answers. */
+  | 'unreachable'
+  /** It says no: wrong token, clock skew, full, protocol. `lastError` has the reason. */
+  | 'refused'
+
+export interface LinkStatus {
+  readonly name: string
+  readonly url: string
+  readonly state: LinkState
+  /** Wall ms. */
+  readonly stateSince: number
+  /** Every change up to this seq is done. */
+  readonly cursor: number
+  readonly head: number
+  readonly counters: LedgerCounters
+  /** Wall ms of the oldest pending change; undefined when none is pending. */
+  readonly oldestPending: number | undefined
+  /** Changes on the wire now, those being pulled included. */
+  readonly inFlight: number
+  readonly pulling: number
+  /** Acknowledged changes per second over the last ten seconds. */
+  readonly rate: number
+  readonly lagP50Ms: number | null
+  readonly lagP99Ms: number | null
+  readonly lastError: string | undefined
+  readonly lastErrorAt: number | undefined
+}
+
+export interface LinkOptions {
+  readonly name: string
+  /** For people: what the remote is shown as. */
+  readonly url: string
+  readonly transport: RemoteTransport
+  readonly ledger: RemoteLedger
+  readonly feed: ChangeFeed
+  readonly tickets: TicketBook
+  readonly identity: VolumeIdentity
+  readonly advertiseUrl: string
+  readonly options: ReplicationOptions
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+export class Link {
+  readonly #options: LinkOptions
+  readonly #meter: LinkMeter
+  readonly #connection: Connection
+  readonly #window: SendWindow
+  readonly #settler: Settler
+  readonly #sender: Sender
+  readonly #pulls: PullTracker
+  readonly #unsubscribe: readonly (() => void)[]
+  #loops: readonly Promise<void>[] = []
+  #state: LinkState = 'connecting'
+  #stateSince: number
+  /** While the position is below this, the link is catching up. */
+  #catchUpTo = 0
+  #lastError: { readonly reason: string; readonly at: number } | undefined
+
+  constructor(options: LinkOptions) {
+    this.#options = options
+    this.#stateSince = options.clock.now()
+    this.#meter = new LinkMeter(options.clock)
+    this.#connection = this.#makeConnection()
+    this.#window = this.#makeWindow()
+    this.#settler = this.#makeSettler()
+    this.#sender = this.#makeSender()
+    this.#pulls = new PullTracker({
+      transport: options.transport,
+      connection: this.#connection,
+      window: this.#window,
+      sender: this.#sender,
+      identity: options.identity,
+      clock: options.clock,
+    })
+    this.#unsubscribe = [
+      options.feed.onAdvance(() => this.#window.ring()),
+      options.ledger.onRewind(() => this.#window.rewind()),
+      options.tickets.onFree(() => this.#window.feed(1)),
+    ]
+  }
+
+  start(): void {
+    const { workers } = this.#options.options
+    const loops = [
+      this.#connection.run(),
+      this.#pulls.run(),
+      this.#window.run(async () => (await this.#connection.opened()) !== undefined),
+      ...Array.from({ length: workers }, (_, worker) => this.#sender.work(worker)),
+    ]
+    this.#loops = loops.map((loop) =>
+      loop.catch((error: unknown) => {
+        this.#noteError(messageOf(error))
+        this.#options.logger.error({ error: messageOf(error) }, 'Replication to the remote stopped')
+      }),
+    )
+  }
+
+  async status(): Promise<LinkStatus> {
+    const { name, url, feed, ledger } = this.#options
+    const oldestPending = await ledger.oldestPending()
+    this.#refreshState()
+    const [p50 = null, p99 = null] = this.#meter.lagPercentiles([0.5, 0.99])
+    return {
+      name,
+      url,
+      state: this.#state,
+      stateSince: this.#stateSince,
+      cursor: ledger.position().low,
+      head: feed.head(),
+      counters: ledger.counters(),
+      oldestPending,
+      inFlight: this.#window.count('sending') + this.#window.count('pulling'),
+      pulling: this.#window.count('pulling'),
+      rate: this.#meter.ratePerSecond(),
+      lagP50Ms: p50,
+      lagP99Ms: p99,
+      lastError: this.#lastError?.reason,
+      lastErrorAt: this.#lastError?.at,
+    }
+  }
+
+  /** Ends promptly: what is on the wire is aborted, and stays pending in the ledger. */
+  async close(): Promise<void> {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    const onWire = this.#window.pulls().map((shipment) => shipment.place)
+    this.#window.close()
+    this.#pulls.close()
+    await this.#connection.close()
+    await Promise.all(this.#loops)
+    await this.#settler.close()
+    this.#options.ledger.landed(onWire)
+    await this.#options.transport.close()
+  }
+
+  #makeConnection(): Connection {
+    const { transport, ledger, feed, identity, advertiseUrl, clock, logger } = this.#options
+    return new Connection({
+      transport,
+      ledger,
+      feed,
+      identity,
+      advertiseUrl,
+      clock,
+      logger,
+      backoff: this.#makeBackoff(),
+      drained: () => this.#drain(),
+      onChange: () => this.#onGateChange(),
+      onError: (reason) => this.#noteError(reason),
+    })
+  }
+
+  #makeWindow(): SendWindow {
+    const { ledger, clock, options } = this.#options
+    return new SendWindow({
+      ledger,
+      clock,
+      laterBackoff: this.#makeBackoff(),
+      queueSize: options.queueSize,
+      workers: options.workers,
+      batchSize: options.batchSize,
+      batchBytes: options.batchBytes,
+      inlineLimit: options.inlineLimit,
+      isEcho: (place) => {
+        const peer = this.#connection.session?.answer
+        if (peer === undefined || siteOf(place.version) !== peer.siteId) return false
+        return timeOf(place.version) >= peer.incarnationSince
+      },
+      onEcho: (shipment) => {
+        this.#window.enter([shipment], 'settling')
+        this.#settler.add([{ shipment, result: 'skipped' }])
+      },
+    })
+  }
+
+  #makeSettler(): Settler {
+    const { ledger, clock, logger, options } = this.#options
+    return new Settler({
+      ledger,
+      clock,
+      logger,
+      retryDelayMs: options.retryDelayMs,
+      onSettled: (settled) => this.#onSettled(settled),
+      onError: (reason) => this.#noteError(reason),
+    })
+  }
+
+  #makeSender(): Sender {
+    const { transport, ledger, feed, tickets, identity, clock, logger, options } = this.#options
+    const { inlineLimit, retryAttempts, retryDelayMs } = options
+    return new Sender({
+      transport,
+      connection: this.#connection,
+      window: this.#window,
+      settler: this.#settler,
+      ledger,
+      assembly: { feed, tickets, siteId: identity.siteId, inlineLimit },
+      sender: identity,
+      retryAttempts,
+      retryDelayMs,
+      clock,
+      logger,
+      onPull: () => this.#pulls.ring(),
+      onError: (reason) => this.#noteError(reason),
+    })
+  }
+
+  #makeBackoff(): Backoff {
+    const { random, options } = this.#options
+    return new Backoff({ random, maxMs: options.retryDelayMs })
+  }
+
+  /** Nothing of the old position may be settled after it has moved: pulls are given up too. */
+  async #drain(): Promise<void> {
+    await this.#window.drained()
+    for (const shipment of this.#window.pulls()) {
+      this.#options.ledger.landed([shipment.place])
+      this.#window.drop(shipment)
+    }
+  }
+
+  #onSettled(settled: readonly Settled[]): void {
+    const { ledger, clock } = this.#options
+    ledger.landed(settled.map((one) => one.shipment.place))
+    const now = clock.now()
+    for (const { shipment, result } of settled) {
+      if (result === 'replicated') this.#meter.record(now - shipment.place.since)
+      this.#window.drop(shipment)
+    }
+    this.#refreshState()
+  }
+
+  #onGateChange(): void {
+    if (this.#connection.state === 'open') {
+      const { feed, ledger, options } = this.#options
+      const behind = ledger.counters().pending > options.batchSize
+      this.#catchUpTo = behind ? feed.head() : 0
+      this.#window.ring()
+    }
+    this.#refreshState()
+  }
+
+  #noteError(reason: string): void {
+    this.#lastError = { reason, at: this.#options.clock.now() }
+  }
+
+  #refreshState(): void {
+    const state = this.#presentState()
+    if (state === this.#state) return
+    this.#state = state
+    this.#stateSince = this.#options.clock.now()
+  }
+
+  #presentState(): LinkState {
+    const gate = this.#connection.state
+    if (gate !== 'open') return gate
+    if (this.#window.laterReason !== undefined) return 'refused'
+    const { ledger } = this.#options
+    if (ledger.counters().pending === 0) return 'idle'
+    // Finding the position costs a walk over the outstanding set: only while it matters.
+    if (this.#catchUpTo > 0 && ledger.position().low >= this.#catchUpTo) this.#catchUpTo = 0
+    return this.#catchUpTo > 0 ? 'catching-up' : 'streaming'
+  }
+}

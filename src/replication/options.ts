@@ -1,0 +1,39 @@
+/** What replication may be told. The server fills this from configuration. */
+export interface ReplicationOptions {
+  /** Only asynchronous replication exists so far. */
+  readonly mode: 'async'
+  /** Changes in one request at most. */
+  readonly batchSize: number
+  /** No change waits longer for company; one that finds its worker idle does not wait at all. */
+  readonly batchIntervalMs: number
+  /** Bytes of bodies in one request at most, unless one body alone exceeds it. */
+  readonly batchBytes: number
+  /** How often a change may fail alone, while others pass, before it becomes a dead letter. */
+  readonly retryAttempts: number
+  /** Longest pause before a remote, or a failed change, is tried again. */
+  readonly retryDelayMs: number
+  /** Requests to one remote at a time. */
+  readonly workers: number
+  /** Changes taken from the feed and not yet settled, at most. */
+  readonly queueSize: number
+  /** Larger objects are offered, and pulled by the remote. */
+  readonly inlineLimit: number
+  /** The store's: how far ahead of local time an incoming version may be. */
+  readonly maxClockSkewMs: number
+  /** Sends tokens over plain HTTP beyond loopback. */
+  readonly allowPlaintext: boolean
+}
+
+export const defaultReplicationOptions: ReplicationOptions = {
+  mode: 'async',
+  batchSize: 100,
+  batchIntervalMs: 1000,
+  batchBytes: 8 * 2 ** 20,
+  retryAttempts: 3,
+  retryDelayMs: 5000,
+  workers: 5,
+  queueSize: 10_000,
+  inlineLimit: 2 ** 20,
+  maxClockSkewMs: 300_000,
+  allowPlaintext: false,
+}

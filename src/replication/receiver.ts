@@ -1,0 +1,234 @@
+/**
+ * The receiving end, without HTTP: greets senders, applies their batches, and tells what became of
+ * the large objects that it pulls. Everything that must survive a restart is the store's; what is
+ * kept here (who greeted, which pulls run) is asked for anew by the senders.
+ */
+import { assert } from '../base/assert.ts'
+import { MalformedBytesError } from '../base/byte-reader.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import { decodeMutation, type Mutation } from '../store/mutation.ts'
+import type { ApplyOutcome, ChangeSink, IncomingChange } from '../store/object-store.ts'
+import type { VolumeIdentity } from '../volume/volume.ts'
+import { encodeAnswer } from './answer-codec.ts'
+import { type BatchHeader, type DecodedFrame, decodeBatch } from './batch-codec.ts'
+import {
+  HandshakeRequiredError,
+  ProtocolMismatchError,
+  SelfReplicationError,
+  SiteIdTakenError,
+} from './errors.ts'
+import { incomingOf } from './incoming.ts'
+import type { ChangeOutcome, CompletionsAnswer, CompletionsQuery, Hello } from './protocol.ts'
+import { completionsWaitMsMax, type HelloAnswer, protocolVersion } from './protocol.ts'
+import { PullOutcomes } from './pull-outcomes.ts'
+import { Puller } from './puller.ts'
+import { parseRemoteUrl } from './remote-url.ts'
+import type { BlobTransport } from './transport.ts'
+
+export interface ReceiverOptions {
+  readonly sink: ChangeSink
+  readonly identity: VolumeIdentity
+  /** The highest seq of this site's own feed. */
+  readonly head: () => number
+  readonly blobTransport: BlobTransport
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+/** Senders that are remembered; the longest silent one has to greet again. */
+const sendersMax = 1024
+
+interface KnownSender {
+  readonly incarnation: string
+  readonly origin: string
+  /** The highest low-water mark of this sender in this life of it. */
+  through: number
+}
+
+export class Receiver {
+  readonly #options: ReceiverOptions
+  readonly #session: string
+  readonly #senders = new Map<string, KnownSender>()
+  readonly #outcomes: PullOutcomes
+  readonly #puller: Puller
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options
+    this.#session = Buffer.from(options.random.bytes(8)).toString('hex')
+    this.#outcomes = new PullOutcomes(options.clock)
+    const { sink, blobTransport, clock, random, logger } = options
+    this.#puller = new Puller({
+      sink,
+      transport: blobTransport,
+      clock,
+      random,
+      logger,
+      onOutcome: ({ volumeId, seq }, outcome) => this.#outcomes.add(volumeId, seq, outcome),
+    })
+  }
+
+  /** @throws ProtocolMismatchError, SelfReplicationError, SiteIdTakenError, BadRemoteUrlError */
+  handshake(hello: Hello): HelloAnswer {
+    const { identity, sink, clock, head, logger } = this.#options
+    refuseWrongSender(identity, hello)
+    const origin = parseRemoteUrl(hello.advertiseUrl, 'the address that the sender announces').base
+    const stored = sink.peerMark(hello.volumeId)
+    const applied =
+      stored === undefined ? null : { incarnation: stored.incarnation, through: stored.through }
+    // A sender whose feed ends below what it had confirmed was rolled back: it begins anew.
+    const isSameLife = applied?.incarnation === hello.incarnation && applied.through <= hello.head
+    this.#senders.delete(hello.volumeId)
+    this.#senders.set(hello.volumeId, {
+      incarnation: hello.incarnation,
+      origin,
+      through: isSameLife ? applied.through : 0,
+    })
+    for (const oldest of this.#senders.keys()) {
+      if (this.#senders.size <= sendersMax) break
+      this.#senders.delete(oldest)
+    }
+    logger.info({ sender: hello.siteId, senderVolume: hello.volumeId }, 'A sender has connected')
+    return {
+      protocol: protocolVersion,
+      volumeId: identity.volumeId,
+      incarnation: identity.incarnation,
+      incarnationSince: identity.incarnationSince,
+      siteId: identity.siteId,
+      wallTime: Math.max(0, Math.floor(clock.now())),
+      head: head(),
+      session: this.#session,
+      applied,
+    }
+  }
+
+  /**
+   * Applies a batch and resolves with the encoded answer, after this site's own commit.
+   *
+   * @throws MalformedBytesError, HandshakeRequiredError; whatever the store fails with
+   */
+  async batch(bytes: Uint8Array): Promise<Buffer> {
+    const { header, frames } = decodeBatch(bytes)
+    const sender = this.#senderOf(header)
+    sender.through = Math.max(sender.through, header.through)
+    const outcomes = new Array<ChangeOutcome | undefined>(frames.length)
+    const changes: IncomingChange[] = []
+    const positions: number[] = []
+    for (const [position, frame] of frames.entries()) {
+      const checked = checkFrame(frame)
+      if ('refused' in checked) {
+        outcomes[position] = { result: 'refused', ...checked.refused }
+        continue
+      }
+      changes.push(checked)
+      positions.push(position)
+    }
+    const { through } = sender
+    const { volumeId, incarnation } = header
+    const applied = await this.#options.sink.apply(changes, { volumeId, incarnation, through })
+    assert(applied.length === changes.length, 'an outcome for each change')
+    for (const [i, position] of positions.entries()) {
+      const frame = frames[position] as DecodedFrame
+      const change = changes[i] as IncomingChange
+      outcomes[position] = this.#answerFor(header, frame, {
+        mutation: change.mutation,
+        outcome: applied[i] as ApplyOutcome,
+      })
+      const taken =
+        outcomes[position]?.result !== 'later' && outcomes[position]?.result !== 'refused'
+      if (taken && this.#puller.isBusy) await this.#puller.noticed(change.mutation)
+    }
+    return encodeAnswer({ through, outcomes: outcomes as ChangeOutcome[] })
+  }
+
+  /** Resolves as soon as there is news of a sender's pulls, or with none when its wait is over. */
+  async completions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
+    this.#senderOf(query)
+    const { volumeId } = query
+    this.#outcomes.forget(volumeId, query.forget)
+    for (const seq of query.seqs) {
+      if (this.#outcomes.has(volumeId, seq) || this.#puller.isPulling(volumeId, seq)) continue
+      this.#outcomes.add(volumeId, seq, { result: 'again', reason: 'the pull is not known here' })
+    }
+    const waitMs = Math.min(query.waitMs, completionsWaitMsMax)
+    return { completions: await this.#outcomes.wait(volumeId, { waitMs, signal }) }
+  }
+
+  /** Ends all pulls; what was fetched is kept. */
+  async close(): Promise<void> {
+    this.#outcomes.close()
+    await this.#puller.close()
+    await this.#options.blobTransport.close()
+  }
+
+  #senderOf(header: Pick<BatchHeader, 'session' | 'volumeId' | 'incarnation'>): KnownSender {
+    const sender = this.#senders.get(header.volumeId)
+    if (header.session !== this.#session || sender?.incarnation !== header.incarnation) {
+      throw new HandshakeRequiredError('this sender is not known here (any more): handshake first')
+    }
+    return sender
+  }
+
+  #answerFor(
+    header: BatchHeader,
+    frame: DecodedFrame,
+    applied: { readonly mutation: Mutation; readonly outcome: ApplyOutcome },
+  ): ChangeOutcome {
+    const { mutation, outcome } = applied
+    if (outcome.result !== 'need' || frame.body.kind !== 'offer') return outcome
+    assert(mutation.kind === 'put', 'only puts are offered')
+    const { volumeId } = header
+    const sender = this.#senders.get(volumeId)
+    if (sender === undefined)
+      return { result: 'later', reason: 'the sender was forgotten meanwhile' }
+    this.#outcomes.forget(volumeId, [frame.seq])
+    this.#puller.accept({
+      volumeId,
+      seq: frame.seq,
+      mutation: detached(frame, mutation),
+      origin: sender.origin,
+      ticket: frame.body.ticket.toString('hex'),
+    })
+    return { result: 'pulling' }
+  }
+}
+
+function refuseWrongSender(identity: VolumeIdentity, hello: Hello): void {
+  if (hello.protocol !== protocolVersion) {
+    throw new ProtocolMismatchError(
+      `the sender speaks replication protocol ${hello.protocol}, this site ${protocolVersion}`,
+      { hint: 'Run the same version of ComIO at both sites.' },
+    )
+  }
+  if (hello.volumeId === identity.volumeId) {
+    throw new SelfReplicationError('the sender is this very site: it has the same volume id', {
+      hint: 'Point replication.remote_url at the other site.',
+    })
+  }
+  if (hello.siteId === identity.siteId) {
+    throw new SiteIdTakenError(`the sender has this site's id, ${hello.siteId}`, {
+      hint: 'Give one of the two another --site-id.',
+    })
+  }
+}
+
+function checkFrame(
+  frame: DecodedFrame,
+): IncomingChange | { readonly refused: { readonly code: string; readonly message: string } } {
+  try {
+    return incomingOf(frame)
+  } catch (error) {
+    if (!(error instanceof MalformedBytesError)) throw error
+    return { refused: { code: error.code, message: error.message } }
+  }
+}
+
+/** A pull outlives its batch: its mutation must not keep the batch's bytes in memory. */
+function detached(frame: DecodedFrame, mutation: Mutation & { kind: 'put' }): typeof mutation {
+  const head = Buffer.from(frame.head)
+  const copy = decodeMutation({ kind: mutation.kind, label: frame.label, head })
+  assert(copy.kind === 'put', 'the same bytes decode to the same kind')
+  return copy
+}

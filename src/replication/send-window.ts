@@ -1,0 +1,305 @@
+/**
+ * The window: every change that was taken from the ledger and is not yet done, at most `queueSize`
+ * of them, spread over workers by slot. Nothing is ever dropped for lack of room: when the window is
+ * full, the feed is not read further. A place that is no longer pending leaves at once, since the
+ * newer mutation of its slot has a place of its own.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import type { FeedPlace, RemoteLedger } from '../store/object-store.ts'
+import type { Backoff } from './backoff.ts'
+import { makeShipment, type Shipment, type ShipmentState } from './shipment.ts'
+import { Wakeup } from './wakeup.ts'
+
+/** Places asked of the ledger at a time. */
+const takeCount = 1000
+
+export interface SendWindowOptions {
+  readonly ledger: RemoteLedger
+  readonly clock: Clock
+  readonly laterBackoff: Backoff
+  readonly queueSize: number
+  readonly workers: number
+  readonly batchSize: number
+  /** Bytes of bodies in a batch at most, unless one body alone exceeds it. */
+  readonly batchBytes: number
+  /** Larger bodies do not travel inside a batch. */
+  readonly inlineLimit: number
+  /** True for what the remote made itself: goes to `onEcho` instead of a queue. */
+  readonly isEcho: (place: FeedPlace) => boolean
+  readonly onEcho: (shipment: Shipment) => void
+}
+
+interface WorkerQueue {
+  /** Batches that go before everything else, exactly as they are: what failed and is tried again. */
+  readonly groups: Shipment[][]
+  readonly fresh: Set<Shipment>
+  readonly bell: Wakeup
+}
+
+export class SendWindow {
+  readonly #options: SendWindowOptions
+  readonly #shipments = new Map<number, Shipment>()
+  readonly #bySlot = new Map<string, Shipment>()
+  readonly #queues: readonly WorkerQueue[]
+  readonly #counts = new Map<ShipmentState, number>()
+  readonly #parked = new Map<Shipment, Timer>()
+  readonly #deferred = new Set<Shipment>()
+  readonly #starved = new Set<Shipment>()
+  readonly #bell = new Wakeup()
+  #deferTimer: Timer | undefined
+  #laterReason: string | undefined
+  #drained: (() => void) | undefined
+  #closed = false
+
+  constructor(options: SendWindowOptions) {
+    this.#options = options
+    this.#queues = Array.from({ length: options.workers }, () => ({
+      groups: [],
+      fresh: new Set<Shipment>(),
+      bell: new Wakeup(),
+    }))
+  }
+
+  /** Changes taken and not yet done. */
+  get size(): number {
+    return this.#shipments.size
+  }
+
+  /** Why the remote wants some changes later; undefined when it wants none later. */
+  get laterReason(): string | undefined {
+    return this.#laterReason
+  }
+
+  count(state: ShipmentState): number {
+    return this.#counts.get(state) ?? 0
+  }
+
+  /** There may be more to take: the feed advanced, or the window has room. */
+  ring(): void {
+    this.#bell.ring()
+  }
+
+  /** Takes places until closed; `ready` holds it back until a remote is known. */
+  async run(ready: () => Promise<boolean>): Promise<void> {
+    const { ledger, queueSize } = this.#options
+    while (!this.#closed && (await ready())) {
+      const room = queueSize - this.#shipments.size
+      const places = room > 0 ? await ledger.take(Math.min(room, takeCount)) : []
+      if (this.#closed) return
+      if (places.length === 0) await this.#bell.wait()
+      else for (const place of places) this.#admit(place)
+    }
+  }
+
+  /** The next changes for a worker, at most a batch: resolves empty only when closed. */
+  async nextBatch(worker: number): Promise<Shipment[]> {
+    const queue = this.#queues[worker] as WorkerQueue
+    while (!this.#closed) {
+      const batch = this.#pick(queue)
+      if (batch.length > 0) return batch
+      await queue.bell.wait()
+    }
+    return []
+  }
+
+  /** Back to the front of the queue: together, as one batch. */
+  requeue(shipments: readonly Shipment[]): void {
+    const kept = shipments.filter((shipment) => this.#stillWanted(shipment))
+    const first = kept[0]
+    if (first === undefined) return
+    for (const shipment of kept) this.#enter(shipment, 'queued')
+    const queue = this.#queues[first.worker] as WorkerQueue
+    queue.groups.push([...kept])
+    queue.bell.ring()
+  }
+
+  /** The remote wants it later: tried again after a pause, together with its like. */
+  defer(shipment: Shipment, reason: string): void {
+    this.#laterReason = reason
+    shipment.probe = false
+    this.#enter(shipment, 'deferred')
+    this.#deferred.add(shipment)
+    this.#armDeferTimer()
+  }
+
+  /** A change that had been deferred has passed: so may the others. */
+  endDeferral(): void {
+    this.#laterReason = undefined
+    this.#options.laterBackoff.reset()
+    this.#release(this.#deferred, Number.POSITIVE_INFINITY)
+  }
+
+  /** Set aside for `ms`, then handed to `resume`. */
+  park(shipment: Shipment, ms: number, resume: () => void): void {
+    this.#enter(shipment, 'parked')
+    const timer = this.#options.clock.after(ms, () => {
+      this.#parked.delete(shipment)
+      if (this.#stillWanted(shipment)) resume()
+    })
+    this.#parked.set(shipment, timer)
+  }
+
+  /** Waits until a ticket is free. */
+  starve(shipment: Shipment): void {
+    this.#enter(shipment, 'starved')
+    this.#starved.add(shipment)
+  }
+
+  /** `count` tickets have become free. */
+  feed(count: number): void {
+    this.#release(this.#starved, count)
+  }
+
+  enter(shipments: readonly Shipment[], state: 'sending' | 'pulling' | 'settling'): void {
+    for (const shipment of shipments) this.#enter(shipment, state)
+  }
+
+  /** Done, one way or another. */
+  drop(shipment: Shipment): void {
+    if (shipment.state === 'gone') return
+    this.#forget(shipment)
+    this.#enter(shipment, 'gone')
+    shipment.lease?.end('superseded')
+    shipment.lease = undefined
+    this.#shipments.delete(shipment.place.seq)
+    if (this.#bySlot.get(shipment.slotKey) === shipment) this.#bySlot.delete(shipment.slotKey)
+    this.#bell.ring()
+  }
+
+  /** Drops all that is not on the wire: the ledger hands it out anew. */
+  rewind(): void {
+    for (const shipment of [...this.#shipments.values()]) {
+      if (!isUnderWay(shipment.state)) this.drop(shipment)
+    }
+    for (const queue of this.#queues) queue.groups.length = 0
+    this.#bell.ring()
+  }
+
+  pulls(): readonly Shipment[] {
+    return this.count('pulling') === 0
+      ? []
+      : [...this.#shipments.values()].filter((shipment) => shipment.state === 'pulling')
+  }
+
+  /** Resolves when nothing is being sent or settled. One waiter at a time. */
+  async drained(): Promise<void> {
+    while (!this.#closed && this.count('sending') + this.count('settling') > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve
+      })
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const timer of this.#parked.values()) timer.cancel()
+    this.#parked.clear()
+    this.#deferTimer?.cancel()
+    for (const queue of this.#queues) queue.bell.ring()
+    this.#bell.ring()
+    this.#drained?.()
+  }
+
+  #admit(place: FeedPlace): void {
+    // Taken before a rewind and again after it, and on the wire in between: that one counts.
+    if (this.#shipments.has(place.seq)) return
+    const shipment = makeShipment(place, this.#options.workers)
+    const older = this.#bySlot.get(shipment.slotKey)
+    if (older !== undefined && older.state !== 'sending' && older.state !== 'settling') {
+      this.#supersede(older)
+    }
+    this.#shipments.set(place.seq, shipment)
+    this.#bySlot.set(shipment.slotKey, shipment)
+    this.#enter(shipment, 'queued')
+    if (this.#options.isEcho(place)) {
+      this.#options.onEcho(shipment)
+      return
+    }
+    const queue = this.#queues[shipment.worker] as WorkerQueue
+    queue.fresh.add(shipment)
+    queue.bell.ring()
+  }
+
+  #supersede(older: Shipment): void {
+    if (this.#options.ledger.isPending(older.place)) return
+    if (older.state === 'pulling') this.#options.ledger.landed([older.place])
+    this.drop(older)
+  }
+
+  #pick(queue: WorkerQueue): Shipment[] {
+    for (let group = queue.groups.shift(); group !== undefined; group = queue.groups.shift()) {
+      const live = group.filter((shipment) => this.#stillWanted(shipment))
+      if (live.length > 0) return live
+    }
+    const { batchSize, batchBytes, inlineLimit } = this.#options
+    const batch: Shipment[] = []
+    let bytes = 0
+    for (const shipment of queue.fresh) {
+      const weight = shipment.place.bytes > inlineLimit ? 0 : shipment.place.bytes
+      if (batch.length >= batchSize || (bytes > 0 && bytes + weight > batchBytes)) break
+      queue.fresh.delete(shipment)
+      if (!this.#stillWanted(shipment)) continue
+      bytes += weight
+      batch.push(shipment)
+    }
+    return batch
+  }
+
+  /** False, and dropped, when a newer mutation has taken the slot. */
+  #stillWanted(shipment: Shipment): boolean {
+    if (shipment.state === 'gone' || this.#closed) return false
+    if (this.#options.ledger.isPending(shipment.place)) return true
+    this.drop(shipment)
+    return false
+  }
+
+  /** Lets up to `count` of `waiting` go to their queues; tells how many went. */
+  #release(waiting: Set<Shipment>, count: number): number {
+    let released = 0
+    for (const shipment of waiting) {
+      if (released >= count) break
+      waiting.delete(shipment)
+      if (!this.#stillWanted(shipment)) continue
+      released++
+      shipment.probe = waiting === this.#deferred
+      this.#enter(shipment, 'queued')
+      const queue = this.#queues[shipment.worker] as WorkerQueue
+      queue.fresh.add(shipment)
+      queue.bell.ring()
+    }
+    return released
+  }
+
+  #armDeferTimer(): void {
+    if (this.#deferTimer !== undefined || this.#closed) return
+    const { clock, laterBackoff, batchSize } = this.#options
+    this.#deferTimer = clock.after(laterBackoff.next(), () => {
+      this.#deferTimer = undefined
+      // A batch of the oldest goes as a probe, not all: bodies sent to a full remote are wasted.
+      const released = this.#release(this.#deferred, batchSize)
+      if (released > 0 || this.#deferred.size > 0) this.#armDeferTimer()
+      else this.#laterReason = undefined
+    })
+  }
+
+  #forget(shipment: Shipment): void {
+    this.#parked.get(shipment)?.cancel()
+    this.#parked.delete(shipment)
+    this.#deferred.delete(shipment)
+    this.#starved.delete(shipment)
+    this.#queues[shipment.worker]?.fresh.delete(shipment)
+  }
+
+  #enter(shipment: Shipment, state: ShipmentState): void {
+    const before = shipment.state
+    if (before === state || before === 'gone') return
+    if (before !== 'new') this.#counts.set(before, this.count(before) - 1)
+    if (state !== 'gone') this.#counts.set(state, this.count(state) + 1)
+    shipment.state = state
+    if (this.count('sending') + this.count('settling') === 0) this.#drained?.()
+  }
+}
+
+function isUnderWay(state: ShipmentState): boolean {
+  return state === 'sending' || state === 'pulling' || state === 'settling'
+}

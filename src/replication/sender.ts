@@ -1,0 +1,306 @@
+/**
+ * Ships changes to one remote: workers that each keep one batch on the wire, and what they do with
+ * the answers. Failures that are the remote's close its gate and lose nothing. A batch that fails for
+ * its content is halved until the culprit is alone, and only a culprit that goes on failing while
+ * others pass, or a change that the remote refuses for its own sake, becomes a dead letter.
+ */
+import { assert, unreachable } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { RemoteLedger } from '../store/object-store.ts'
+import type { Slot } from '../store/slot.ts'
+import { timeOf, type Version } from '../store/version.ts'
+import { type BatchAnswer, decodeAnswer } from './answer-codec.ts'
+import { type AssemblyOptions, type Loaded, loadShipment } from './batch-assembly.ts'
+import { encodeBatchHeader } from './batch-codec.ts'
+import type { Connection, Session } from './connection.ts'
+import { RemoteProtocolError } from './errors.ts'
+import { judgeFailure } from './failure.ts'
+import type { ChangeOutcome, PullOutcome } from './protocol.ts'
+import type { SendWindow } from './send-window.ts'
+import type { Settled, Settler } from './settler.ts'
+import type { Shipment } from './shipment.ts'
+import type { RemoteTransport } from './transport.ts'
+
+export interface SenderOptions {
+  readonly transport: RemoteTransport
+  readonly connection: Connection
+  readonly window: SendWindow
+  readonly settler: Settler
+  readonly ledger: RemoteLedger
+  readonly assembly: AssemblyOptions
+  readonly sender: { readonly volumeId: string; readonly incarnation: string }
+  readonly retryAttempts: number
+  readonly retryDelayMs: number
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly onPull: () => void
+  readonly onError: (reason: string) => void
+}
+
+type Framed = Loaded & { readonly kind: 'frame' }
+
+export class Sender {
+  readonly #options: SenderOptions
+  /** Changes that the remote has taken: the others that pass while one fails. */
+  #passed = 0
+
+  constructor(options: SenderOptions) {
+    this.#options = options
+  }
+
+  /** One worker's life. */
+  async work(worker: number): Promise<void> {
+    const { connection, window } = this.#options
+    for (;;) {
+      if ((await connection.opened()) === undefined) return
+      const batch = await window.nextBatch(worker)
+      const session = await connection.opened()
+      if (session === undefined || batch.length === 0) return
+      await this.#ship(session, batch)
+    }
+  }
+
+  /** Handles what the remote says about one change, in a batch's answer or once its pull has ended. */
+  async finish(shipment: Shipment, outcome: ChangeOutcome | PullOutcome): Promise<void> {
+    const { window } = this.#options
+    switch (outcome.result) {
+      case 'applied':
+      case 'duplicate':
+      case 'superseded':
+      case 'conflict':
+        this.#settle([{ shipment, result: 'replicated', remote: outcome.result }])
+        return
+      case 'pulling':
+        window.enter([shipment], 'pulling')
+        this.#options.onPull()
+        return
+      case 'need':
+        this.#land(shipment)
+        this.#offerAgain(shipment, 'the remote asks for bytes that it was sent')
+        return
+      case 'later':
+        this.#land(shipment)
+        this.#options.onError(outcome.reason)
+        window.defer(shipment, outcome.reason)
+        return
+      case 'again':
+        this.#land(shipment)
+        this.#offerAgain(shipment, outcome.reason)
+        return
+      case 'refused':
+        this.#land(shipment)
+        await this.#bury(shipment, `remote returned 400: ${outcome.message} (${outcome.code})`)
+        return
+      default:
+        unreachable(outcome)
+    }
+  }
+
+  async #ship(session: Session, batch: readonly Shipment[]): Promise<void> {
+    const { window } = this.#options
+    const live = batch.filter((shipment) => shipment.state === 'queued')
+    window.enter(live, 'sending')
+    const loaded = await Promise.all(
+      live.map((shipment) => loadShipment(this.#options.assembly, shipment)),
+    )
+    const framed: Framed[] = []
+    for (const one of loaded) {
+      if (one.kind === 'frame') framed.push(one)
+      else await this.#setAside(one)
+    }
+    if (framed.length > 0) await this.#exchange(session, framed)
+  }
+
+  async #setAside(loaded: Exclude<Loaded, Framed>): Promise<void> {
+    const { window, ledger, onError } = this.#options
+    const { shipment } = loaded
+    switch (loaded.kind) {
+      case 'outdated':
+        // Under a purge a place may stay pending although there is nothing to send any more.
+        if (ledger.isPending(shipment.place)) this.#settle([{ shipment, result: 'skipped' }])
+        else window.drop(shipment)
+        return
+      case 'no-ticket':
+        window.starve(shipment)
+        // A ticket may have come back while this batch was being loaded.
+        if (this.#options.assembly.tickets.hasRoom) window.feed(1)
+        return
+      case 'unreadable':
+        onError(`cannot read change ${shipment.place.seq}: ${loaded.reason}`)
+        this.#retryAlone(shipment, { reason: loaded.reason, provenByProbe: false })
+        return
+      default:
+        unreachable(loaded)
+    }
+  }
+
+  async #exchange(session: Session, framed: readonly Framed[]): Promise<void> {
+    const { ledger, connection, transport, sender } = this.#options
+    const shipments = framed.map((one) => one.shipment)
+    const places = shipments.map((shipment) => shipment.place)
+    const header = encodeBatchHeader(
+      {
+        session: session.answer.session,
+        volumeId: sender.volumeId,
+        incarnation: sender.incarnation,
+        through: ledger.position().low,
+      },
+      framed.length,
+    )
+    ledger.launched(places)
+    let answer: BatchAnswer
+    try {
+      const pieces = [header, ...framed.flatMap((one) => one.pieces)]
+      answer = decodeAnswer(await transport.sendBatch(pieces, session.signal))
+      if (answer.outcomes.length !== shipments.length) {
+        throw new RemoteProtocolError('the remote answered for another number of changes')
+      }
+    } catch (error) {
+      ledger.landed(places)
+      this.#failed(session, shipments, error)
+      return
+    }
+    connection.exchanged(session, answer.through)
+    await this.#digest(shipments, answer.outcomes)
+  }
+
+  /** The common case, everything applied, costs one settlement and no promise for each change. */
+  async #digest(shipments: readonly Shipment[], outcomes: readonly ChangeOutcome[]): Promise<void> {
+    const settled: Settled[] = []
+    const wanted: Shipment[] = []
+    for (const [position, shipment] of shipments.entries()) {
+      const outcome = outcomes[position]
+      assert(outcome !== undefined, 'an outcome for each change')
+      if (
+        outcome.result === 'applied' ||
+        outcome.result === 'duplicate' ||
+        outcome.result === 'superseded' ||
+        outcome.result === 'conflict'
+      ) {
+        settled.push({ shipment, result: 'replicated', remote: outcome.result })
+      } else if (outcome.result === 'need' && !shipment.bytesWanted) {
+        shipment.bytesWanted = true
+        wanted.push(shipment)
+      } else {
+        await this.finish(shipment, outcome)
+      }
+    }
+    this.#settle(settled)
+    this.#options.ledger.landed(wanted.map((shipment) => shipment.place))
+    this.#options.window.requeue(wanted)
+  }
+
+  #settle(settled: readonly Settled[]): void {
+    const { window, settler } = this.#options
+    const live = settled.filter((one) => one.shipment.state !== 'gone')
+    if (live.length === 0) return
+    for (const { shipment, result } of live) {
+      if (result === 'replicated') this.#passed++
+      if (shipment.probe) window.endDeferral()
+    }
+    window.enter(
+      live.map((one) => one.shipment),
+      'settling',
+    )
+    settler.add(live)
+  }
+
+  #land(shipment: Shipment): void {
+    if (shipment.state !== 'gone') this.#options.ledger.landed([shipment.place])
+  }
+
+  #failed(session: Session, shipments: readonly Shipment[], error: unknown): void {
+    const { window, connection } = this.#options
+    const failure = judgeFailure(error)
+    if (session.signal.aborted || failure.kind !== 'content') {
+      window.requeue(shipments)
+      if (!session.signal.aborted) connection.trip(session, failure)
+      return
+    }
+    this.#options.onError(failure.reason)
+    if (failure.blamesRemote) connection.trip(session, failure)
+    const [first] = shipments
+    if (shipments.length === 1 && first !== undefined) {
+      const { reason, blamesRemote } = failure
+      this.#retryAlone(first, { reason, provenByProbe: !blamesRemote })
+      return
+    }
+    const half = Math.ceil(shipments.length / 2)
+    window.requeue(shipments.slice(0, half))
+    window.requeue(shipments.slice(half))
+  }
+
+  /**
+   * Sets a change aside that failed alone. The failure counts as an attempt if another change has
+   * passed by the time of the next one, or, for a failure that cannot be the remote's state, if the
+   * remote answers a handshake then.
+   */
+  #retryAlone(
+    shipment: Shipment,
+    failure: { readonly reason: string; readonly provenByProbe: boolean },
+  ): void {
+    const { window, retryDelayMs } = this.#options
+    const passedBefore = this.#passed
+    window.park(shipment, retryDelayMs, () => {
+      this.#resume(shipment, { ...failure, passedBefore }).catch((error: unknown) => {
+        this.#options.onError(messageOf(error))
+        window.requeue([shipment])
+      })
+    })
+  }
+
+  async #resume(
+    shipment: Shipment,
+    failure: {
+      readonly reason: string
+      readonly provenByProbe: boolean
+      readonly passedBefore: number
+    },
+  ): Promise<void> {
+    const { window, connection, retryAttempts } = this.#options
+    const counts =
+      this.#passed > failure.passedBefore || (failure.provenByProbe && (await connection.probe()))
+    if (counts) shipment.attempts++
+    if (shipment.attempts >= retryAttempts) await this.#bury(shipment, failure.reason)
+    else window.requeue([shipment])
+  }
+
+  #offerAgain(shipment: Shipment, reason: string): void {
+    const { window, retryDelayMs } = this.#options
+    this.#options.onError(reason)
+    shipment.lease?.end('expired')
+    shipment.lease = undefined
+    const pause = Math.min(retryDelayMs, 100 * 2 ** shipment.offersFailed)
+    shipment.offersFailed = Math.min(16, shipment.offersFailed + 1)
+    window.park(shipment, pause, () => window.requeue([shipment]))
+  }
+
+  async #bury(shipment: Shipment, error: string): Promise<void> {
+    const { ledger, logger, window, retryDelayMs } = this.#options
+    if (shipment.state === 'gone') return
+    const { place } = shipment
+    window.enter([shipment], 'settling')
+    try {
+      const attempts = Math.max(1, shipment.attempts)
+      await ledger.bury(place, { reason: error, attempts })
+    } catch (failure) {
+      this.#options.onError(`cannot record a dead letter: ${messageOf(failure)}`)
+      window.park(shipment, retryDelayMs, () => window.requeue([shipment]))
+      return
+    }
+    logger.error(
+      { event_id: eventIdOf(place.slot, place.version), error },
+      'Failed to replicate event',
+    )
+    this.#options.onError(error)
+    window.drop(shipment)
+  }
+}
+
+/** Milliseconds of the version, bucket, and key if it is about one. */
+export function eventIdOf(slot: Slot, version: Version): string {
+  const key = slot.kind === 'object' ? `-${slot.key}` : ''
+  return `${timeOf(version)}-${slot.bucket}${key}`
+}
