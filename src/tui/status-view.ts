@@ -1,0 +1,130 @@
+import type { RemoteStatus } from '../admin/protocol.ts'
+import { formatByteSize } from '../base/byte-size.ts'
+import { formatDuration } from '../base/duration.ts'
+import {
+  describeLink,
+  describeTrend,
+  formatCount,
+  formatTime,
+  type LinkDescription,
+  labelOf,
+  type Tone,
+} from './describe-link.ts'
+import type { LinkRates, StatusHistory } from './status-history.ts'
+
+/** Why the site's own figures are old: it cannot be asked. */
+export interface SourceFailure {
+  readonly message: string
+  readonly hint: string | undefined
+  readonly since: Date
+}
+
+/** Everything the screen shows, in words, so that the screen itself only arranges. */
+export interface StatusView {
+  readonly url: string
+  readonly now: Date
+  readonly siteId: string | undefined
+  /** When the figures were true; undefined before the first answer. */
+  readonly asOf: Date | undefined
+  readonly failure: SourceFailure | undefined
+  readonly links: readonly LinkView[]
+}
+
+export interface LinkView extends LinkDescription {
+  readonly name: string
+  readonly url: string
+  readonly rows: readonly LinkRow[]
+  /** The backlog of the last minute, for a given width. */
+  readonly backlog: (columns: number) => readonly (number | undefined)[]
+}
+
+export interface LinkRow {
+  readonly name: string
+  readonly text: string
+  readonly tone?: Tone
+}
+
+export function viewLink(remote: RemoteStatus, history: StatusHistory, now: Date): LinkView {
+  const rates = history.rates(remote.name)
+  return {
+    ...describeLink(remote, rates),
+    name: remote.name === 'default' ? labelOf(remote) : remote.name,
+    url: remote.url,
+    rows: rowsOf(remote, rates, now),
+    backlog: (columns) => history.backlog(remote.name, columns),
+  }
+}
+
+function rowsOf(remote: RemoteStatus, rates: LinkRates | undefined, now: Date): LinkRow[] {
+  const row = (name: string, ...parts: readonly (string | undefined)[]): LinkRow => ({
+    name,
+    text: parts.filter((part) => part !== undefined).join(' · '),
+  })
+  const isPending = remote.pending_events > 0
+  return [
+    row('link', `${remote.state} since ${formatTime(remote.state_since, now)}`),
+    row(
+      'backlog',
+      `${formatCount(remote.pending_events)} behind`,
+      isPending ? formatByteSize(remote.pending_bytes) : undefined,
+      isPending ? oldestOf(remote, now) : undefined,
+    ),
+    row('rate', ...ratesOf(remote, rates), isPending ? describeTrend(remote, rates) : undefined),
+    row('lag', lagOf(remote)),
+    row(
+      'in flight',
+      `${formatCount(remote.in_flight)} sent`,
+      `${formatCount(remote.pulling)} large ones being pulled`,
+    ),
+    row('sent', `${formatCount(remote.events_replicated)} so far`, lastOf(remote, now)),
+    ...superseded(remote),
+    ...failuresOf(remote),
+    ...errorOf(remote, now),
+  ]
+}
+
+function oldestOf(remote: RemoteStatus, now: Date): string | undefined {
+  if (remote.oldest_pending === null) return undefined
+  const ageMs = Math.max(0, now.getTime() - new Date(remote.oldest_pending).getTime())
+  return `oldest ${formatDuration(ageMs)}`
+}
+
+function ratesOf(remote: RemoteStatus, rates: LinkRates | undefined): readonly string[] {
+  if (rates === undefined) return [`out ${perSecond(remote.rate)}`]
+  return [`in ${perSecond(rates.inPerSecond)}`, `out ${perSecond(rates.outPerSecond)}`]
+}
+
+function perSecond(rate: number): string {
+  return `${rate >= 10 || rate === 0 ? formatCount(Math.round(rate)) : rate.toFixed(1)}/s`
+}
+
+function lagOf(remote: RemoteStatus): string {
+  const { lag_p50_ms: p50, lag_p99_ms: p99 } = remote
+  if (p50 === null || p99 === null) return 'nothing was sent in the last minute'
+  return `p50 ${formatDuration(p50)} · p99 ${formatDuration(p99)}`
+}
+
+function lastOf(remote: RemoteStatus, now: Date): string {
+  if (remote.last_replication === null) return 'none yet'
+  return `last at ${formatTime(remote.last_replication, now)}`
+}
+
+function superseded(remote: RemoteStatus): LinkRow[] {
+  const { remote_superseded: newer, remote_conflicts: conflicts } = remote
+  if (newer === 0 && conflicts === 0) return []
+  const text = `${formatCount(newer)} found newer there · ${formatCount(conflicts)} in conflict`
+  return [{ name: 'other side', text, ...(conflicts > 0 ? { tone: 'bad' } : {}) }]
+}
+
+function failuresOf(remote: RemoteStatus): LinkRow[] {
+  if (remote.events_failed === 0) return [{ name: 'failed', text: 'none' }]
+  const text = `${formatCount(remote.events_failed)} · see: comio repl failed list`
+  return [{ name: 'failed', text, tone: 'bad' }]
+}
+
+function errorOf(remote: RemoteStatus, now: Date): LinkRow[] {
+  if (remote.last_error === null) return []
+  const at = remote.last_error_at === null ? '' : `${formatTime(remote.last_error_at, now)} `
+  const isNow = remote.state === 'unreachable' || remote.state === 'refused'
+  return [{ name: 'last error', text: `${at}${remote.last_error}`, tone: isNow ? 'bad' : 'off' }]
+}

@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest'
+import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
+import { StatusPoller } from '../../src/tui/status-poller.ts'
+import { formatPlain } from '../../src/tui/watch-status.ts'
+import { behind, remoteStatus, statusDocument, todayAt } from './status-fixture.ts'
+
+async function plain(...answers: (ReplicationStatusDocument | Error)[]): Promise<string> {
+  let next = 0
+  const source = {
+    status: async () => {
+      const answer = answers[next++]
+      if (answer === undefined || answer instanceof Error) throw answer
+      return answer
+    },
+  }
+  const poller = new StatusPoller({
+    ...{ source, url: 'http://127.0.0.1:8080', intervalMs: 1000 },
+    onView: () => undefined,
+    onError: () => undefined,
+  })
+  for (const answer of answers) {
+    await poller.ask().catch((error: unknown) => expect(error).toBe(answer))
+  }
+  return formatPlain(poller.view)
+}
+
+describe('the status screen', () => {
+  test('begins with the state in words and has every figure', async () => {
+    const text = await plain(statusDocument(remoteStatus(behind)))
+    const lines = text.split('\n')
+    expect(lines[0]).toMatch(/^http:\/\/127\.0\.0\.1:8080 · site site-a +\d\d:\d\d:\d\d$/)
+    expect(lines[2]).toBe('… site-b is 523 changes (12.0 MiB) behind, measuring')
+    expect(text).toContain('site-b → http://127.0.0.1:8081')
+    expect(text).toContain('link        streaming since 14:02:11')
+    expect(text).toContain('backlog     523 behind · 12.0 MiB')
+    expect(text).toContain('lag         p50 12 ms · p99 81 ms')
+    expect(text).toContain('in flight   100 sent · 2 large ones being pulled')
+    expect(text).toContain('failed      none')
+    expect(text).toContain('last at 14:02:09')
+    expect(text).toContain('last minute')
+    expect(text).toContain('█')
+  })
+
+  test('points to the failed changes and shows the last error', async () => {
+    const text = await plain(
+      statusDocument(
+        remoteStatus({
+          ...{ events_failed: 23, state: 'unreachable', last_error: 'ECONNREFUSED' },
+          last_error_at: todayAt(14, 2, 12),
+        }),
+      ),
+    )
+    expect(text).toContain('! site-b does not answer since 14:02:11')
+    expect(text).toContain('failed      23 · see: comio repl failed list')
+    expect(text).toContain('last error  14:02:12 ECONNREFUSED')
+  })
+
+  test('says so when the site itself cannot be asked, and keeps what it knew', async () => {
+    const text = await plain(statusDocument(remoteStatus()), new Error('connection refused'))
+    expect(text).toMatch(/! http:\/\/127\.0\.0\.1:8080 cannot be asked since \d\d:\d\d:\d\d/)
+    expect(text).toContain('connection refused')
+    expect(text).toContain('as of')
+    expect(text).toContain('site-b has everything up to seq 1,284')
+  })
+
+  test('says so when there is no remote', async () => {
+    expect(await plain(statusDocument())).toContain('replication is off at this site')
+  })
+
+  test('shows every remote', async () => {
+    const text = await plain(
+      statusDocument(remoteStatus(), remoteStatus({ name: 'site-c', ...behind })),
+    )
+    expect(text).toContain('✓ site-b has everything')
+    expect(text).toContain('… site-c is 523 changes')
+  })
+
+  test('stays within 80 columns and has no control characters, whatever the site says', async () => {
+    const long = 'x'.repeat(300)
+    const text = await plain(
+      statusDocument(
+        remoteStatus({
+          ...{ name: `name-${long}`, url: `http://${long}`, last_error: `error ${long}` },
+          ...behind,
+        }),
+      ),
+      new Error(long),
+    )
+    for (const line of text.split('\n')) expect([...line].length).toBeLessThanOrEqual(80)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+    expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/)
+  })
+})
