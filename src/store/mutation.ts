@@ -14,6 +14,14 @@ export interface ContentHash {
   /** `sha256`: of the whole. `sha256-parts`: of the parts' lengths and hashes, for multipart. */
   readonly algorithm: 'sha256' | 'sha256-parts'
   readonly digest: Buffer
+  /** With `sha256-parts`: what the digest is made from, in order. */
+  readonly parts?: readonly PartHash[]
+}
+
+export interface PartHash {
+  readonly size: number
+  /** SHA-256 of the part. */
+  readonly digest: Buffer
 }
 
 /** What is known of an object without its bytes; the same at every site. */
@@ -45,11 +53,15 @@ export interface DeleteMutation {
   readonly context: Context
 }
 
-/** Everything in the bucket at or below `version` is absent. */
+/**
+ * Everything in the bucket at or below `version` is absent. The context is what the purging site had
+ * seen of the bucket: a put that falls under the floor without being covered by it is a conflict.
+ */
 export interface PurgeMutation {
   readonly kind: 'purge'
   readonly slot: Slot & { kind: 'floor' }
   readonly version: Version
+  readonly context: Context
 }
 
 /** The bucket's own register: merges by taking the higher of each. `version` is the higher of both. */
@@ -103,9 +115,8 @@ function encodeHead(mutation: Mutation): Buffer {
       encodeMeta(writer, mutation.meta)
       break
     case 'delete':
-      encodeContext(writer, mutation.context)
-      break
     case 'purge':
+      encodeContext(writer, mutation.context)
       break
     case 'bucket':
       encodeOptionalVersion(writer, mutation.created)
@@ -141,7 +152,7 @@ function decodeHead(
       return { kind, slot, version, context: decodeContext(reader) }
     case 'purge':
       if (slot.kind !== 'floor') break
-      return { kind, slot, version }
+      return { kind, slot, version, context: decodeContext(reader) }
     case 'bucket': {
       if (slot.kind !== 'bucket') break
       const created = decodeOptionalVersion(reader)
@@ -166,29 +177,44 @@ export function decodeContext(reader: ByteReader): Context {
   return context
 }
 
-function encodeMeta(writer: ByteWriter, meta: ObjectMeta): void {
+export function encodeMeta(writer: ByteWriter, meta: ObjectMeta): void {
   writer
     .u64(meta.size)
     .text(meta.etag)
     .u8(hashTags[meta.contentHash.algorithm])
-    .bytes(meta.contentHash.digest)
-    .u64(meta.lastModified)
+    .raw(meta.contentHash.digest)
+  if (meta.contentHash.algorithm === 'sha256-parts') encodeParts(writer, meta.contentHash.parts)
+  writer.u64(meta.lastModified)
   encodeTexts(writer, meta.headers)
   encodeTexts(writer, meta.userMetadata)
 }
 
-function decodeMeta(reader: ByteReader): ObjectMeta {
+export function decodeMeta(reader: ByteReader): ObjectMeta {
   const size = reader.u64()
   const etag = reader.text()
-  const tag = reader.u8()
-  const digest = reader.bytes()
-  if ((tag !== 1 && tag !== 2) || digest.length !== 32) {
-    throw new MalformedBytesError(`a content hash has tag ${tag} and ${digest.length} bytes`)
-  }
-  const contentHash: ContentHash = { algorithm: tag === 1 ? 'sha256' : 'sha256-parts', digest }
+  const contentHash = decodeContentHash(reader)
   const lastModified = reader.u64()
   const headers = decodeTexts(reader)
   return { size, etag, contentHash, lastModified, headers, userMetadata: decodeTexts(reader) }
+}
+
+function decodeContentHash(reader: ByteReader): ContentHash {
+  const tag = reader.u8()
+  const digest = reader.raw(32)
+  if (tag === hashTags.sha256) return { algorithm: 'sha256', digest }
+  if (tag !== hashTags['sha256-parts']) {
+    throw new MalformedBytesError(`no content hash has tag ${tag}`)
+  }
+  const count = reader.varint()
+  if (count > 10_000) throw new MalformedBytesError('an object has more than 10,000 parts')
+  const parts: PartHash[] = []
+  for (let i = 0; i < count; i++) parts.push({ size: reader.u64(), digest: reader.raw(32) })
+  return { algorithm: 'sha256-parts', digest, parts }
+}
+
+function encodeParts(writer: ByteWriter, parts: readonly PartHash[] = []): void {
+  writer.varint(parts.length)
+  for (const part of parts) writer.u64(part.size).raw(part.digest)
 }
 
 function encodeTexts(writer: ByteWriter, texts: Readonly<Record<string, string>>): void {

@@ -69,6 +69,18 @@ export function contextCovers(context: Context, version: Version): boolean {
   return context.some((seen) => siteOf(seen) === site && seen >= version)
 }
 
+/**
+ * True when the write stamped `version` with `context` was made by someone who had seen `other`. A
+ * site has always seen its own earlier writes, so contexts need not name the writer's own site.
+ */
+export function covers(
+  write: { readonly version: Version; readonly context: Context },
+  other: Version,
+): boolean {
+  if (siteOf(write.version) === siteOf(other) && write.version >= other) return true
+  return contextCovers(write.context, other)
+}
+
 /** The smallest context that covers all that `context` and `versions` cover. */
 export function joinContext(context: Context, versions: readonly Version[]): Context {
   if (versions.every((version) => contextCovers(context, version))) return context

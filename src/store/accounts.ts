@@ -1,0 +1,247 @@
+/**
+ * The store's running totals: buckets, live records per segment, ledgers, the feed's size. They are
+ * changed only while an index batch is built and written in that same batch, so that after a crash
+ * they agree with the entries they count, exactly.
+ */
+import { assert } from '../base/assert.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location, LogPosition } from '../volume/volume.ts'
+import type { IndexBatch } from './index-batch.ts'
+import { decodeLedger, encodeLedger, LedgerState } from './ledger-state.ts'
+import { readAll } from './read-all.ts'
+import {
+  type BucketEntry,
+  decodeBucketEntry,
+  emptyBucket,
+  encodeBucketEntry,
+} from './tables/bucket-entry.ts'
+import { decodeChangeSince } from './tables/change-entry.ts'
+import {
+  bucketKey,
+  bucketsRange,
+  changeKey,
+  ledgerKey,
+  ledgersRange,
+  nameOf,
+  segmentKey,
+  segmentsRange,
+  stateKey,
+} from './tables/keys.ts'
+import {
+  decodeSegmentCount,
+  decodeStoreState,
+  encodeSegmentCount,
+  encodeStoreState,
+  type SegmentCount,
+  type StoreState,
+} from './tables/small-entries.ts'
+import { joinContext, type Version } from './version.ts'
+
+const bucketsCachedMax = 4096
+
+const emptyState: StoreState = {
+  checkpoint: undefined,
+  seq: 0,
+  version: undefined,
+  places: 0,
+  placeBytes: 0,
+}
+
+export class Accounts {
+  readonly #index: OrderedIndex
+  readonly #buckets = new Map<string, BucketEntry>()
+  readonly #segments = new Map<number, SegmentCount>()
+  readonly #ledgers = new Map<string, LedgerState>()
+  readonly #dirtyBuckets = new Set<string>()
+  readonly #dirtySegments = new Set<number>()
+  readonly #dirtyLedgers = new Set<string>()
+  #state: StoreState
+
+  private constructor(index: OrderedIndex, state: StoreState) {
+    this.#index = index
+    this.#state = state
+  }
+
+  static async load(index: OrderedIndex): Promise<Accounts> {
+    const state = index.get(stateKey)
+    const accounts = new Accounts(index, state ? decodeStoreState(state) : emptyState)
+    for (const [key, value] of await readAll(index, segmentsRange)) {
+      accounts.#segments.set(key.readUInt32BE(1), decodeSegmentCount(value))
+    }
+    const sinceOf = (seq: number): number => {
+      const place = index.get(changeKey(seq))
+      return place === undefined ? 0 : decodeChangeSince(place)
+    }
+    for (const [key, value] of await readAll(index, ledgersRange)) {
+      accounts.#ledgers.set(nameOf(key), decodeLedger(value, sinceOf))
+    }
+    return accounts
+  }
+
+  get state(): StoreState {
+    return this.#state
+  }
+
+  get ledgers(): ReadonlyMap<string, LedgerState> {
+    return this.#ledgers
+  }
+
+  ledger(remote: string): LedgerState | undefined {
+    return this.#ledgers.get(remote)
+  }
+
+  addLedger(remote: string): LedgerState {
+    assert(!this.#ledgers.has(remote), 'a ledger is begun once')
+    const { places, placeBytes } = this.#state
+    const ledger = LedgerState.begin({ places, bytes: placeBytes })
+    this.#ledgers.set(remote, ledger)
+    this.ledgerChanged(remote)
+    return ledger
+  }
+
+  ledgerChanged(remote: string): void {
+    this.#dirtyLedgers.add(remote)
+  }
+
+  bucket(name: string): BucketEntry {
+    const cached = this.#buckets.get(name)
+    if (cached !== undefined) return cached
+    const stored = this.#index.get(bucketKey(name))
+    if (stored === undefined) return emptyBucket
+    const entry = decodeBucketEntry(stored)
+    this.#cacheBucket(name, entry)
+    return entry
+  }
+
+  updateBucket(name: string, change: Partial<BucketEntry>): void {
+    this.#cacheBucket(name, { ...this.bucket(name), ...change })
+    this.#dirtyBuckets.add(name)
+  }
+
+  /** Every bucket the index knows, those that do not exist any more included. */
+  async allBuckets(): Promise<ReadonlyMap<string, BucketEntry>> {
+    const buckets = new Map<string, BucketEntry>()
+    for (const [key, value] of await readAll(this.#index, bucketsRange)) {
+      const name = nameOf(key)
+      buckets.set(name, this.#buckets.get(name) ?? decodeBucketEntry(value))
+    }
+    return buckets
+  }
+
+  countObject(bucket: string, delta: { readonly objects: number; readonly bytes: number }): void {
+    const { objectCount, objectBytes } = this.bucket(bucket)
+    const count = objectCount + delta.objects
+    const bytes = objectBytes + delta.bytes
+    assert(count >= 0 && bytes >= 0, `bucket ${bucket} never holds less than nothing`)
+    this.updateBucket(bucket, { objectCount: count, objectBytes: bytes })
+  }
+
+  sawVersion(bucket: string, version: Version): void {
+    const { seen } = this.bucket(bucket)
+    const joined = joinContext(seen, [version])
+    if (joined !== seen) this.updateBucket(bucket, { seen: joined })
+    if (
+      this.#state.version === undefined ||
+      version.slice(0, 16) > this.#state.version.slice(0, 16)
+    ) {
+      this.#state = { ...this.#state, version }
+    }
+  }
+
+  recordLives(location: Location): void {
+    const count = this.#segmentCount(location)
+    this.#setSegment(location.segment, {
+      generation: location.generation,
+      records: count.records + 1,
+      bytes: count.bytes + location.headLength + location.bodyLength,
+    })
+  }
+
+  recordDies(location: Location): void {
+    const count = this.#segmentCount(location)
+    const bytes = count.bytes - location.headLength - location.bodyLength
+    assert(count.records > 0 && bytes >= 0, 'a record dies once')
+    this.#setSegment(location.segment, {
+      generation: location.generation,
+      records: count.records - 1,
+      bytes,
+    })
+  }
+
+  /** Live records of a segment; none when it was never counted. */
+  liveIn(segment: number, generation: number): SegmentCount {
+    const count = this.#segments.get(segment)
+    return count?.generation === generation ? count : { generation, records: 0, bytes: 0 }
+  }
+
+  placeAdded(seq: number, bytes: number): void {
+    const { places, placeBytes } = this.#state
+    this.#state = {
+      ...this.#state,
+      seq: Math.max(seq, this.#state.seq),
+      places: places + 1,
+      placeBytes: placeBytes + bytes,
+    }
+    for (const [remote, ledger] of this.#ledgers) {
+      ledger.placeAdded(bytes)
+      this.#dirtyLedgers.add(remote)
+    }
+  }
+
+  placeRemoved(seq: number, bytes: number): void {
+    const { places, placeBytes } = this.#state
+    this.#state = { ...this.#state, places: places - 1, placeBytes: placeBytes - bytes }
+    for (const [remote, ledger] of this.#ledgers) {
+      ledger.placeRemoved(seq, bytes)
+      this.#dirtyLedgers.add(remote)
+    }
+  }
+
+  checkpointAt(checkpoint: LogPosition): void {
+    this.#state = { ...this.#state, checkpoint }
+  }
+
+  /** Adds everything that changed to the batch. */
+  flush(batch: IndexBatch): void {
+    for (const name of this.#dirtyBuckets) {
+      batch.put(bucketKey(name), encodeBucketEntry(this.bucket(name)))
+    }
+    for (const segment of this.#dirtySegments) {
+      const count = this.#segments.get(segment)
+      if (count === undefined) batch.del(segmentKey(segment))
+      else batch.put(segmentKey(segment), encodeSegmentCount(count))
+    }
+    for (const remote of this.#dirtyLedgers) {
+      const ledger = this.#ledgers.get(remote)
+      assert(ledger !== undefined, 'a changed ledger exists')
+      batch.put(ledgerKey(remote), encodeLedger(ledger))
+    }
+    batch.put(stateKey, encodeStoreState(this.#state))
+    this.#dirtyBuckets.clear()
+    this.#dirtySegments.clear()
+    this.#dirtyLedgers.clear()
+    this.#trimBuckets()
+  }
+
+  #segmentCount(location: Location): SegmentCount {
+    return this.liveIn(location.segment, location.generation)
+  }
+
+  #setSegment(segment: number, count: SegmentCount): void {
+    if (count.records === 0) this.#segments.delete(segment)
+    else this.#segments.set(segment, count)
+    this.#dirtySegments.add(segment)
+  }
+
+  #cacheBucket(name: string, entry: BucketEntry): void {
+    this.#buckets.set(name, entry)
+  }
+
+  /** Only between batches, so that nothing changed is dropped. */
+  #trimBuckets(): void {
+    for (const name of this.#buckets.keys()) {
+      if (this.#buckets.size <= bucketsCachedMax) return
+      this.#buckets.delete(name)
+    }
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * The write path behind the sequencer. Everything sequenced while the last sync ran becomes one
+ * group of the log; a durable group becomes one index batch; then its writers are answered. The two
+ * steps are a pipeline: group n is being indexed while n+1 is synced and n+2 gathers.
+ *
+ * A failed group takes every gathered one with it, since those were decided on its outcome. A failed
+ * index batch ends writing until the site is started again: the log has the truth, and replay brings
+ * it into the index.
+ */
+import { assert } from '../base/assert.ts'
+import { messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location, LogPosition, RecordInput } from '../volume/volume.ts'
+import type { Accounts } from './accounts.ts'
+import { StoreUnavailableError } from './errors.ts'
+import { IndexBatch } from './index-batch.ts'
+
+/** What the pipeline needs of the volume. */
+export interface GroupLog {
+  readonly limits: { readonly groupBytesMax: number }
+  appendGroup(records: readonly RecordInput[]): Promise<readonly Location[]>
+  logPosition(): LogPosition
+}
+
+export interface LogItem {
+  readonly record: RecordInput
+  /** Approximate bytes in the group. */
+  readonly bytes: number
+  /** Called when the record is durable, before any effect of its group. */
+  logged(location: Location): void
+  /** Adds what the record does to the batch. */
+  effects(batch: IndexBatch): void
+  /** Called when it is indexed, or when it failed and left no trace. */
+  settled(error: Error | undefined): void
+}
+
+interface IndexTask {
+  build(batch: IndexBatch): void
+  settled(error: Error | undefined): void
+}
+
+interface LoggedGroup {
+  readonly items: readonly LogItem[]
+  readonly position: LogPosition
+}
+
+const groupRecordsMax = 1024
+const loggedGroupsMax = 4
+const gatheredBytesMax = 32 * 2 ** 20
+
+export class CommitPipeline {
+  readonly #log: GroupLog
+  readonly #index: OrderedIndex
+  readonly #accounts: Accounts
+  readonly #logger: Logger
+  readonly #onIndexed: () => void
+  #gathered: LogItem[] = []
+  #gatheredBytes = 0
+  #logged: LoggedGroup[] = []
+  #tasks: IndexTask[] = []
+  #logging: Promise<void> | undefined
+  #indexing: Promise<void> | undefined
+  #broken: StoreUnavailableError | undefined
+  readonly #waitingForRoom: (() => void)[] = []
+  #indexDrained: (() => void) | undefined
+
+  constructor(options: {
+    readonly log: GroupLog
+    readonly index: OrderedIndex
+    readonly accounts: Accounts
+    readonly logger: Logger
+    /** Called after each index batch. */
+    readonly onIndexed: () => void
+  }) {
+    this.#log = options.log
+    this.#index = options.index
+    this.#accounts = options.accounts
+    this.#logger = options.logger
+    this.#onIndexed = options.onIndexed
+  }
+
+  /** Why no write is taken any more, if so. */
+  get broken(): StoreUnavailableError | undefined {
+    return this.#broken
+  }
+
+  /** Resolves when there is room for another record; at once in the usual case. */
+  async room(): Promise<void> {
+    while (this.#gatheredBytes > gatheredBytesMax && this.#broken === undefined) {
+      await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve))
+    }
+    if (this.#broken !== undefined) throw this.#broken
+  }
+
+  /** Takes a sequenced record; order of calls is order in the log. */
+  append(item: LogItem): void {
+    assert(this.#broken === undefined, 'nothing is sequenced on a broken store')
+    this.#gathered.push(item)
+    this.#gatheredBytes += item.bytes
+    this.#logging ??= this.#runLog()
+  }
+
+  /** Runs `build` with the next index batch; resolves when that is durable. */
+  runTask(build: (batch: IndexBatch) => void): Promise<void> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken)
+    return new Promise((resolve, reject) => {
+      const settled = (error: Error | undefined): void => (error ? reject(error) : resolve())
+      this.#tasks.push({ build, settled })
+      this.#indexing ??= this.#runIndex()
+    })
+  }
+
+  /** Resolves when everything taken so far is settled. */
+  async drained(): Promise<void> {
+    while (this.#logging !== undefined || this.#indexing !== undefined) {
+      await Promise.all([this.#logging, this.#indexing])
+    }
+  }
+
+  async #runLog(): Promise<void> {
+    // Whoever else is being served in this turn of the event loop joins the first group.
+    await Promise.resolve()
+    while (this.#gathered.length > 0) {
+      const items = this.#takeGroup()
+      try {
+        const locations = await this.#log.appendGroup(items.map((item) => item.record))
+        items.forEach((item, at) => {
+          const location = locations[at]
+          assert(location !== undefined, 'the volume answers a location per record')
+          item.logged(location)
+        })
+      } catch (thrown) {
+        this.#failGathered(items, thrown)
+        continue
+      }
+      this.#logged.push({ items, position: this.#log.logPosition() })
+      this.#indexing ??= this.#runIndex()
+      while (this.#logged.length >= loggedGroupsMax && this.#broken === undefined) {
+        await new Promise<void>((resolve) => {
+          this.#indexDrained = resolve
+        })
+      }
+    }
+    this.#logging = undefined
+  }
+
+  #takeGroup(): LogItem[] {
+    const limit = this.#log.limits.groupBytesMax
+    let bytes = 0
+    let count = 0
+    for (const item of this.#gathered) {
+      if (count > 0 && (bytes + item.bytes > limit || count === groupRecordsMax)) break
+      bytes += item.bytes
+      count++
+    }
+    const items = this.#gathered.slice(0, count)
+    this.#gathered = this.#gathered.slice(count)
+    this.#gatheredBytes -= bytes
+    this.#wakeWaiting()
+    return items
+  }
+
+  /** The failed group, and all that was decided while it was under way. */
+  #failGathered(items: readonly LogItem[], thrown: unknown): void {
+    const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown))
+    this.#logger.error(
+      { error: error.message, writes: items.length },
+      'A group could not be logged',
+    )
+    const failed = [...items, ...this.#gathered]
+    this.#gathered = []
+    this.#gatheredBytes = 0
+    for (const item of failed) item.settled(error)
+    this.#wakeWaiting()
+  }
+
+  async #runIndex(): Promise<void> {
+    await Promise.resolve()
+    while ((this.#logged.length > 0 || this.#tasks.length > 0) && this.#broken === undefined) {
+      const groups = this.#logged
+      const tasks = this.#tasks
+      this.#logged = []
+      this.#tasks = []
+      this.#indexDrained?.()
+      // Outside of the try: a broken invariant in here must end the process, not be answered.
+      const batch = this.#buildBatch(groups, tasks)
+      try {
+        await this.#index.write(batch.operations)
+      } catch (thrown) {
+        this.#break(thrown, groups, tasks)
+        break
+      }
+      for (const group of groups) for (const item of group.items) item.settled(undefined)
+      for (const task of tasks) task.settled(undefined)
+      this.#onIndexed()
+    }
+    this.#indexing = undefined
+  }
+
+  #buildBatch(groups: readonly LoggedGroup[], tasks: readonly IndexTask[]): IndexBatch {
+    const batch = new IndexBatch(this.#index)
+    for (const group of groups) {
+      for (const item of group.items) item.effects(batch)
+      this.#accounts.checkpointAt(group.position)
+    }
+    for (const task of tasks) task.build(batch)
+    this.#accounts.flush(batch)
+    return batch
+  }
+
+  #break(thrown: unknown, groups: readonly LoggedGroup[], tasks: readonly IndexTask[]): void {
+    const error = new StoreUnavailableError(
+      `the index could not be written (${messageOf(thrown)}), so no write is taken`,
+      { cause: thrown, hint: 'Start the site again: the log holds every answered write.' },
+    )
+    this.#broken = error
+    this.#logger.error({ error: messageOf(thrown) }, 'The index could not be written')
+    for (const group of groups) for (const item of group.items) item.settled(error)
+    for (const task of tasks) task.settled(error)
+    for (const group of this.#logged) for (const item of group.items) item.settled(error)
+    for (const task of this.#tasks) task.settled(error)
+    this.#logged = []
+    this.#tasks = []
+    for (const item of this.#gathered) item.settled(error)
+    this.#gathered = []
+    this.#gatheredBytes = 0
+    this.#indexDrained?.()
+    this.#wakeWaiting()
+  }
+
+  #wakeWaiting(): void {
+    if (this.#gatheredBytes > gatheredBytesMax) return
+    for (const wake of this.#waitingForRoom.splice(0)) wake()
+  }
+}

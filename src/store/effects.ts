@@ -1,0 +1,267 @@
+/**
+ * What a logged record does to the index: one function per kind, used by the live path and by replay
+ * alike, so that what recovery rebuilds is what would have been there. Everything a record does goes
+ * into one batch.
+ */
+import { assert } from '../base/assert.ts'
+import type { Location } from '../volume/volume.ts'
+import type { Accounts } from './accounts.ts'
+import type { IndexBatch } from './index-batch.ts'
+import type { BucketMutation, PurgeMutation } from './mutation.ts'
+import type { DeadLetter } from './object-store.ts'
+import type { PlacedBlob } from './records.ts'
+import { objectSlot, type Slot } from './slot.ts'
+import { decodeChangeSince, encodeChangeEntry } from './tables/change-entry.ts'
+import { blobKey, changeKey, deadLetterKey, objectKey, tombstoneKey } from './tables/keys.ts'
+import { decodeLetterEntry, encodeLetterEntry } from './tables/letter-entry.ts'
+import {
+  type BlobRef,
+  encodeLiveEntry,
+  encodeTombstone,
+  type LiveEntry,
+  type SlotEntry,
+} from './tables/slot-entry.ts'
+import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
+import type { Version } from './version.ts'
+
+export interface EffectContext {
+  readonly batch: IndexBatch
+  readonly accounts: Accounts
+  /** Seqs on the wire now: a place that is being shipped does not pass its age on. */
+  readonly launched: { has(seq: number): boolean }
+  /** Wall ms. */
+  readonly now: number
+}
+
+interface SlotChange {
+  readonly bucket: string
+  readonly key: string
+  readonly previous: SlotEntry | undefined
+  readonly next: SlotEntry
+  /** Blobs that `next` brings into the index; those it shares with `previous` are not among them. */
+  readonly newBlobs: readonly PlacedBlob[]
+}
+
+/** A put or delete took effect on its slot. */
+export function replaceSlot(context: EffectContext, change: SlotChange): void {
+  const { batch, accounts } = context
+  const { bucket, key, previous, next } = change
+  writeSlotEntry(context, change)
+  assert(next.location !== undefined, 'effects follow the log')
+  accounts.recordLives(next.location)
+  for (const blob of change.newBlobs) blobLives(context, blob)
+  if (previous !== undefined) dropEntryBytes(context, previous)
+  const since = previous === undefined ? context.now : inheritedSince(context, previous.seq)
+  if (previous !== undefined) dropPlace(context, previous)
+  const slot = objectSlot(bucket, key)
+  const bytes = bytesOf(next)
+  batch.putReadable(
+    changeKey(next.seq),
+    encodeChangeEntry({ seq: next.seq, slot, version: next.version, bytes, since }),
+  )
+  accounts.placeAdded(next.seq, bytes)
+  accounts.countObject(bucket, {
+    objects: Number(next.kind === 'live') - Number(previous?.kind === 'live'),
+    bytes: bytes - (previous === undefined ? 0 : bytesOf(previous)),
+  })
+  accounts.sawVersion(bucket, next.version)
+}
+
+/** The winner's context was widened: same version, same bytes, a new place in the feed. */
+export function joinSlot(
+  context: EffectContext,
+  change: {
+    readonly bucket: string
+    readonly key: string
+    readonly previous: LiveEntry
+    readonly next: LiveEntry
+  },
+): void {
+  const { batch, accounts } = context
+  const { bucket, key, previous, next } = change
+  batch.put(objectKey(bucket, key), encodeLiveEntry(next))
+  assert(next.joinLocation !== undefined, 'effects follow the log')
+  accounts.recordLives(next.joinLocation)
+  if (previous.joinLocation !== undefined) accounts.recordDies(previous.joinLocation)
+  const since = inheritedSince(context, previous.seq)
+  dropPlace(context, previous)
+  const slot = objectSlot(bucket, key)
+  const bytes = bytesOf(next)
+  batch.putReadable(
+    changeKey(next.seq),
+    encodeChangeEntry({ seq: next.seq, slot, version: next.version, bytes, since }),
+  )
+  accounts.placeAdded(next.seq, bytes)
+}
+
+/** The sweep behind a purge takes an object out. */
+export function removeSwept(
+  context: EffectContext,
+  swept: { readonly bucket: string; readonly key: string; readonly entry: LiveEntry },
+): void {
+  context.batch.del(objectKey(swept.bucket, swept.key))
+  dropEntryBytes(context, swept.entry)
+  dropPlace(context, swept.entry)
+  context.accounts.countObject(swept.bucket, { objects: -1, bytes: -bytesOf(swept.entry) })
+}
+
+/** A bucket was created or deleted; merging keeps the higher of each. */
+export function mergeBucket(
+  context: EffectContext,
+  change: { readonly mutation: BucketMutation; readonly seq: number; readonly location: Location },
+): void {
+  const { accounts } = context
+  const { mutation, seq, location } = change
+  const { bucket } = mutation.slot
+  const entry = accounts.bucket(bucket)
+  takeRegisterPlace(
+    context,
+    { slot: mutation.slot, version: mutation.version, seq, location },
+    entry.register,
+  )
+  accounts.updateBucket(bucket, {
+    created: higher(entry.created, mutation.created),
+    deleted: higher(entry.deleted, mutation.deleted),
+    register: { seq, location },
+  })
+  accounts.sawVersion(bucket, mutation.version)
+}
+
+/** A purge raises the floor; the space is swept in the background. */
+export function raiseFloor(
+  context: EffectContext,
+  change: { readonly mutation: PurgeMutation; readonly seq: number; readonly location: Location },
+): void {
+  const { accounts } = context
+  const { mutation, seq, location } = change
+  const { bucket } = mutation.slot
+  const entry = accounts.bucket(bucket)
+  takeRegisterPlace(
+    context,
+    { slot: mutation.slot, version: mutation.version, seq, location },
+    entry.floorPlace,
+  )
+  accounts.updateBucket(bucket, {
+    floor: mutation.version,
+    floorContext: mutation.context,
+    floorPlace: { seq, location },
+    sweeping: entry.objectCount > 0,
+  })
+  accounts.sawVersion(bucket, mutation.version)
+}
+
+/** A remote refused the change at a place: the place is done, the letter stays. */
+export function buryLetter(
+  context: EffectContext,
+  burial: { readonly remote: string; readonly letter: DeadLetter; readonly location: Location },
+): void {
+  const { remote, letter, location } = burial
+  const ledger = context.accounts.ledger(remote)
+  if (ledger?.finish(letter.seq, letter.bytes, 'failed') !== true) return
+  ledger.openLetters++
+  context.accounts.ledgerChanged(remote)
+  context.accounts.recordLives(location)
+  context.batch.putReadable(
+    deadLetterKey(remote, letter.seq),
+    encodeLetterEntry({ letter, location }),
+  )
+}
+
+/** The letter is moot: a newer mutation took the place, or it is queued again. */
+export function closeLetter(context: EffectContext, remote: string, seq: number): void {
+  const ledger = context.accounts.ledger(remote)
+  if (ledger === undefined || ledger.openLetters === 0) return
+  const key = deadLetterKey(remote, seq)
+  const entry = context.batch.read(key)
+  if (entry === undefined) return
+  context.batch.delReadable(key)
+  context.accounts.recordDies(decodeLetterEntry(entry).location)
+  ledger.openLetters--
+  context.accounts.ledgerChanged(remote)
+}
+
+/** Does nothing when the index has the blob: an upload's parts are there before its put. */
+export function blobLives(context: EffectContext, blob: PlacedBlob): void {
+  if (context.batch.read(blobKey(blob.id)) !== undefined) return
+  context.batch.putReadable(blobKey(blob.id), encodeExtents(blob.extents))
+  for (const extent of blob.extents) context.accounts.recordLives(extent)
+}
+
+export function blobDies(context: EffectContext, blob: BlobRef): void {
+  const key = blobKey(blob.id)
+  const extents = context.batch.read(key)
+  assert(extents !== undefined, `the extents of blob ${blob.id} are in the index`)
+  for (const extent of decodeExtents(extents)) context.accounts.recordDies(extent)
+  context.batch.delReadable(key)
+}
+
+export function bytesOf(entry: SlotEntry): number {
+  return entry.kind === 'live' ? entry.meta.size : 0
+}
+
+export function higher(a: Version | undefined, b: Version | undefined): Version | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  return a > b ? a : b
+}
+
+function writeSlotEntry({ batch }: EffectContext, change: SlotChange): void {
+  const { bucket, key, previous, next } = change
+  if (next.kind === 'live') batch.put(objectKey(bucket, key), encodeLiveEntry(next))
+  else batch.put(tombstoneKey(bucket, key), encodeTombstone(next))
+  if (previous === undefined || previous.kind === next.kind) return
+  batch.del(previous.kind === 'live' ? objectKey(bucket, key) : tombstoneKey(bucket, key))
+}
+
+function dropEntryBytes(context: EffectContext, entry: SlotEntry): void {
+  assert(entry.location !== undefined, 'what is replaced was logged before')
+  context.accounts.recordDies(entry.location)
+  if (entry.kind !== 'live') return
+  if (entry.joinLocation !== undefined) context.accounts.recordDies(entry.joinLocation)
+  if (entry.body.kind === 'blobs') for (const blob of entry.body.blobs) blobDies(context, blob)
+}
+
+function dropPlace(context: EffectContext, entry: SlotEntry): void {
+  removePlace(context, entry.seq, bytesOf(entry))
+}
+
+function removePlace(context: EffectContext, seq: number, bytes: number): void {
+  for (const remote of context.accounts.ledgers.keys()) closeLetter(context, remote, seq)
+  context.batch.delReadable(changeKey(seq))
+  context.accounts.placeRemoved(seq, bytes)
+}
+
+/** A place that moves before it was shipped keeps its age: lag is measured from the oldest unshipped change. */
+function inheritedSince(context: EffectContext, previousSeq: number): number {
+  const { accounts, batch, launched, now } = context
+  if (launched.has(previousSeq)) return now
+  for (const ledger of accounts.ledgers.values()) {
+    if (!ledger.isPending(previousSeq)) continue
+    const place = batch.read(changeKey(previousSeq))
+    return place === undefined ? now : Math.min(now, decodeChangeSince(place))
+  }
+  return now
+}
+
+interface RegisterChange {
+  readonly slot: Slot
+  readonly version: Version
+  readonly seq: number
+  readonly location: Location
+}
+
+function takeRegisterPlace(
+  context: EffectContext,
+  change: RegisterChange,
+  previous: { readonly seq: number; readonly location: Location } | undefined,
+): void {
+  const { batch, accounts, now } = context
+  const { slot, version, seq, location } = change
+  const since = previous === undefined ? now : inheritedSince(context, previous.seq)
+  if (previous !== undefined) {
+    accounts.recordDies(previous.location)
+    removePlace(context, previous.seq, 0)
+  }
+  accounts.recordLives(location)
+  batch.putReadable(changeKey(seq), encodeChangeEntry({ seq, slot, version, bytes: 0, since }))
+  accounts.placeAdded(seq, 0)
+}

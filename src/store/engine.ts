@@ -1,0 +1,540 @@
+/**
+ * The store of one machine: the volume's log is the truth, the index is a view of it, and this is
+ * where they meet. Opening replays the log into the index; closing lets everything under way settle.
+ *
+ * It promises what {@link ObjectStore}, {@link ChangeFeed} and {@link ChangeSink} promise. It must
+ * never know HTTP, configuration or how changes travel.
+ */
+import { hash } from 'node:crypto'
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { ComioError } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import { VolumeFullError } from '../volume/errors.ts'
+import type { Volume } from '../volume/volume.ts'
+import { Accounts } from './accounts.ts'
+import { BlobWriter, BodyHasher, OpenWriters } from './blob-writer.ts'
+import { IndexedChangeFeed } from './change-feed.ts'
+import { CommitPipeline } from './commit-pipeline.ts'
+import {
+  BadDigestError,
+  IncompleteBodyError,
+  NoSuchBucketError,
+  StorageFullError,
+} from './errors.ts'
+import { Incoming } from './incoming.ts'
+import { openIndexFor } from './index-identity.ts'
+import { LaunchedPlaces, StoredLedger } from './ledger.ts'
+import { listObjects } from './listing.ts'
+import type { ObjectMeta, PutMutation } from './mutation.ts'
+import { checkBucketName, checkKey, checkMeta } from './names.ts'
+import type {
+  ApplyOutcome,
+  BucketInfo,
+  ChangeFeed,
+  ChangeSink,
+  IncomingChange,
+  ListInput,
+  ListPage,
+  ObjectInfo,
+  ObjectName,
+  ObjectStore,
+  OpenObject,
+  PeerMark,
+  PurgePreview,
+  PutInput,
+  RemoteLedger,
+  StagedUpload,
+  WriteConditions,
+} from './object-store.ts'
+import { Peers } from './peers.ts'
+import { readChunks } from './read-all.ts'
+import { recover } from './recovery.ts'
+import { SegmentFreer } from './segment-freer.ts'
+import { type ReadyBody, Sequencer, type WriteDecision } from './sequencer.ts'
+import { StoredObject } from './stored-object.ts'
+import { Sweeper } from './sweeper.ts'
+import { objectKey, objectsRange } from './tables/keys.ts'
+import { decodeLiveEntry, type LiveEntry } from './tables/slot-entry.ts'
+import { Uploads } from './uploads.ts'
+import { timeOf, VersionClock } from './version.ts'
+
+export interface EngineOptions {
+  /** Open, and not yet replayed. */
+  readonly volume: Volume
+  /** Opens the index; with `fresh`, what is there is moved aside first. */
+  readonly openIndex: (options: { readonly fresh: boolean }) => Promise<OrderedIndex>
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  /** Changes further ahead of this site's clock are answered `later`. */
+  readonly maxClockSkewMs: number
+}
+
+export interface EngineHealth {
+  readonly writable: boolean
+  /** In words; empty when all is well. */
+  readonly reasons: readonly string[]
+}
+
+interface Parts {
+  readonly options: EngineOptions
+  readonly index: OrderedIndex
+  readonly accounts: Accounts
+  readonly versions: VersionClock
+  readonly uploads: Uploads
+  readonly writers: OpenWriters
+  /** Records replayed at opening. */
+  readonly replayed: number
+}
+
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const { volume, clock, random, logger } = options
+  const index = await openIndexFor(volume.identity, options)
+  try {
+    const accounts = await Accounts.load(index)
+    const versions = new VersionClock({ clock, site: volume.identity.siteId })
+    const writers = new OpenWriters()
+    const uploads = await Uploads.load({ log: volume, index, reader: volume, random, writers })
+    const now = Math.max(0, Math.floor(clock.now()))
+    const replayed = await recover({ log: volume, index, accounts, uploads, versions, logger, now })
+    await volume.activate()
+    return await Engine.start({ options, index, accounts, versions, uploads, writers, replayed })
+  } catch (thrown) {
+    await index.close()
+    throw thrown
+  }
+}
+
+export class Engine implements ObjectStore, ChangeSink {
+  readonly feed: ChangeFeed
+  /** Records brought into the index at opening. */
+  readonly replayed: number
+  readonly #volume: Volume
+  readonly #index: OrderedIndex
+  readonly #accounts: Accounts
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #writers: OpenWriters
+  readonly #uploads: Uploads
+  readonly #pipeline: CommitPipeline
+  readonly #sequencer: Sequencer
+  readonly #incoming: Incoming
+  readonly #sweeper: Sweeper
+  readonly #freer: SegmentFreer
+  readonly #peers: Peers
+  readonly #launched = new LaunchedPlaces()
+  readonly #ledgers = new Map<string, StoredLedger>()
+
+  private constructor(parts: Parts, peers: Peers) {
+    const { options, index, accounts, versions, uploads, writers } = parts
+    const { volume, clock, random, logger } = options
+    this.replayed = parts.replayed
+    this.#volume = volume
+    this.#index = index
+    this.#accounts = accounts
+    this.#clock = clock
+    this.#random = random
+    this.#writers = writers
+    this.#uploads = uploads
+    this.#peers = peers
+    const feed = new IndexedChangeFeed({ index, accounts, reader: volume })
+    this.feed = feed
+    this.#freer = new SegmentFreer({ volume, accounts, writers, logger })
+    const onIndexed = (): void => {
+      this.#freer.look()
+      feed.advanced()
+    }
+    const pipeline = new CommitPipeline({ log: volume, index, accounts, logger, onIndexed })
+    this.#pipeline = pipeline
+    const sequencer = new Sequencer({
+      clock,
+      versions,
+      index,
+      accounts,
+      pipeline,
+      launched: this.#launched,
+      onEffect: (effect) => uploads.overtaken(effect),
+    })
+    this.#sequencer = sequencer
+    this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, logger })
+    this.#incoming = new Incoming({
+      sequencer,
+      versions,
+      maxClockSkewMs: options.maxClockSkewMs,
+      isRoomFor: (bytes) => volume.isRoomFor(bytes, { essential: false }),
+      room: () => pipeline.room(),
+    })
+  }
+
+  static async start(parts: Parts): Promise<Engine> {
+    const engine = new Engine(parts, await Peers.load(parts.index))
+    for (const [name, bucket] of await parts.accounts.allBuckets()) {
+      if (bucket.sweeping) engine.#sweeper.start(name)
+    }
+    for (const remote of parts.accounts.ledgers.keys()) engine.#openLedger(remote)
+    engine.#freer.look()
+    return engine
+  }
+
+  // --- objects
+
+  async putObject(input: PutInput): Promise<ObjectInfo> {
+    const { bucket, key, contentLength, headers, userMetadata } = input
+    checkBucketName(bucket)
+    checkKey(key)
+    checkMeta({ size: contentLength, headers, userMetadata })
+    if (!input.createBucket && !this.#sequencer.bucketExists(bucket))
+      throw new NoSuchBucketError(bucket)
+    this.#checkRoom(contentLength)
+    if (input.body instanceof Uint8Array) return this.#putBytes(input, input.body)
+    if (contentLength <= this.#volume.limits.inlineBytesMax) {
+      return this.#putBytes(input, await collect(input.body, contentLength))
+    }
+    return this.#putStream(input, input.body)
+  }
+
+  async deleteObject(
+    input: ObjectName & { readonly conditions?: WriteConditions },
+  ): Promise<boolean> {
+    return this.#write(
+      () => this.#sequencer.delete(input, input.conditions),
+      (decision) => decision !== undefined,
+    )
+  }
+
+  headObject(name: ObjectName): ObjectInfo | undefined {
+    const entry = this.#visible(name)
+    return entry === undefined ? undefined : infoOf(name, entry)
+  }
+
+  openObject(name: ObjectName): OpenObject | undefined {
+    const entry = this.#visible(name)
+    if (entry === undefined) return undefined
+    return new StoredObject({
+      info: infoOf(name, entry),
+      entry,
+      reader: this.#volume,
+      index: this.#index,
+    })
+  }
+
+  async listObjects(input: ListInput): Promise<ListPage> {
+    if (!this.#exists(input.bucket)) throw new NoSuchBucketError(input.bucket)
+    return listObjects(this.#index, input, this.#accounts.bucket(input.bucket).floor)
+  }
+
+  // --- buckets
+
+  async bucketExists(bucket: string): Promise<boolean> {
+    return this.#exists(bucket)
+  }
+
+  async createBucket(bucket: string): Promise<boolean> {
+    checkBucketName(bucket)
+    return this.#write(
+      () => this.#sequencer.createBucket(bucket),
+      (decision) => decision !== undefined,
+    )
+  }
+
+  async deleteBucket(bucket: string): Promise<void> {
+    await this.#sweeper.finished(bucket)
+    await this.#write(
+      () => this.#sequencer.deleteBucket(bucket),
+      () => undefined,
+    )
+  }
+
+  async listBuckets(): Promise<readonly BucketInfo[]> {
+    const buckets: BucketInfo[] = []
+    for (const [name, entry] of await this.#accounts.allBuckets()) {
+      if (!this.#exists(name)) continue
+      const { created, seen } = entry
+      const since = created ?? seen[0]
+      buckets.push({ name, createdAt: since === undefined ? 0 : timeOf(since) })
+    }
+    return buckets
+  }
+
+  async previewPurge(bucket: string): Promise<PurgePreview> {
+    if (!this.#exists(bucket)) throw new NoSuchBucketError(bucket)
+    const entry = this.#accounts.bucket(bucket)
+    if (!entry.sweeping) return { count: entry.objectCount, bytes: entry.objectBytes }
+    return this.#countAboveFloor(bucket)
+  }
+
+  async purgeBucket(bucket: string): Promise<PurgePreview> {
+    await this.#sweeper.finished(bucket)
+    let purged: PurgePreview = { count: 0, bytes: 0 }
+    const count = (): void => {
+      const { objectCount, objectBytes } = this.#accounts.bucket(bucket)
+      purged = { count: objectCount, bytes: objectBytes }
+    }
+    await this.#write(
+      () => this.#sequencer.purge(bucket, count),
+      () => undefined,
+    )
+    this.#sweeper.start(bucket)
+    return purged
+  }
+
+  // --- replication
+
+  async apply(
+    changes: readonly IncomingChange[],
+    mark: PeerMark | undefined,
+  ): Promise<readonly ApplyOutcome[]> {
+    const outcomes = await Promise.all(changes.map((change) => this.#incoming.apply(change)))
+    for (const { mutation, body } of changes) {
+      if (body.kind === 'staged')
+        await (body.upload as { closeQuietly?(): Promise<void> }).closeQuietly?.()
+      if (mutation.kind === 'purge') this.#sweeper.start(mutation.slot.bucket)
+    }
+    if (mark !== undefined && this.#peers.isNews(mark)) {
+      await this.#pipeline.runTask((batch) => this.#peers.store(batch, mark))
+    }
+    return outcomes
+  }
+
+  peerMark(volumeId: string): PeerMark | undefined {
+    return this.#peers.get(volumeId)
+  }
+
+  stageUpload(mutation: PutMutation): Promise<StagedUpload> {
+    return this.#uploads.stage(mutation, this.#sequencer)
+  }
+
+  /** The remote's ledger, begun at its first mention: then everything in the feed is pending. */
+  async ledger(remote: string): Promise<RemoteLedger> {
+    const open = this.#ledgers.get(remote)
+    if (open !== undefined) return open
+    await this.#pipeline.runTask(() => {
+      if (this.#accounts.ledger(remote) === undefined) this.#accounts.addLedger(remote)
+    })
+    return this.#ledgers.get(remote) ?? this.#openLedger(remote)
+  }
+
+  /** Every ledger the volume has, also of remotes that are not configured now. */
+  ledgers(): readonly RemoteLedger[] {
+    return [...this.#ledgers.values()]
+  }
+
+  // --- the whole
+
+  health(): EngineHealth {
+    const reasons: string[] = []
+    const volume = this.#volume.health()
+    if (this.#pipeline.broken !== undefined) reasons.push(this.#pipeline.broken.message)
+    if (volume.reason !== undefined) reasons.push(volume.reason)
+    if (volume.writable && !this.#volume.usage().writable) {
+      reasons.push('the volume is full: writes are answered 507, reads and deletes go on')
+    }
+    return { writable: this.#pipeline.broken === undefined && volume.writable, reasons }
+  }
+
+  /** Objects and bytes of every bucket, what a running sweep has still to take out included. */
+  async totals(): Promise<PurgePreview> {
+    let count = 0
+    let bytes = 0
+    for (const entry of (await this.#accounts.allBuckets()).values()) {
+      count += entry.objectCount
+      bytes += entry.objectBytes
+    }
+    return { count, bytes }
+  }
+
+  /** Writes under way are finished; the caller closes the volume afterwards. */
+  async close(): Promise<void> {
+    await this.#sweeper.stop()
+    await this.#pipeline.drained()
+    await this.#freer.idle()
+    await this.#index.close()
+  }
+
+  // --- inner parts
+
+  async #putBytes(input: PutInput, bytes: Uint8Array): Promise<ObjectInfo> {
+    if (bytes.length !== input.contentLength) {
+      throw new IncompleteBodyError({ expected: input.contentLength, received: bytes.length })
+    }
+    const md5 = hash('md5', bytes, 'buffer')
+    const sha256 = hash('sha256', bytes, 'buffer')
+    if (bytes.length <= this.#volume.limits.inlineBytesMax) {
+      return this.#commitPut(input, { md5, sha256 }, { bytes })
+    }
+    return this.#putStream(input, oneOf(bytes))
+  }
+
+  async #putStream(input: PutInput, body: AsyncIterable<Uint8Array>): Promise<ObjectInfo> {
+    const { contentLength } = input
+    const writer = new BlobWriter({
+      log: this.#volume,
+      random: this.#random,
+      writers: this.#writers,
+    })
+    try {
+      const hasher = new BodyHasher()
+      for await (const bytes of body) {
+        if (writer.size + bytes.length > contentLength) {
+          throw new IncompleteBodyError({
+            expected: contentLength,
+            received: writer.size + bytes.length,
+          })
+        }
+        hasher.update(bytes)
+        await writer.write(bytes)
+      }
+      if (writer.size !== contentLength) {
+        throw new IncompleteBodyError({ expected: contentLength, received: writer.size })
+      }
+      const blob = await writer.finish()
+      return await this.#commitPut(input, hasher.digest(), { blobs: [blob] })
+    } catch (thrown) {
+      throw thrown instanceof VolumeFullError
+        ? new StorageFullError({ wanted: contentLength })
+        : thrown
+    } finally {
+      await writer.close()
+    }
+  }
+
+  async #commitPut(
+    input: PutInput,
+    digests: { readonly md5: Buffer; readonly sha256: Buffer },
+    body: ReadyBody,
+  ): Promise<ObjectInfo> {
+    const { bucket, key, conditions, createBucket } = input
+    if (input.expectedMd5 !== undefined && !input.expectedMd5.equals(digests.md5)) {
+      throw new BadDigestError({ bucket, key })
+    }
+    const meta: ObjectMeta = {
+      size: input.contentLength,
+      etag: digests.md5.toString('hex'),
+      contentHash: { algorithm: 'sha256', digest: digests.sha256 },
+      lastModified: Math.max(0, Math.floor(this.#clock.now())),
+      headers: input.headers,
+      userMetadata: input.userMetadata,
+    }
+    const put = { meta, body, conditions, createBucket }
+    return this.#write(
+      () => this.#sequencer.put({ bucket, key }, put),
+      (decision) => {
+        assert(decision !== undefined, 'a put is sequenced or refused')
+        return { bucket, key, seq: decision.seq, version: decision.version, meta }
+      },
+    )
+  }
+
+  /** Runs a decision to its durable end; one that rests on a write that fails is made again. */
+  async #write<T>(
+    decide: () => WriteDecision,
+    answer: (decision: (WriteDecision & { readonly kind: 'sequenced' }) | undefined) => T,
+  ): Promise<T> {
+    for (;;) {
+      await this.#pipeline.room()
+      const decision = decide()
+      if (decision.kind === 'sequenced') {
+        await this.#settled(decision.done)
+        return answer(decision)
+      }
+      if (decision.after !== undefined && !(await succeeded(decision.after))) continue
+      if (decision.kind === 'refused') throw decision.error
+      return answer(undefined)
+    }
+  }
+
+  async #settled(done: Promise<void>): Promise<void> {
+    try {
+      await done
+    } catch (thrown) {
+      throw thrown instanceof VolumeFullError ? new StorageFullError({ wanted: 0 }) : thrown
+    }
+  }
+
+  #checkRoom(bytes: number): void {
+    if (!this.#volume.isRoomFor(bytes, { essential: false }))
+      throw new StorageFullError({ wanted: bytes })
+  }
+
+  /** What readers see: durable, indexed, above the floor. */
+  #visible(name: ObjectName): LiveEntry | undefined {
+    const value = this.#index.get(objectKey(name.bucket, name.key))
+    if (value === undefined) return undefined
+    const entry = decodeLiveEntry(value)
+    const { floor } = this.#accounts.bucket(name.bucket)
+    return floor !== undefined && entry.version <= floor ? undefined : entry
+  }
+
+  #exists(bucket: string): boolean {
+    const { created, deleted, objectCount } = this.#accounts.bucket(bucket)
+    if (created !== undefined && (deleted === undefined || created > deleted)) return true
+    return objectCount > 0
+  }
+
+  async #countAboveFloor(bucket: string): Promise<PurgePreview> {
+    let count = 0
+    let bytes = 0
+    const { floor } = this.#accounts.bucket(bucket)
+    for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
+      for (const [, value] of entries) {
+        const { version, meta } = decodeLiveEntry(value)
+        if (floor !== undefined && version <= floor) continue
+        count++
+        bytes += meta.size
+      }
+    }
+    return { count, bytes }
+  }
+
+  #openLedger(remote: string): StoredLedger {
+    const state = this.#accounts.ledger(remote)
+    assert(state !== undefined, 'a ledger is begun before it is opened')
+    const ledger = new StoredLedger({
+      remote,
+      state,
+      accounts: this.#accounts,
+      index: this.#index,
+      pipeline: this.#pipeline,
+      sequencer: this.#sequencer,
+      feed: this.feed,
+      clock: this.#clock,
+      launched: this.#launched,
+    })
+    this.#ledgers.set(remote, ledger)
+    return ledger
+  }
+}
+
+function infoOf(name: ObjectName, entry: LiveEntry): ObjectInfo {
+  const { seq, version, meta } = entry
+  return { bucket: name.bucket, key: name.key, seq, version, meta }
+}
+
+async function succeeded(done: Promise<void>): Promise<boolean> {
+  try {
+    await done
+    return true
+  } catch (thrown) {
+    if (thrown instanceof ComioError) return false
+    throw thrown
+  }
+}
+
+async function collect(body: AsyncIterable<Uint8Array>, expected: number): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  let received = 0
+  for await (const bytes of body) {
+    received += bytes.length
+    if (received > expected) break
+    pieces.push(bytes)
+  }
+  if (received !== expected) throw new IncompleteBodyError({ expected, received })
+  return Buffer.concat(pieces)
+}
+
+async function* oneOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}

@@ -1,0 +1,89 @@
+import { ComioError } from '../base/errors.ts'
+
+export class NoSuchBucketError extends ComioError {
+  readonly code = 'NO_SUCH_BUCKET'
+  constructor(bucket: string) {
+    super(`bucket ${bucket} does not exist`, { facts: { bucket } })
+  }
+}
+
+export class BucketNotEmptyError extends ComioError {
+  readonly code = 'BUCKET_NOT_EMPTY'
+  constructor(bucket: string) {
+    super(`bucket ${bucket} still holds objects, so it cannot be deleted`, {
+      facts: { bucket },
+      hint: 'Delete its objects first, or purge it: DELETE /admin/BUCKET/objects?confirm=true',
+    })
+  }
+}
+
+export class PreconditionFailedError extends ComioError {
+  readonly code = 'PRECONDITION_FAILED'
+  constructor(facts: { readonly bucket: string; readonly key: string }) {
+    super('the object is not in the state that the request demands, so nothing was changed', {
+      facts,
+    })
+  }
+}
+
+export class BadDigestError extends ComioError {
+  readonly code = 'BAD_DIGEST'
+  constructor(facts: { readonly bucket: string; readonly key: string }) {
+    super('the bytes that arrived do not have the announced MD5, so nothing was stored', { facts })
+  }
+}
+
+export class IncompleteBodyError extends ComioError {
+  readonly code = 'INCOMPLETE_BODY'
+  constructor(facts: { readonly expected: number; readonly received: number }) {
+    super(
+      `the body has ${facts.received} bytes where ${facts.expected} were announced, so nothing was stored`,
+      { facts },
+    )
+  }
+}
+
+export class StorageFullError extends ComioError {
+  readonly code = 'STORAGE_FULL'
+  constructor(facts: { readonly wanted: number }) {
+    super('the volume has no room for this write; reads and deletes go on', {
+      facts,
+      hint: 'Delete or purge objects, or give the volume more space with --size.',
+    })
+  }
+}
+
+export class InvalidNameError extends ComioError {
+  readonly code = 'INVALID_NAME'
+}
+
+export class MetadataTooLargeError extends ComioError {
+  readonly code = 'METADATA_TOO_LARGE'
+  constructor(facts: { readonly bytes: number; readonly limit: number }) {
+    super(`the object's headers and metadata take ${facts.bytes} bytes, ${facts.limit} may be`, {
+      facts,
+    })
+  }
+}
+
+export class ObjectTooLargeError extends ComioError {
+  readonly code = 'OBJECT_TOO_LARGE'
+  constructor(facts: { readonly bytes: number; readonly limit: number }) {
+    super(`an object of ${facts.bytes} bytes exceeds the limit of ${facts.limit}`, { facts })
+  }
+}
+
+/** The site cannot take writes until it is started again; what was answered is safe. */
+export class StoreUnavailableError extends ComioError {
+  readonly code = 'STORE_UNAVAILABLE'
+}
+
+/** The stored bytes are not those that were written. Never answered with wrong bytes. */
+export class CorruptObjectError extends ComioError {
+  readonly code = 'CORRUPT_OBJECT'
+}
+
+/** The index holds something that this program did not write. */
+export class CorruptIndexError extends ComioError {
+  readonly code = 'CORRUPT_INDEX'
+}

@@ -1,0 +1,277 @@
+/**
+ * Changes that other sites made. Each is decided by what its author had seen: it takes effect when
+ * that covers what is here, it is superseded when what is here covers it, and when neither does it
+ * is a conflict, which the higher version wins at every site alike.
+ */
+import { hash } from 'node:crypto'
+import { assert, unreachable } from '../base/assert.ts'
+import { ComioError, messageOf } from '../base/errors.ts'
+import { VolumeFullError } from '../volume/errors.ts'
+import type { BodyDigests } from './blob-writer.ts'
+import { higher } from './effects.ts'
+import { StorageFullError } from './errors.ts'
+import type {
+  BucketMutation,
+  DeleteMutation,
+  ObjectMeta,
+  PurgeMutation,
+  PutMutation,
+} from './mutation.ts'
+import { checkMutation } from './names.ts'
+import type { ApplyOutcome, IncomingBody, IncomingChange } from './object-store.ts'
+import type { ReadyBody, Sequencer, WriteDecision } from './sequencer.ts'
+import type { SlotEntry } from './tables/slot-entry.ts'
+import { OpenUpload } from './uploads.ts'
+import {
+  type Context,
+  contextCovers,
+  covers,
+  joinContext,
+  siteOf,
+  type VersionClock,
+} from './version.ts'
+
+export interface IncomingOptions {
+  readonly sequencer: Sequencer
+  readonly versions: VersionClock
+  readonly maxClockSkewMs: number
+  /** False when a put of so many bytes must wait for space. */
+  readonly isRoomFor: (bytes: number) => boolean
+  /** Resolves when the pipeline can take another record. */
+  readonly room: () => Promise<void>
+}
+
+/** An outcome that holds once `done` has resolved. */
+interface Decision {
+  readonly outcome: ApplyOutcome
+  readonly done: Promise<void> | undefined
+}
+
+type ObjectMutation = PutMutation | DeleteMutation
+
+export class Incoming {
+  readonly #options: IncomingOptions
+
+  constructor(options: IncomingOptions) {
+    this.#options = options
+  }
+
+  async apply(change: IncomingChange): Promise<ApplyOutcome> {
+    try {
+      checkMutation(change.mutation)
+    } catch (thrown) {
+      return refusedFor(thrown)
+    }
+    const skew = this.#options.versions.skewOf(change.mutation.version)
+    if (skew > this.#options.maxClockSkewMs) {
+      return later(`its version is ${Math.round(skew / 1000)} s ahead of this site's clock`)
+    }
+    try {
+      const body = await readyBody(change)
+      if (body !== undefined && 'result' in body) return body
+      await this.#options.room()
+      const { outcome, done } = this.#decide(change, body)
+      await done
+      return outcome
+    } catch (thrown) {
+      if (thrown instanceof VolumeFullError || thrown instanceof StorageFullError) {
+        return later('its volume is full')
+      }
+      if (thrown instanceof ComioError) return later(thrown.message)
+      throw thrown
+    }
+  }
+
+  #decide(change: IncomingChange, body: ReadyBody | undefined): Decision {
+    const { mutation } = change
+    switch (mutation.kind) {
+      case 'put':
+      case 'delete':
+        return this.#decideObject(mutation, change.body, body)
+      case 'purge':
+        return this.#decidePurge(mutation)
+      case 'bucket':
+        return this.#decideBucket(mutation)
+      default:
+        return unreachable(mutation)
+    }
+  }
+
+  #decideObject(
+    mutation: ObjectMutation,
+    offered: IncomingBody,
+    body: ReadyBody | undefined,
+  ): Decision {
+    const { bucket } = mutation.slot
+    const floor = this.#options.sequencer.floorOf(bucket)
+    if (floor.value !== undefined && mutation.version <= floor.value.version) {
+      const seen =
+        contextCovers(floor.value.context, mutation.version) ||
+        siteOf(floor.value.version) === siteOf(mutation.version)
+      const outcome: ApplyOutcome = seen
+        ? { result: 'superseded' }
+        : { result: 'conflict', won: false }
+      return { outcome, done: floor.done }
+    }
+    const current = this.#options.sequencer.current(mutation.slot)
+    const { entry, after } = current
+    if (entry === undefined)
+      return this.#take(mutation, { offered, body, context: mutation.context, result: 'applied' })
+    if (entry.version === mutation.version) return this.#same(mutation, entry, after)
+    if (covers(mutation, entry.version)) {
+      const context = withoutOwn(joinContext(mutation.context, entry.context), mutation)
+      return this.#take(mutation, { offered, body, context, result: 'applied' })
+    }
+    if (covers(entry, mutation.version)) return { outcome: { result: 'superseded' }, done: after }
+    return this.#conflict(mutation, entry, { offered, body })
+  }
+
+  /** The same write again, perhaps with a wider context. */
+  #same(mutation: ObjectMutation, entry: SlotEntry, after: Promise<void> | undefined): Decision {
+    const context = withoutOwn(joinContext(entry.context, mutation.context), entry)
+    if (context.every((version) => contextCovers(entry.context, version))) {
+      return { outcome: { result: 'duplicate' }, done: after }
+    }
+    const { done } = this.#options.sequencer.sequenceJoin(mutation.slot, entry, context)
+    return { outcome: { result: 'duplicate' }, done }
+  }
+
+  #conflict(
+    mutation: ObjectMutation,
+    entry: SlotEntry,
+    how: { readonly offered: IncomingBody; readonly body: ReadyBody | undefined },
+  ): Decision {
+    if (mutation.version > entry.version) {
+      const context = withoutOwn(
+        joinContext(mutation.context, [...entry.context, entry.version]),
+        mutation,
+      )
+      return this.#take(mutation, { ...how, context, result: 'conflict' })
+    }
+    const context = withoutOwn(
+      joinContext(entry.context, [...mutation.context, mutation.version]),
+      entry,
+    )
+    const { done } = this.#options.sequencer.sequenceJoin(mutation.slot, entry, context)
+    return { outcome: { result: 'conflict', won: false }, done }
+  }
+
+  #take(
+    mutation: ObjectMutation,
+    how: {
+      readonly offered: IncomingBody
+      readonly body: ReadyBody | undefined
+      readonly context: Context
+      readonly result: 'applied' | 'conflict'
+    },
+  ): Decision {
+    if (how.offered.kind === 'offered') return { outcome: { result: 'need' }, done: undefined }
+    const outcome: ApplyOutcome =
+      how.result === 'applied' ? { result: 'applied' } : { result: 'conflict', won: true }
+    return { outcome, done: this.#sequence(mutation, how) }
+  }
+
+  #sequence(
+    mutation: ObjectMutation,
+    { body, context }: { readonly body: ReadyBody | undefined; readonly context: Context },
+  ): Promise<void> {
+    const { sequencer, versions } = this.#options
+    const { version, slot } = mutation
+    if (mutation.kind === 'put' && !this.#options.isRoomFor(mutation.meta.size)) {
+      throw new StorageFullError({ wanted: mutation.meta.size })
+    }
+    versions.observe(version)
+    if (mutation.kind === 'delete') return sequencer.sequenceDelete(slot, { version, context }).done
+    assert(body !== undefined, 'a put comes with its bytes')
+    return sequencer.sequencePut(slot, { meta: mutation.meta, body, version, context }).done
+  }
+
+  #decidePurge(mutation: PurgeMutation): Decision {
+    const { sequencer, versions } = this.#options
+    const floor = sequencer.floorOf(mutation.slot.bucket)
+    if (floor.value !== undefined && mutation.version <= floor.value.version) {
+      const result = mutation.version === floor.value.version ? 'duplicate' : 'superseded'
+      return { outcome: { result }, done: floor.done }
+    }
+    versions.observe(mutation.version)
+    return applied(sequencer.sequencePurge(mutation, () => undefined))
+  }
+
+  #decideBucket(mutation: BucketMutation): Decision {
+    const { sequencer, versions } = this.#options
+    const { created, deleted, after } = sequencer.registerOf(mutation.slot.bucket)
+    const same =
+      higher(created, mutation.created) === created && higher(deleted, mutation.deleted) === deleted
+    if (same) return { outcome: { result: 'duplicate' }, done: after }
+    versions.observe(mutation.version)
+    return applied(sequencer.sequenceBucketMutation(mutation))
+  }
+}
+
+/** The body as it will be recorded, verified; undefined when there is none; or why it is not taken. */
+async function readyBody(
+  change: IncomingChange,
+): Promise<ReadyBody | (ApplyOutcome & { readonly result: 'refused' }) | undefined> {
+  const { mutation, body } = change
+  if (mutation.kind !== 'put' || body.kind === 'offered') return undefined
+  switch (body.kind) {
+    case 'none':
+      return refused('BODY_MISSING', 'a put came without its bytes')
+    case 'inline': {
+      const digests = {
+        md5: hash('md5', body.bytes, 'buffer'),
+        sha256: hash('sha256', body.bytes, 'buffer'),
+      }
+      return mismatch(mutation.meta, body.bytes.length, digests) ?? { bytes: body.bytes }
+    }
+    case 'staged': {
+      assert(body.upload instanceof OpenUpload, 'uploads are staged by this store')
+      const blobs = await body.upload.complete()
+      return mismatch(mutation.meta, body.upload.heldBytes, body.upload.digests) ?? { blobs }
+    }
+    default:
+      return unreachable(body)
+  }
+}
+
+function mismatch(
+  meta: ObjectMeta,
+  size: number,
+  digests: BodyDigests,
+): (ApplyOutcome & { readonly result: 'refused' }) | undefined {
+  if (size !== meta.size) {
+    return refused('SIZE_MISMATCH', `it announced ${meta.size} bytes and came with ${size}`)
+  }
+  const { algorithm, digest } = meta.contentHash
+  if (algorithm === 'sha256-parts') {
+    return refused('HASH_UNSUPPORTED', 'this site does not take objects made of parts yet')
+  }
+  const sameTag = meta.etag.length !== 32 || digests.md5.toString('hex') === meta.etag
+  if (digests.sha256.equals(digest) && sameTag) return undefined
+  return refused('CONTENT_MISMATCH', 'its bytes do not have the hash that it announced')
+}
+
+function refused(code: string, message: string): ApplyOutcome & { readonly result: 'refused' } {
+  return { result: 'refused', code, message }
+}
+
+function refusedFor(thrown: unknown): ApplyOutcome {
+  if (thrown instanceof ComioError) return refused(thrown.code, thrown.message)
+  throw thrown instanceof Error ? thrown : new Error(messageOf(thrown))
+}
+
+function later(reason: string): ApplyOutcome {
+  return { result: 'later', reason }
+}
+
+function applied(decision: WriteDecision & { readonly kind: 'sequenced' }): Decision {
+  return { outcome: { result: 'applied' }, done: decision.done }
+}
+
+/** Contexts do not name their own writer's site: its earlier writes are covered anyway. */
+function withoutOwn(context: Context, write: { readonly version: string }): Context {
+  const own = write.version.slice(17)
+  return context.some((version) => siteOf(version) === own)
+    ? context.filter((version) => siteOf(version) !== own)
+    : context
+}

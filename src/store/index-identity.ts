@@ -1,0 +1,52 @@
+/** The index belongs to one volume in one incarnation; any other is moved aside and built anew. */
+import { ByteReader } from '../base/byte-reader.ts'
+import { ByteWriter } from '../base/byte-writer.ts'
+import type { Logger } from '../base/log.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { VolumeIdentity } from '../volume/volume.ts'
+import { identityKey } from './tables/keys.ts'
+
+interface IndexOpener {
+  readonly openIndex: (options: { readonly fresh: boolean }) => Promise<OrderedIndex>
+  readonly logger: Logger
+}
+
+export async function openIndexFor(
+  volume: VolumeIdentity,
+  opener: IndexOpener,
+): Promise<OrderedIndex> {
+  const index = await opener.openIndex({ fresh: false })
+  const stored = index.get(identityKey)
+  if (stored !== undefined && describes(stored, volume)) return index
+  if (stored === undefined && (await isEmpty(index))) {
+    await index.write([{ type: 'put', key: identityKey, value: encodeIdentity(volume) }])
+    return index
+  }
+  opener.logger.warn(
+    { volume_id: volume.volumeId },
+    'The index belongs to another volume: it is moved aside and built anew from the log',
+  )
+  await index.close()
+  const fresh = await opener.openIndex({ fresh: true })
+  await fresh.write([{ type: 'put', key: identityKey, value: encodeIdentity(volume) }])
+  return fresh
+}
+
+async function isEmpty(index: OrderedIndex): Promise<boolean> {
+  const cursor = index.iterate({ gte: Buffer.of(0), lt: Buffer.of(0xff) })
+  try {
+    return (await cursor.next(1)).length === 0
+  } finally {
+    await cursor.close()
+  }
+}
+
+function encodeIdentity(volume: VolumeIdentity): Buffer {
+  return new ByteWriter(96).u8(1).text(volume.volumeId).text(volume.incarnation).finish()
+}
+
+function describes(stored: Buffer, volume: VolumeIdentity): boolean {
+  const reader = new ByteReader(stored)
+  if (reader.u8() !== 1) return false
+  return reader.text() === volume.volumeId && reader.text() === volume.incarnation
+}

@@ -1,0 +1,176 @@
+/**
+ * One remote's position in the feed and its counters, as plain data with pure transitions. A place
+ * is pending when it lies above `high` or is outstanding; everything else at or below `high` is done.
+ * Pending is derived (queued - replicated - failed - superseded), so the sum always holds.
+ */
+import { assert } from '../base/assert.ts'
+import { ByteWriter } from '../base/byte-writer.ts'
+import type { ConfirmedPeer, LedgerCounters } from './object-store.ts'
+import { entryReader } from './tables/slot-entry.ts'
+
+export class LedgerState {
+  /** The highest place handed out. */
+  high = 0
+  /** Handed out and not done: seq to the time since when the slot's change waits, wall ms. */
+  readonly outstanding = new Map<number, number>()
+  /** Dead letters that are still about the newest change of their slot. */
+  openLetters = 0
+  readonly #watchers = new Set<(seq: number, bytes: number) => void>()
+  queued = 0
+  replicated = 0
+  failed = 0
+  superseded = 0
+  pendingBytes = 0
+  remoteSuperseded = 0
+  remoteConflicts = 0
+  lastReplication: number | null = null
+  confirmed: ConfirmedPeer | undefined
+
+  /** A ledger that begins now: everything in the feed is pending. */
+  static begin(feed: { readonly places: number; readonly bytes: number }): LedgerState {
+    const state = new LedgerState()
+    state.queued = feed.places
+    state.pendingBytes = feed.bytes
+    return state
+  }
+
+  get pending(): number {
+    return this.queued - this.replicated - this.failed - this.superseded
+  }
+
+  isPending(seq: number): boolean {
+    return seq > this.high || this.outstanding.has(seq)
+  }
+
+  placeAdded(bytes: number): void {
+    this.queued++
+    this.pendingBytes += bytes
+  }
+
+  /** A newer mutation of the slot took the place away, or a purge did. */
+  placeRemoved(seq: number, bytes: number): void {
+    for (const watcher of this.#watchers) watcher(seq, bytes)
+    if (!this.isPending(seq)) return
+    this.outstanding.delete(seq)
+    this.superseded++
+    this.#left(bytes)
+  }
+
+  take(seq: number, since: number): void {
+    assert(seq > this.high, 'places are handed out in rising order')
+    this.high = seq
+    this.outstanding.set(seq, since)
+  }
+
+  /** @returns false when the place was not pending any more */
+  finish(seq: number, bytes: number, as: 'replicated' | 'failed' | 'superseded'): boolean {
+    if (!this.outstanding.delete(seq)) return false
+    this[as]++
+    this.#left(bytes)
+    return true
+  }
+
+  /** Puts one done place back. */
+  requeue(place: { readonly seq: number; readonly bytes: number; readonly since: number }): void {
+    assert(!this.isPending(place.seq), 'only a done place is queued again')
+    this.outstanding.set(place.seq, place.since)
+    this.placeAdded(place.bytes)
+  }
+
+  /** Goes back so that all places above `seq` are pending; `regained` were not. */
+  rewind(seq: number, regained: { readonly places: number; readonly bytes: number }): void {
+    if (seq < this.high) {
+      for (const place of this.outstanding.keys()) if (place > seq) this.outstanding.delete(place)
+      this.high = seq
+    }
+    this.queued += regained.places
+    this.pendingBytes += regained.bytes
+  }
+
+  /** Every place at or below is done. */
+  low(): number {
+    let low = this.high
+    for (const seq of this.outstanding.keys()) if (seq <= low) low = seq - 1
+    return low
+  }
+
+  /** Tells of every place that leaves the feed, before it is counted; returns the way to stop. */
+  watchRemovals(watcher: (seq: number, bytes: number) => void): () => void {
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
+  }
+
+  counters(): LedgerCounters {
+    return {
+      queued: this.queued,
+      replicated: this.replicated,
+      failed: this.failed,
+      superseded: this.superseded,
+      pending: this.pending,
+      pendingBytes: this.pendingBytes,
+      lastReplication: this.lastReplication,
+      remoteSuperseded: this.remoteSuperseded,
+      remoteConflicts: this.remoteConflicts,
+    }
+  }
+
+  #left(bytes: number): void {
+    this.pendingBytes -= bytes
+    assert(this.pending >= 0 && this.pendingBytes >= 0, 'a ledger never owes less than nothing')
+  }
+}
+
+export function encodeLedger(state: LedgerState): Buffer {
+  const writer = new ByteWriter(128 + state.outstanding.size * 2)
+  writer.u8(1).u64(state.high).u64(state.queued).u64(state.replicated).u64(state.failed)
+  writer.u64(state.superseded).u64(state.pendingBytes)
+  writer.u64(state.remoteSuperseded).u64(state.remoteConflicts)
+  writer.u64(state.lastReplication ?? 0).u64(state.openLetters)
+  const { confirmed } = state
+  writer.u8(confirmed === undefined ? 0 : 1)
+  if (confirmed !== undefined) {
+    writer.text(confirmed.volumeId).text(confirmed.incarnation).u64(confirmed.through)
+  }
+  encodeOutstanding(writer, [...state.outstanding.keys()])
+  return writer.finish()
+}
+
+/** @param sinceOf the waiting time of an outstanding place, as the feed has it */
+export function decodeLedger(bytes: Uint8Array, sinceOf: (seq: number) => number): LedgerState {
+  const reader = entryReader(bytes)
+  const state = new LedgerState()
+  state.high = reader.u64()
+  state.queued = reader.u64()
+  state.replicated = reader.u64()
+  state.failed = reader.u64()
+  state.superseded = reader.u64()
+  state.pendingBytes = reader.u64()
+  state.remoteSuperseded = reader.u64()
+  state.remoteConflicts = reader.u64()
+  const last = reader.u64()
+  state.lastReplication = last === 0 ? null : last
+  state.openLetters = reader.u64()
+  if (reader.u8() === 1) {
+    state.confirmed = { volumeId: reader.text(), incarnation: reader.text(), through: reader.u64() }
+  }
+  let seq = 0
+  for (let left = reader.varint(); left > 0; left--) {
+    seq += reader.varint()
+    state.outstanding.set(seq, sinceOf(seq))
+  }
+  reader.end()
+  return state
+}
+
+/** Ascending, each as the distance from the one before: about a byte a place. */
+function encodeOutstanding(writer: ByteWriter, outstanding: number[]): void {
+  writer.varint(outstanding.length)
+  if (outstanding.some((seq, at) => seq < (outstanding[at - 1] ?? 0))) {
+    outstanding.sort((a, b) => a - b)
+  }
+  let previous = 0
+  for (const seq of outstanding) {
+    writer.varint(seq - previous)
+    previous = seq
+  }
+}

@@ -1,0 +1,322 @@
+/** One remote's ledger over the index: see {@link RemoteLedger} for what it promises. */
+import type { Clock } from '../base/clock.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Accounts } from './accounts.ts'
+import type { CommitPipeline } from './commit-pipeline.ts'
+import { buryLetter, closeLetter, type EffectContext } from './effects.ts'
+import type { LedgerState } from './ledger-state.ts'
+import type {
+  ChangeFeed,
+  ConfirmedPeer,
+  DeadLetter,
+  FeedPlace,
+  LedgerCounters,
+  PurgePreview,
+  RemoteLedger,
+  ReplayScope,
+  Settlement,
+} from './object-store.ts'
+import { readChunks } from './read-all.ts'
+import { deadLetterRecord } from './records.ts'
+import type { Sequencer } from './sequencer.ts'
+import { decodeChangeEntry } from './tables/change-entry.ts'
+import { changeKey, changesAfter, deadLettersRange, seqOf } from './tables/keys.ts'
+import { decodeLetterEntry } from './tables/letter-entry.ts'
+
+/** Seqs that are on the wire, to any remote. */
+export class LaunchedPlaces {
+  readonly #counts = new Map<number, number>()
+
+  has(seq: number): boolean {
+    return this.#counts.has(seq)
+  }
+
+  add(seq: number): void {
+    this.#counts.set(seq, (this.#counts.get(seq) ?? 0) + 1)
+  }
+
+  remove(seq: number): void {
+    const count = this.#counts.get(seq) ?? 0
+    if (count <= 1) this.#counts.delete(seq)
+    else this.#counts.set(seq, count - 1)
+  }
+}
+
+export interface LedgerOptions {
+  readonly remote: string
+  readonly state: LedgerState
+  readonly accounts: Accounts
+  readonly index: OrderedIndex
+  readonly pipeline: CommitPipeline
+  readonly sequencer: Sequencer
+  readonly feed: ChangeFeed
+  readonly clock: Clock
+  readonly launched: LaunchedPlaces
+}
+
+export class StoredLedger implements RemoteLedger {
+  readonly remote: string
+  readonly #options: LedgerOptions
+  readonly #state: LedgerState
+  readonly #rewindListeners = new Set<() => void>()
+  /** Outstanding from before, to be handed out again: ascending. */
+  #again: number[]
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: LedgerOptions) {
+    this.remote = options.remote
+    this.#options = options
+    this.#state = options.state
+    this.#again = [...options.state.outstanding.keys()].sort((a, b) => a - b)
+  }
+
+  counters(): LedgerCounters {
+    return this.#state.counters()
+  }
+
+  position(): { readonly low: number; readonly high: number } {
+    return { low: this.#state.low(), high: this.#state.high }
+  }
+
+  async oldestPending(): Promise<number | undefined> {
+    if (this.#state.pending === 0) return undefined
+    let oldest = Number.POSITIVE_INFINITY
+    for (const since of this.#state.outstanding.values()) oldest = Math.min(oldest, since)
+    const [next] = await this.#options.feed.readPlaces(this.#state.high, 1)
+    if (next !== undefined) oldest = Math.min(oldest, next.since)
+    return oldest === Number.POSITIVE_INFINITY ? undefined : oldest
+  }
+
+  take(limit: number): Promise<readonly FeedPlace[]> {
+    return this.#inTurn(() => this.#take(limit))
+  }
+
+  isPending(place: FeedPlace): boolean {
+    return this.#state.isPending(place.seq)
+  }
+
+  launched(places: readonly FeedPlace[]): void {
+    for (const place of places) this.#options.launched.add(place.seq)
+  }
+
+  landed(places: readonly FeedPlace[]): void {
+    for (const place of places) this.#options.launched.remove(place.seq)
+  }
+
+  settle(settlements: readonly Settlement[]): Promise<void> {
+    return this.#change(() => {
+      for (const { place, result, remote } of settlements) {
+        const as = result === 'replicated' ? 'replicated' : 'superseded'
+        if (!this.#state.finish(place.seq, place.bytes, as)) continue
+        if (as === 'replicated') this.#state.lastReplication = Math.floor(this.#options.clock.now())
+        if (remote === 'superseded') this.#state.remoteSuperseded++
+        if (remote === 'conflict') this.#state.remoteConflicts++
+      }
+    })
+  }
+
+  async bury(
+    place: FeedPlace,
+    { reason, attempts }: { readonly reason: string; readonly attempts: number },
+  ): Promise<void> {
+    const time = Math.floor(this.#options.clock.now())
+    const { seq, slot, version, bytes } = place
+    const letter: DeadLetter = { seq, slot, version, bytes, reason, attempts, time }
+    const { remote } = this
+    await this.#options.sequencer.sequenceUnplaced(
+      deadLetterRecord(remote, letter),
+      (context, location) => buryLetter(context, { remote, letter, location }),
+    )
+  }
+
+  async deadLetters(limit: number): Promise<readonly DeadLetter[]> {
+    const cursor = this.#options.index.iterate(deadLettersRange(this.remote))
+    try {
+      const entries = await cursor.next(limit)
+      return entries.map(([, value]) => decodeLetterEntry(value).letter)
+    } finally {
+      await cursor.close()
+    }
+  }
+
+  replay(scope: ReplayScope, { dryRun }: { readonly dryRun: boolean }): Promise<PurgePreview> {
+    return this.#inTurn(() =>
+      scope.from === 'failed' ? this.#replayFailed(dryRun) : this.#rewind(scope.from, dryRun),
+    )
+  }
+
+  confirmedPeer(): ConfirmedPeer | undefined {
+    return this.#state.confirmed
+  }
+
+  confirmPeer(peer: ConfirmedPeer): Promise<void> {
+    return this.#change(() => {
+      this.#state.confirmed = peer
+    })
+  }
+
+  onRewind(listener: () => void): () => void {
+    this.#rewindListeners.add(listener)
+    return () => this.#rewindListeners.delete(listener)
+  }
+
+  async #take(limit: number): Promise<readonly FeedPlace[]> {
+    const again = this.#takeAgain(limit)
+    if (again.length === limit) return again
+    const removed = new Set<number>()
+    const stopWatching = this.#state.watchRemovals((seq) => removed.add(seq))
+    try {
+      const places = await this.#options.feed.readPlaces(this.#state.high, limit - again.length)
+      const still = places.filter((place) => !removed.has(place.seq))
+      for (const place of still) this.#state.take(place.seq, place.since)
+      return [...again, ...still]
+    } finally {
+      stopWatching()
+    }
+  }
+
+  #takeAgain(limit: number): FeedPlace[] {
+    const places: FeedPlace[] = []
+    while (places.length < limit) {
+      const seq = this.#again.shift()
+      if (seq === undefined) break
+      if (!this.#state.outstanding.has(seq)) continue
+      const entry = this.#options.index.get(changeKey(seq))
+      if (entry !== undefined) places.push(decodeChangeEntry(seq, entry))
+    }
+    return places
+  }
+
+  async #replayFailed(dryRun: boolean): Promise<PurgePreview> {
+    const letters = await this.#allLetters()
+    if (dryRun || letters.length === 0) return totalOf(letters)
+    const requeued: DeadLetter[] = []
+    await this.#options.pipeline.runTask((batch) => {
+      const context = this.#options.sequencer.effectContext(batch)
+      for (const letter of letters) {
+        if (batch.read(changeKey(letter.seq)) === undefined || this.#state.isPending(letter.seq))
+          continue
+        closeLetter(context, this.remote, letter.seq)
+        this.#state.requeue({ seq: letter.seq, bytes: letter.bytes, since: context.now })
+        requeued.push(letter)
+      }
+      this.#options.accounts.ledgerChanged(this.remote)
+    })
+    this.#again.push(...requeued.map((letter) => letter.seq))
+    this.#again.sort((a, b) => a - b)
+    this.#notifyRewind()
+    return totalOf(requeued)
+  }
+
+  /**
+   * Everything above `from` that is done becomes pending. What is done above is all places, less those
+   * at or below `from`, less what is pending: so only the lower part is counted, and nothing for 0.
+   */
+  async #rewind(from: number, dryRun: boolean): Promise<PurgePreview> {
+    const { accounts } = this.#options
+    if (from >= this.#state.high) return { count: 0, bytes: 0 }
+    const letters = await this.#allLetters()
+    const below = await this.#countUpTo(from)
+    try {
+      const regained = (): PurgePreview => {
+        const { places, placeBytes } = accounts.state
+        const pendingBelow = this.#pendingUpTo(from, below.bytesOf)
+        const pending = this.#state.pending - pendingBelow.count
+        const pendingBytes = this.#state.pendingBytes - pendingBelow.bytes
+        const count = places - below.total.count - pending
+        return { count, bytes: placeBytes - below.total.bytes - pendingBytes }
+      }
+      if (dryRun) return regained()
+      let result: PurgePreview = { count: 0, bytes: 0 }
+      await this.#change((context) => {
+        for (const { seq } of letters) if (seq > from) closeLetter(context, this.remote, seq)
+        result = regained()
+        this.#state.rewind(from, { places: result.count, bytes: result.bytes })
+      })
+      this.#again = [...this.#state.outstanding.keys()].sort((a, b) => a - b)
+      this.#notifyRewind()
+      return result
+    } finally {
+      below.stop()
+    }
+  }
+
+  /** Live places at or below `from`, kept right while writers go on: only removals can change it. */
+  async #countUpTo(from: number): Promise<{
+    readonly total: { count: number; bytes: number }
+    readonly bytesOf: (seq: number) => number
+    stop(): void
+  }> {
+    const total = { count: 0, bytes: 0 }
+    const { index, pipeline } = this.#options
+    const bytesOf = (seq: number): number => {
+      const entry = index.get(changeKey(seq))
+      return entry === undefined ? 0 : decodeChangeEntry(seq, entry).bytes
+    }
+    let stop = (): void => undefined
+    const early = new Map<number, number>()
+    let counting = false
+    const subtract = (bytes: number): void => {
+      total.count--
+      total.bytes -= bytes
+    }
+    // From the building of a batch on, so that no removal falls between the watch and the snapshot.
+    await pipeline.runTask(() => {
+      stop = this.#state.watchRemovals((seq, bytes) => {
+        if (seq > from) return
+        if (counting) subtract(bytes)
+        else early.set(seq, bytes)
+      })
+    })
+    if (from === 0) return { total, bytesOf, stop }
+    counting = true
+    for (const [seq, bytes] of early) if (index.get(changeKey(seq)) !== undefined) subtract(bytes)
+    for await (const entries of readChunks(index, { gte: changeKey(0), lt: changeKey(from + 1) })) {
+      for (const [key, value] of entries) {
+        total.count++
+        total.bytes += decodeChangeEntry(seqOf(key), value).bytes
+      }
+    }
+    return { total, bytesOf, stop }
+  }
+
+  #pendingUpTo(from: number, bytesOf: (seq: number) => number): PurgePreview {
+    let count = 0
+    let bytes = 0
+    for (const seq of this.#state.outstanding.keys()) {
+      if (seq > from) continue
+      count++
+      bytes += bytesOf(seq)
+    }
+    return { count, bytes }
+  }
+
+  async #allLetters(): Promise<readonly DeadLetter[]> {
+    const letters: DeadLetter[] = []
+    for await (const entries of readChunks(this.#options.index, deadLettersRange(this.remote))) {
+      for (const [, value] of entries) letters.push(decodeLetterEntry(value).letter)
+    }
+    return letters
+  }
+
+  #change(build: (context: EffectContext) => void): Promise<void> {
+    return this.#options.pipeline.runTask((batch) => {
+      build(this.#options.sequencer.effectContext(batch))
+      this.#options.accounts.ledgerChanged(this.remote)
+    })
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => undefined) // the caller has it; the next in line goes on
+    return turn
+  }
+
+  #notifyRewind(): void {
+    for (const listener of this.#rewindListeners) listener()
+  }
+}
+
+function totalOf(letters: readonly DeadLetter[]): PurgePreview {
+  return { count: letters.length, bytes: letters.reduce((sum, letter) => sum + letter.bytes, 0) }
+}

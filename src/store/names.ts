@@ -1,0 +1,63 @@
+/** What names, metadata and sizes the store takes, from clients and from other sites alike. */
+import { InvalidNameError, MetadataTooLargeError, ObjectTooLargeError } from './errors.ts'
+import type { Mutation, ObjectMeta } from './mutation.ts'
+import { nullVersionId } from './slot.ts'
+
+export const keyBytesMax = 1024
+/** Content headers and user metadata together; S3 allows 2 KiB of the latter. */
+export const metadataBytesMax = 8 * 1024
+/** 5 TiB, as S3. */
+export const objectBytesMax = 5 * 2 ** 40
+
+const bucketPattern = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
+
+/** @throws InvalidNameError */
+export function checkBucketName(bucket: string): void {
+  const legal = bucketPattern.test(bucket) && !bucket.includes('..') && bucket !== 'admin'
+  if (legal) return
+  throw new InvalidNameError(`${JSON.stringify(bucket.slice(0, 80))} is no legal bucket name`, {
+    facts: { bucket: bucket.slice(0, 80) },
+    hint: 'Use 3 to 63 lower-case letters, digits, hyphens and dots; "admin" is taken.',
+  })
+}
+
+/** @throws InvalidNameError */
+export function checkKey(key: string): void {
+  const bytes = Buffer.byteLength(key)
+  if (bytes > 0 && bytes <= keyBytesMax && key.isWellFormed()) return
+  throw new InvalidNameError(
+    `a key has 1 to ${keyBytesMax} bytes of UTF-8, this one has ${bytes}`,
+    {
+      facts: { bytes },
+    },
+  )
+}
+
+/** @throws MetadataTooLargeError, ObjectTooLargeError */
+export function checkMeta(meta: Pick<ObjectMeta, 'size' | 'headers' | 'userMetadata'>): void {
+  let bytes = 0
+  for (const texts of [meta.headers, meta.userMetadata]) {
+    for (const [name, value] of Object.entries(texts)) {
+      bytes += Buffer.byteLength(name) + Buffer.byteLength(value)
+    }
+  }
+  if (bytes > metadataBytesMax) throw new MetadataTooLargeError({ bytes, limit: metadataBytesMax })
+  if (meta.size > objectBytesMax) {
+    throw new ObjectTooLargeError({ bytes: meta.size, limit: objectBytesMax })
+  }
+}
+
+/** Everything that must hold of a change from another site before it is believed. */
+export function checkMutation(mutation: Mutation): void {
+  checkBucketName(mutation.slot.bucket)
+  if (mutation.slot.kind !== 'object') return
+  checkKey(mutation.slot.key)
+  if (mutation.slot.versionId !== nullVersionId) {
+    throw new InvalidNameError('this site keeps no versions of objects yet')
+  }
+  if (mutation.kind !== 'put') return
+  checkMeta(mutation.meta)
+  if (!/^[0-9a-f]{32}(-\d{1,5})?$/.test(mutation.meta.etag)) {
+    throw new InvalidNameError('an ETag is 32 hex digits, with the number of parts behind it')
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The store's records: how mutations and bookkeeping lie in the volume's log. docs/format.md
+ * describes every byte.
+ */
+import { assert, unreachable } from '../base/assert.ts'
+import { ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
+import { ByteWriter } from '../base/byte-writer.ts'
+import type { Location, RecordInput, StoredRecord } from '../volume/volume.ts'
+import {
+  decodeContext,
+  decodeLabel,
+  decodeMutation,
+  type EncodedMutation,
+  encodeContext,
+  encodeLabel,
+  encodeMutation,
+  type Mutation,
+  type PutMutation,
+} from './mutation.ts'
+import type { DeadLetter } from './object-store.ts'
+import type { Slot } from './slot.ts'
+import { decodeLetterFields, encodeLetterFields } from './tables/letter-entry.ts'
+import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
+import type { Context, Version } from './version.ts'
+
+/** Numbers are part of the disk format: never reused. */
+export const recordKinds = {
+  put: 1,
+  delete: 2,
+  purge: 3,
+  bucket: 4,
+  chunk: 5,
+  upload: 6,
+  part: 7,
+  abort: 8,
+  deadletter: 9,
+  join: 10,
+} as const
+
+/** A blob and where its chunks lay when the record was written. */
+export interface PlacedBlob {
+  readonly id: string
+  readonly size: number
+  readonly extents: readonly Location[]
+}
+
+export type StoreRecord =
+  | {
+      readonly kind: 'put'
+      readonly mutation: PutMutation
+      readonly blobs: readonly PlacedBlob[] | undefined
+    }
+  | {
+      readonly kind: 'delete' | 'purge' | 'bucket'
+      readonly mutation: Exclude<Mutation, PutMutation>
+    }
+  | {
+      readonly kind: 'join'
+      readonly slot: Slot
+      readonly version: Version
+      readonly context: Context
+    }
+  | { readonly kind: 'deadletter'; readonly remote: string; readonly letter: DeadLetter }
+  | { readonly kind: 'upload' | 'abort'; readonly label: Buffer }
+  | { readonly kind: 'part'; readonly label: Buffer; readonly part: PlacedBlob }
+
+const inlineTag = 1
+const blobsTag = 2
+
+/** @param body the bytes themselves, or where they were put as blobs */
+export function putRecord(
+  seq: number,
+  encoded: EncodedMutation,
+  body: { readonly bytes: Uint8Array } | { readonly blobs: readonly PlacedBlob[] },
+): RecordInput {
+  const inline = 'bytes' in body
+  const head = Buffer.allocUnsafe(encoded.head.length + 1)
+  head[0] = inline ? inlineTag : blobsTag
+  encoded.head.copy(head, 1)
+  const bytes = inline ? body.bytes : encodePlacedBlobs(body.blobs)
+  return {
+    kind: recordKinds.put,
+    seq,
+    label: encoded.label,
+    head,
+    body: bytes.length === 0 ? [] : [bytes],
+  }
+}
+
+export function plainRecord(seq: number, mutation: Exclude<Mutation, PutMutation>): RecordInput {
+  const { label, head } = encodeMutation(mutation)
+  return { kind: recordKinds[mutation.kind], seq, label, head, body: [] }
+}
+
+export function joinRecord(
+  seq: number,
+  join: { readonly slot: Slot; readonly version: Version; readonly context: Context },
+): RecordInput {
+  const head = new ByteWriter(64)
+  encodeContext(head, join.context)
+  const label = encodeLabel(join.slot, join.version)
+  return { kind: recordKinds.join, seq, label, head: head.finish(), body: [] }
+}
+
+export function deadLetterRecord(remote: string, letter: DeadLetter): RecordInput {
+  const head = new ByteWriter(128).text(remote)
+  encodeLetterFields(head, letter)
+  const label = encodeLabel(letter.slot, letter.version)
+  return { kind: recordKinds.deadletter, seq: 0, label, head: head.finish(), body: [] }
+}
+
+export function uploadRecord(kind: 'upload' | 'abort', label: Uint8Array): RecordInput {
+  return { kind: recordKinds[kind], seq: 0, label, head: Buffer.alloc(0), body: [] }
+}
+
+export function partRecord(label: Uint8Array, part: PlacedBlob): RecordInput {
+  const body = [encodePlacedBlobs([part])]
+  return { kind: recordKinds.part, seq: 0, label, head: Buffer.alloc(0), body }
+}
+
+/** @param index the chunk's number within its blob, from 0 */
+export function chunkRecord(blobId: string, index: number, body: Uint8Array): RecordInput {
+  const label = new ByteWriter(24).raw(Buffer.from(blobId, 'hex')).varint(index).finish()
+  return { kind: recordKinds.chunk, seq: 0, label, head: Buffer.alloc(0), body: [body] }
+}
+
+/** True when decoding the record needs its body too. */
+export function needsBody(record: StoredRecord): boolean {
+  return (
+    record.kind === recordKinds.part ||
+    (record.kind === recordKinds.put && record.head[0] === blobsTag)
+  )
+}
+
+/** @throws MalformedBytesError */
+export function decodeRecord(record: StoredRecord, body: Buffer | undefined): StoreRecord {
+  switch (record.kind) {
+    case recordKinds.put: {
+      const head = record.head.subarray(1)
+      const mutation = decodeMutation({ kind: 'put', label: record.label, head })
+      assert(mutation.kind === 'put', 'a put decodes to a put')
+      return {
+        kind: 'put',
+        mutation,
+        blobs: needsBody(record) ? decodePlacedBlobs(body) : undefined,
+      }
+    }
+    case recordKinds.delete:
+      return plain('delete', record)
+    case recordKinds.purge:
+      return plain('purge', record)
+    case recordKinds.bucket:
+      return plain('bucket', record)
+    case recordKinds.join: {
+      const { slot, version } = decodeLabel(record.label)
+      return { kind: 'join', slot, version, context: decodeContext(new ByteReader(record.head)) }
+    }
+    case recordKinds.deadletter: {
+      const reader = new ByteReader(record.head)
+      const remote = reader.text()
+      return { kind: 'deadletter', remote, letter: decodeLetterFields(reader, record.label) }
+    }
+    case recordKinds.upload:
+      return { kind: 'upload', label: record.label }
+    case recordKinds.abort:
+      return { kind: 'abort', label: record.label }
+    case recordKinds.part: {
+      const [part] = decodePlacedBlobs(body)
+      if (part === undefined) throw new MalformedBytesError('a part record names no blob')
+      return { kind: 'part', label: record.label, part }
+    }
+    default:
+      throw new MalformedBytesError(`no record of the log has kind ${record.kind}`)
+  }
+}
+
+function plain(kind: 'delete' | 'purge' | 'bucket', record: StoredRecord): StoreRecord {
+  const mutation = decodeMutation({ kind, label: record.label, head: record.head })
+  if (mutation.kind === 'put') return unreachable(mutation as never)
+  return { kind, mutation }
+}
+
+function encodePlacedBlobs(blobs: readonly PlacedBlob[]): Buffer {
+  const writer = new ByteWriter(256).varint(blobs.length)
+  for (const blob of blobs) {
+    writer.raw(Buffer.from(blob.id, 'hex')).varint(blob.size).bytes(encodeExtents(blob.extents))
+  }
+  return writer.finish()
+}
+
+function decodePlacedBlobs(body: Buffer | undefined): PlacedBlob[] {
+  assert(body !== undefined, 'the record is decoded with its body')
+  const reader = new ByteReader(body)
+  const blobs: PlacedBlob[] = []
+  for (let left = reader.varint(); left > 0; left--) {
+    const id = reader.raw(16).toString('hex')
+    const size = reader.varint()
+    blobs.push({ id, size, extents: decodeExtents(reader.bytes()) })
+  }
+  return blobs
+}

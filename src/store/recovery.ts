@@ -1,0 +1,251 @@
+/**
+ * Brings the index up to the log: replays everything behind the checkpoint through the very effects
+ * of the live path. With an empty index that is the whole log, which rebuilds it. Records decide by
+ * seq, so replaying what is already there changes nothing.
+ */
+import { assert } from '../base/assert.ts'
+import type { Logger } from '../base/log.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location, LogPosition, ReplayedRecord, StoredRecord } from '../volume/volume.ts'
+import type { Accounts } from './accounts.ts'
+import {
+  buryLetter,
+  type EffectContext,
+  joinSlot,
+  mergeBucket,
+  raiseFloor,
+  replaceSlot,
+} from './effects.ts'
+import { CorruptIndexError } from './errors.ts'
+import { IndexBatch } from './index-batch.ts'
+import { decodeRecord, needsBody, type PlacedBlob, type StoreRecord } from './records.ts'
+import type { Slot } from './slot.ts'
+import { objectKey, tombstoneKey } from './tables/keys.ts'
+import {
+  decodeLiveEntry,
+  decodeTombstone,
+  encodeLiveEntry,
+  encodeTombstone,
+  type LiveEntry,
+  type SlotEntry,
+} from './tables/slot-entry.ts'
+import type { Uploads } from './uploads.ts'
+import type { Version, VersionClock } from './version.ts'
+
+export interface ReplayLog {
+  replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord>
+  readRecord(
+    location: Location,
+    expect: { readonly seq: number },
+  ): Promise<StoredRecord & { readonly body: Buffer }>
+}
+
+export interface RecoveryOptions {
+  readonly log: ReplayLog
+  readonly index: OrderedIndex
+  readonly accounts: Accounts
+  readonly uploads: Uploads
+  readonly versions: VersionClock
+  readonly logger: Logger
+  /** Wall ms: the time from which replayed places wait. */
+  readonly now: number
+}
+
+const recordsPerBatch = 2000
+
+/** @returns how many records were replayed */
+export async function recover(options: RecoveryOptions): Promise<number> {
+  const replay = new Replay(options)
+  let replayed = 0
+  let groupEnd: LogPosition | undefined
+  for await (const record of options.log.replay(options.accounts.state.checkpoint)) {
+    if (groupEnd !== undefined && !samePosition(groupEnd, record.groupEnd)) {
+      await replay.groupDone(groupEnd)
+    }
+    groupEnd = record.groupEnd
+    const body = needsBody(record)
+      ? (await options.log.readRecord(record.location, { seq: record.seq })).body
+      : undefined
+    replay.apply(decodeRecord(record, body), record)
+    replayed++
+  }
+  if (groupEnd !== undefined) await replay.groupDone(groupEnd)
+  await replay.flush()
+  const { version } = options.accounts.state
+  if (version !== undefined) options.versions.observe(version)
+  return replayed
+}
+
+class Replay {
+  readonly #options: RecoveryOptions
+  #batch: IndexBatch
+  #records = 0
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options
+    this.#batch = new IndexBatch(options.index)
+  }
+
+  async groupDone(end: LogPosition): Promise<void> {
+    this.#options.accounts.checkpointAt(end)
+    if (this.#records >= recordsPerBatch) await this.flush()
+  }
+
+  async flush(): Promise<void> {
+    if (this.#records === 0) return
+    this.#options.accounts.flush(this.#batch)
+    await this.#options.index.write(this.#batch.operations)
+    this.#batch = new IndexBatch(this.#options.index)
+    this.#records = 0
+  }
+
+  apply(record: StoreRecord, at: { readonly seq: number; readonly location: Location }): void {
+    this.#records++
+    const context = this.#context()
+    switch (record.kind) {
+      case 'put':
+        this.#replayPut(record, at)
+        break
+      case 'delete':
+        this.#replayDelete(record, at)
+        break
+      case 'join':
+        this.#replayJoin(record, at)
+        break
+      case 'purge': {
+        const { mutation } = record
+        assert(mutation.kind === 'purge', 'a purge record holds a purge')
+        const { floorPlace } = context.accounts.bucket(mutation.slot.bucket)
+        if (floorPlace !== undefined && floorPlace.seq >= at.seq) break
+        raiseFloor(context, { mutation, seq: at.seq, location: at.location })
+        this.#overtake(mutation.slot, mutation.version)
+        break
+      }
+      case 'bucket': {
+        const { mutation } = record
+        assert(mutation.kind === 'bucket', 'a bucket record holds a bucket change')
+        const { register } = context.accounts.bucket(mutation.slot.bucket)
+        if (register !== undefined && register.seq >= at.seq) break
+        mergeBucket(context, { mutation, seq: at.seq, location: at.location })
+        break
+      }
+      case 'upload':
+        this.#options.uploads.began(context, record.label, at.location)
+        break
+      case 'part':
+        this.#options.uploads.gotPart(context, record.label, {
+          part: record.part,
+          location: at.location,
+        })
+        break
+      case 'abort':
+        this.#options.uploads.aborted(context, record.label)
+        break
+      case 'deadletter':
+        buryLetter(context, { remote: record.remote, letter: record.letter, location: at.location })
+        break
+    }
+  }
+
+  #replayPut(
+    record: StoreRecord & { kind: 'put' },
+    { seq, location }: { seq: number; location: Location },
+  ): void {
+    const { slot, version, context, meta } = record.mutation
+    const previous = this.#read(slot)
+    if (previous !== undefined && previous.seq >= seq) return
+    const next: LiveEntry = {
+      kind: 'live',
+      seq,
+      version,
+      context,
+      meta,
+      body:
+        record.blobs === undefined
+          ? { kind: 'inline' }
+          : { kind: 'blobs', blobs: record.blobs.map(({ id, size }) => ({ id, size })) },
+      location,
+      recordSeq: seq,
+      joinLocation: undefined,
+    }
+    this.#replace(slot, { previous, next, blobs: record.blobs ?? [] })
+  }
+
+  #replayDelete(
+    record: StoreRecord & { kind: 'delete' | 'purge' | 'bucket' },
+    { seq, location }: { seq: number; location: Location },
+  ): void {
+    const { mutation } = record
+    assert(mutation.kind === 'delete', 'a delete record holds a delete')
+    const previous = this.#read(mutation.slot)
+    if (previous !== undefined && previous.seq >= seq) return
+    const { version, context } = mutation
+    this.#replace(mutation.slot, {
+      previous,
+      next: { kind: 'tombstone', seq, version, context, location },
+      blobs: [],
+    })
+  }
+
+  #replayJoin(
+    record: StoreRecord & { kind: 'join' },
+    { seq, location }: { seq: number; location: Location },
+  ): void {
+    if (record.slot.kind !== 'object') throw new CorruptIndexError('a join is about an object')
+    const previous = this.#read(record.slot)
+    if (previous === undefined || previous.seq >= seq) return
+    if (previous.kind !== 'live' || previous.version !== record.version) {
+      throw new CorruptIndexError(
+        `the log joins ${record.slot.bucket}/${record.slot.key} to a write that is not there`,
+      )
+    }
+    const next: LiveEntry = { ...previous, seq, context: record.context, joinLocation: location }
+    joinSlot(this.#context(), { ...record.slot, previous, next })
+    this.#remember(record.slot, next)
+  }
+
+  #replace(
+    slot: Slot & { kind: 'object' },
+    change: { previous: SlotEntry | undefined; next: SlotEntry; blobs: readonly PlacedBlob[] },
+  ): void {
+    const { previous, next, blobs } = change
+    replaceSlot(this.#context(), {
+      bucket: slot.bucket,
+      key: slot.key,
+      previous,
+      next,
+      newBlobs: blobs,
+    })
+    this.#remember(slot, next)
+    this.#overtake(slot, next.version)
+  }
+
+  #overtake(slot: Slot, version: Version): void {
+    const key = slot.kind === 'object' ? slot.key : undefined
+    this.#options.uploads.overtaken({ bucket: slot.bucket, key, version, context: this.#context() })
+  }
+
+  #read(slot: Slot & { kind: 'object' }): SlotEntry | undefined {
+    const live = this.#batch.read(objectKey(slot.bucket, slot.key))
+    if (live !== undefined) return decodeLiveEntry(live)
+    const tombstone = this.#batch.read(tombstoneKey(slot.bucket, slot.key))
+    return tombstone === undefined ? undefined : decodeTombstone(tombstone)
+  }
+
+  /** Later records of the same batch must see it; the live path has its pending map for that. */
+  #remember(slot: Slot & { kind: 'object' }, entry: SlotEntry): void {
+    const live = objectKey(slot.bucket, slot.key)
+    const tombstone = tombstoneKey(slot.bucket, slot.key)
+    this.#batch.overlay(live, entry.kind === 'live' ? encodeLiveEntry(entry) : undefined)
+    this.#batch.overlay(tombstone, entry.kind === 'tombstone' ? encodeTombstone(entry) : undefined)
+  }
+
+  #context(): EffectContext {
+    const { accounts, now } = this.#options
+    return { batch: this.#batch, accounts, launched: { has: () => false }, now }
+  }
+}
+
+function samePosition(a: LogPosition, b: LogPosition): boolean {
+  return a.segment === b.segment && a.generation === b.generation && a.offset === b.offset
+}

@@ -1,0 +1,64 @@
+/**
+ * Gives sealed segments without a live record back. A log segment is only looked at once everything
+ * in it has been indexed; a bulk segment not while a writer may have bytes in it.
+ */
+import { messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { SegmentInfo } from '../volume/volume.ts'
+import type { Accounts } from './accounts.ts'
+import type { OpenWriters } from './blob-writer.ts'
+
+export interface SegmentOwner {
+  segments(): readonly SegmentInfo[]
+  freeSegment(segment: number, generation: number): Promise<void>
+}
+
+export class SegmentFreer {
+  readonly #volume: SegmentOwner
+  readonly #accounts: Accounts
+  readonly #writers: OpenWriters
+  readonly #logger: Logger
+  readonly #freeing = new Map<number, Promise<void>>()
+
+  constructor(options: {
+    readonly volume: SegmentOwner
+    readonly accounts: Accounts
+    readonly writers: OpenWriters
+    readonly logger: Logger
+  }) {
+    this.#volume = options.volume
+    this.#accounts = options.accounts
+    this.#writers = options.writers
+    this.#logger = options.logger
+  }
+
+  /** Frees what can be freed now; called after each index batch, so it must be cheap. */
+  look(): void {
+    for (const segment of this.#volume.segments()) {
+      if (this.#freeing.has(segment.segment) || !this.#isDead(segment)) continue
+      this.#free(segment)
+    }
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all(this.#freeing.values())
+  }
+
+  #isDead({ segment, generation, stream, state }: SegmentInfo): boolean {
+    if (state !== 'sealed' || this.#accounts.liveIn(segment, generation).records > 0) return false
+    if (stream === 'bulk') return !this.#writers.mayUse(generation)
+    const { checkpoint } = this.#accounts.state
+    return checkpoint !== undefined && generation < checkpoint.generation
+  }
+
+  #free({ segment, generation }: SegmentInfo): void {
+    const freed = this.#volume
+      .freeSegment(segment, generation)
+      .catch((thrown: unknown) => {
+        // Looked at again after the next batch; until then only its space is held.
+        this.#logger.warn({ segment, error: messageOf(thrown) }, 'A segment could not be freed')
+      })
+      .finally(() => this.#freeing.delete(segment))
+    this.#freeing.set(segment, freed)
+  }
+}

@@ -1,0 +1,502 @@
+/**
+ * Decides every write once, in one order: conditions, version, context, place in the feed. It is
+ * synchronous and single-threaded; it looks at what is indexed, under what is pending. What it has
+ * decided goes to the commit pipeline and takes effect there.
+ */
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import type { ComioError } from '../base/errors.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location, RecordInput } from '../volume/volume.ts'
+import type { Accounts } from './accounts.ts'
+import type { CommitPipeline } from './commit-pipeline.ts'
+import {
+  type EffectContext,
+  higher,
+  joinSlot,
+  mergeBucket,
+  raiseFloor,
+  replaceSlot,
+} from './effects.ts'
+import { BucketNotEmptyError, NoSuchBucketError, PreconditionFailedError } from './errors.ts'
+import type { IndexBatch } from './index-batch.ts'
+import {
+  type BucketMutation,
+  encodeMutation,
+  type ObjectMeta,
+  type PurgeMutation,
+} from './mutation.ts'
+import type { ObjectName, WriteConditions } from './object-store.ts'
+import { PendingMap, type PendingValue } from './pending.ts'
+import { joinRecord, type PlacedBlob, plainRecord, putRecord } from './records.ts'
+import { objectSlot } from './slot.ts'
+import { objectKey, tombstoneKey } from './tables/keys.ts'
+import {
+  decodeLiveEntry,
+  decodeTombstone,
+  type LiveEntry,
+  type SlotEntry,
+  type TombstoneEntry,
+} from './tables/slot-entry.ts'
+import { type Context, joinContext, siteOf, type Version, type VersionClock } from './version.ts'
+
+/** A body that is ready to be recorded: its bytes, or where they lie. */
+export type ReadyBody = { readonly bytes: Uint8Array } | { readonly blobs: readonly PlacedBlob[] }
+
+export type WriteDecision =
+  | {
+      readonly kind: 'sequenced'
+      readonly seq: number
+      readonly version: Version
+      readonly done: Promise<void>
+    }
+  /** `after`: the refusal rests on a pending write; ask again if that fails. */
+  | {
+      readonly kind: 'refused'
+      readonly error: ComioError
+      readonly after: Promise<void> | undefined
+    }
+  | { readonly kind: 'nothing-to-do'; readonly after: Promise<void> | undefined }
+
+interface Floor {
+  readonly version: Version
+  readonly context: Context
+}
+
+interface Register {
+  readonly created: Version | undefined
+  readonly deleted: Version | undefined
+}
+
+/** A slot as the next write sees it. */
+export interface CurrentSlot {
+  /** What the index or a pending write holds, even when it lies under the floor. */
+  readonly entry: SlotEntry | undefined
+  /** The entry, when it is live and above the floor. */
+  readonly live: LiveEntry | undefined
+  readonly after: Promise<void> | undefined
+}
+
+export interface SequencerOptions {
+  readonly clock: Clock
+  readonly versions: VersionClock
+  readonly index: OrderedIndex
+  readonly accounts: Accounts
+  readonly pipeline: CommitPipeline
+  readonly launched: EffectContext['launched']
+  /** Called with each mutation that took effect on a slot, while its batch is built. */
+  readonly onEffect: (effect: {
+    readonly bucket: string
+    readonly key: string | undefined
+    readonly version: Version
+    readonly context: EffectContext
+  }) => void
+}
+
+/** Bytes of a group that a record takes beyond label, head and body: header, checksums, rounding. */
+const recordOverhead = 96
+
+export class Sequencer {
+  readonly #options: SequencerOptions
+  readonly #slots = new PendingMap<SlotEntry | undefined>()
+  readonly #floors = new PendingMap<Floor>()
+  readonly #registers = new PendingMap<Register>()
+  #seq: number
+
+  constructor(options: SequencerOptions) {
+    this.#options = options
+    this.#seq = options.accounts.state.seq
+  }
+
+  // --- what the next write sees
+
+  current(name: ObjectName): CurrentSlot {
+    const pending = this.#slots.get(slotKeyOf(name))
+    const entry = pending === undefined ? this.#indexed(name) : pending.value
+    const floor = this.floorOf(name.bucket)
+    const above =
+      floor.value === undefined || entry === undefined || entry.version > floor.value.version
+    const after = pending?.done ?? (above ? undefined : floor.done)
+    return { entry, live: above && entry?.kind === 'live' ? entry : undefined, after }
+  }
+
+  floorOf(bucket: string): {
+    readonly value: Floor | undefined
+    readonly done: Promise<void> | undefined
+  } {
+    const pending = this.#floors.get(bucket)
+    if (pending !== undefined) return pending
+    const { floor, floorContext } = this.#options.accounts.bucket(bucket)
+    const value = floor === undefined ? undefined : { version: floor, context: floorContext }
+    return { value, done: undefined }
+  }
+
+  registerOf(bucket: string): Register & { readonly after: Promise<void> | undefined } {
+    const pending = this.#registers.get(bucket)
+    const register = pending?.value ?? this.#options.accounts.bucket(bucket)
+    return { created: register.created, deleted: register.deleted, after: pending?.done }
+  }
+
+  /** A bucket exists while its creation is newer than its deletion, or it has an object. */
+  bucketExists(bucket: string): boolean {
+    const { created, deleted } = this.registerOf(bucket)
+    if (created !== undefined && (deleted === undefined || created > deleted)) return true
+    return this.#options.accounts.bucket(bucket).objectCount > 0
+  }
+
+  /** True when a write to the slot is under way. */
+  isPending(name: ObjectName): boolean {
+    return this.#slots.get(slotKeyOf(name)) !== undefined
+  }
+
+  /** Keeps later writes from seeing a slot that the running batch takes out of the index. */
+  coverRemoved(name: ObjectName, done: Promise<void>): (succeeded: boolean) => void {
+    return this.#slots.cover(slotKeyOf(name), undefined, done)
+  }
+
+  // --- local writes
+
+  put(
+    name: ObjectName,
+    input: {
+      readonly meta: ObjectMeta
+      readonly body: ReadyBody
+      readonly conditions: WriteConditions | undefined
+      readonly createBucket: boolean
+    },
+  ): WriteDecision {
+    const current = this.current(name)
+    if (!this.bucketExists(name.bucket)) {
+      if (!input.createBucket) {
+        const after = this.registerOf(name.bucket).after
+        return { kind: 'refused', error: new NoSuchBucketError(name.bucket), after }
+      }
+      this.#detach(this.#sequenceBucket(name.bucket, 'created').done)
+    }
+    const refusal = refusalOf(name, input.conditions, current)
+    if (refusal !== undefined) return refusal
+    const version = this.#options.versions.next()
+    const context = contextAfter(current.entry, version)
+    return this.sequencePut(name, { meta: input.meta, body: input.body, version, context })
+  }
+
+  delete(name: ObjectName, conditions: WriteConditions | undefined): WriteDecision {
+    const current = this.current(name)
+    const refusal = refusalOf(name, conditions, current)
+    if (refusal !== undefined) return refusal
+    if (current.live === undefined) return { kind: 'nothing-to-do', after: current.after }
+    const version = this.#options.versions.next()
+    return this.sequenceDelete(name, { version, context: contextAfter(current.entry, version) })
+  }
+
+  createBucket(bucket: string): WriteDecision {
+    const { created, deleted, after } = this.registerOf(bucket)
+    if (created !== undefined && (deleted === undefined || created > deleted)) {
+      return { kind: 'nothing-to-do', after }
+    }
+    return this.#sequenceBucket(bucket, 'created')
+  }
+
+  deleteBucket(bucket: string): WriteDecision {
+    if (!this.bucketExists(bucket)) {
+      const error = new NoSuchBucketError(bucket)
+      return { kind: 'refused', error, after: this.registerOf(bucket).after }
+    }
+    const prefix = `${bucket}/`
+    for (const [key, pending] of this.#slots.entries()) {
+      if (!key.startsWith(prefix) || pending.value?.kind !== 'live') continue
+      return { kind: 'refused', error: new BucketNotEmptyError(bucket), after: pending.done }
+    }
+    if (this.#options.accounts.bucket(bucket).objectCount > this.#pendingDeletes(prefix)) {
+      return { kind: 'refused', error: new BucketNotEmptyError(bucket), after: undefined }
+    }
+    return this.#sequenceBucket(bucket, 'deleted')
+  }
+
+  purge(bucket: string, onBuild: () => void): WriteDecision {
+    if (!this.bucketExists(bucket)) {
+      const error = new NoSuchBucketError(bucket)
+      return { kind: 'refused', error, after: this.registerOf(bucket).after }
+    }
+    const version = this.#options.versions.next()
+    const context = withoutSite(this.#options.accounts.bucket(bucket).seen, siteOf(version))
+    const mutation: PurgeMutation = {
+      kind: 'purge',
+      slot: { kind: 'floor', bucket },
+      version,
+      context,
+    }
+    return this.sequencePurge(mutation, onBuild)
+  }
+
+  // --- sequencing, also of what other sites made
+
+  sequencePut(
+    name: ObjectName,
+    put: {
+      readonly meta: ObjectMeta
+      readonly body: ReadyBody
+      readonly version: Version
+      readonly context: Context
+    },
+  ): WriteDecision & { readonly kind: 'sequenced' } {
+    const previous = this.current(name).entry
+    const seq = this.#nextSeq()
+    const { version, context, meta } = put
+    const slot = objectSlot(name.bucket, name.key)
+    assert(slot.kind === 'object', 'objects live in object slots')
+    const encoded = encodeMutation({ kind: 'put', slot, version, context, meta })
+    const blobs = 'blobs' in put.body ? put.body.blobs : []
+    const next: LiveEntry = {
+      kind: 'live',
+      seq,
+      version,
+      context,
+      meta,
+      body:
+        'blobs' in put.body
+          ? { kind: 'blobs', blobs: blobs.map(({ id, size }) => ({ id, size })) }
+          : { kind: 'inline' },
+      location: undefined,
+      recordSeq: seq,
+      joinLocation: undefined,
+    }
+    const done = this.#append(putRecord(seq, encoded, put.body), {
+      cover: (promise) => this.#slots.cover(slotKeyOf(name), next, promise),
+      logged: (location) => {
+        next.location = location
+      },
+      effects: (batch) => {
+        const context = this.#effectContext(batch)
+        replaceSlot(context, { ...name, previous, next, newBlobs: blobs })
+        this.#options.onEffect({ ...name, version, context })
+      },
+    })
+    return { kind: 'sequenced', seq, version, done }
+  }
+
+  sequenceDelete(
+    name: ObjectName,
+    input: { readonly version: Version; readonly context: Context },
+  ): WriteDecision & { readonly kind: 'sequenced' } {
+    const previous = this.current(name).entry
+    const seq = this.#nextSeq()
+    const { version, context } = input
+    const slot = objectSlot(name.bucket, name.key)
+    assert(slot.kind === 'object', 'objects live in object slots')
+    const next: TombstoneEntry = { kind: 'tombstone', seq, version, context, location: undefined }
+    const done = this.#append(plainRecord(seq, { kind: 'delete', slot, version, context }), {
+      cover: (promise) => this.#slots.cover(slotKeyOf(name), next, promise),
+      logged: (location) => {
+        next.location = location
+      },
+      effects: (batch) => {
+        const context = this.#effectContext(batch)
+        replaceSlot(context, { ...name, previous, next, newBlobs: [] })
+        this.#options.onEffect({ ...name, version, context })
+      },
+    })
+    return { kind: 'sequenced', seq, version, done }
+  }
+
+  /** Widens the current entry's context. */
+  sequenceJoin(
+    name: ObjectName,
+    current: SlotEntry,
+    context: Context,
+  ): WriteDecision & { readonly kind: 'sequenced' } {
+    if (current.kind === 'tombstone') {
+      return this.sequenceDelete(name, { version: current.version, context })
+    }
+    const seq = this.#nextSeq()
+    const { version } = current
+    const next: LiveEntry = { ...current, seq, context, joinLocation: undefined }
+    const record = joinRecord(seq, { slot: objectSlot(name.bucket, name.key), version, context })
+    const done = this.#append(record, {
+      cover: (promise) => this.#slots.cover(slotKeyOf(name), next, promise),
+      logged: (location) => {
+        next.location = current.location
+        next.joinLocation = location
+      },
+      effects: (batch) => {
+        joinSlot(this.#effectContext(batch), { ...name, previous: current, next })
+      },
+    })
+    return { kind: 'sequenced', seq, version, done }
+  }
+
+  sequencePurge(
+    mutation: PurgeMutation,
+    onBuild: () => void,
+  ): WriteDecision & { readonly kind: 'sequenced' } {
+    const seq = this.#nextSeq()
+    const { version, context } = mutation
+    const { bucket } = mutation.slot
+    let at: Location | undefined
+    const done = this.#append(plainRecord(seq, mutation), {
+      cover: (promise) => this.#floors.cover(bucket, { version, context }, promise),
+      logged: (location) => {
+        at = location
+      },
+      effects: (batch) => {
+        assert(at !== undefined, 'effects follow the log')
+        onBuild()
+        const context = this.#effectContext(batch)
+        raiseFloor(context, { mutation, seq, location: at })
+        this.#options.onEffect({ bucket, key: undefined, version, context })
+      },
+    })
+    return { kind: 'sequenced', seq, version, done }
+  }
+
+  sequenceBucketMutation(mutation: BucketMutation): WriteDecision & { readonly kind: 'sequenced' } {
+    const seq = this.#nextSeq()
+    const { bucket } = mutation.slot
+    const register = this.registerOf(bucket)
+    const next: Register = {
+      created: higher(register.created, mutation.created),
+      deleted: higher(register.deleted, mutation.deleted),
+    }
+    let at: Location | undefined
+    const done = this.#append(plainRecord(seq, mutation), {
+      cover: (promise) => this.#registers.cover(bucket, next, promise),
+      logged: (location) => {
+        at = location
+      },
+      effects: (batch) => {
+        assert(at !== undefined, 'effects follow the log')
+        mergeBucket(this.#effectContext(batch), { mutation, seq, location: at })
+      },
+    })
+    return { kind: 'sequenced', seq, version: mutation.version, done }
+  }
+
+  /** A record that takes no place in the feed. */
+  sequenceUnplaced(
+    record: RecordInput,
+    effects: (context: EffectContext, location: Location) => void,
+  ): Promise<void> {
+    let at: Location | undefined
+    return this.#append(record, {
+      cover: () => () => undefined,
+      logged: (location) => {
+        at = location
+      },
+      effects: (batch) => {
+        assert(at !== undefined, 'effects follow the log')
+        effects(this.#effectContext(batch), at)
+      },
+    })
+  }
+
+  effectContext(batch: IndexBatch): EffectContext {
+    return this.#effectContext(batch)
+  }
+
+  // --- inner parts
+
+  #sequenceBucket(
+    bucket: string,
+    change: 'created' | 'deleted',
+  ): WriteDecision & { readonly kind: 'sequenced' } {
+    const version = this.#options.versions.next()
+    const register = this.registerOf(bucket)
+    return this.sequenceBucketMutation({
+      kind: 'bucket',
+      slot: { kind: 'bucket', bucket },
+      version,
+      created: change === 'created' ? version : register.created,
+      deleted: change === 'deleted' ? version : register.deleted,
+    })
+  }
+
+  #indexed(name: ObjectName): SlotEntry | undefined {
+    const { index } = this.#options
+    const live = index.get(objectKey(name.bucket, name.key))
+    if (live !== undefined) return decodeLiveEntry(live)
+    const tombstone = index.get(tombstoneKey(name.bucket, name.key))
+    return tombstone === undefined ? undefined : decodeTombstone(tombstone)
+  }
+
+  #pendingDeletes(prefix: string): number {
+    let count = 0
+    for (const [key, pending] of this.#slots.entries()) {
+      if (key.startsWith(prefix) && pending.value?.kind === 'tombstone') count++
+    }
+    return count
+  }
+
+  #nextSeq(): number {
+    return ++this.#seq
+  }
+
+  #effectContext(batch: IndexBatch): EffectContext {
+    const { accounts, launched, clock } = this.#options
+    return { batch, accounts, launched, now: Math.max(0, Math.floor(clock.now())) }
+  }
+
+  /** A failure reaches the caller through the write that was sequenced right behind. */
+  #detach(done: Promise<void>): void {
+    done.catch(() => undefined)
+  }
+
+  #append(
+    record: RecordInput,
+    item: {
+      cover(done: Promise<void>): (succeeded: boolean) => void
+      logged(location: Location): void
+      effects(batch: IndexBatch): void
+    },
+  ): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const uncover = item.cover(promise)
+    const body = record.body.reduce((sum, piece) => sum + piece.length, 0)
+    this.#options.pipeline.append({
+      record,
+      bytes: record.label.length + record.head.length + body + recordOverhead,
+      logged: item.logged,
+      effects: item.effects,
+      settled: (error) => {
+        uncover(error === undefined)
+        if (error === undefined) resolve()
+        else reject(error)
+      },
+    })
+    return promise
+  }
+}
+
+function slotKeyOf(name: ObjectName): string {
+  return `${name.bucket}/${name.key}`
+}
+
+/** What a new local write has seen: the entry it replaces, and all that one had seen. */
+function contextAfter(entry: SlotEntry | undefined, version: Version): Context {
+  if (entry === undefined) return []
+  return withoutSite(joinContext(entry.context, [entry.version]), siteOf(version))
+}
+
+function withoutSite(context: Context, site: string): Context {
+  return context.some((version) => siteOf(version) === site)
+    ? context.filter((version) => siteOf(version) !== site)
+    : context
+}
+
+function refusalOf(
+  name: ObjectName,
+  conditions: WriteConditions | undefined,
+  current: CurrentSlot,
+): (WriteDecision & { readonly kind: 'refused' }) | undefined {
+  if (conditions === undefined || holds(conditions, current.live)) return undefined
+  const error = new PreconditionFailedError({ bucket: name.bucket, key: name.key })
+  return { kind: 'refused', error, after: current.after }
+}
+
+function holds(conditions: WriteConditions, live: LiveEntry | undefined): boolean {
+  const matches = (tags: readonly string[]): boolean =>
+    live !== undefined && (tags.includes('*') || tags.includes(live.meta.etag))
+  if (conditions.ifMatch !== undefined && !matches(conditions.ifMatch)) return false
+  return conditions.ifNoneMatch === undefined || !matches(conditions.ifNoneMatch)
+}
+
+export type { PendingValue }

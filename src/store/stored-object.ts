@@ -1,0 +1,146 @@
+/**
+ * An object open for reading. Its segments are pinned, so that its bytes stay whatever happens to its
+ * slot; whoever opened it must close it. Nothing is handed out that does not match its checksum.
+ */
+import { assert } from '../base/assert.ts'
+import { ComioError } from '../base/errors.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location, StoredRecord } from '../volume/volume.ts'
+import { CorruptObjectError } from './errors.ts'
+import { encodeLabel } from './mutation.ts'
+import type { ByteRange, ObjectInfo, OpenObject } from './object-store.ts'
+import { objectSlot } from './slot.ts'
+import { blobKey } from './tables/keys.ts'
+import type { LiveEntry } from './tables/slot-entry.ts'
+import { decodeExtents } from './tables/small-entries.ts'
+
+/** What reading needs of the volume. */
+export interface RecordReader {
+  readRecord(
+    location: Location,
+    expect: { readonly seq: number },
+  ): Promise<StoredRecord & { readonly body: Buffer }>
+  readBody(location: Location, range: ByteRange): Promise<Buffer>
+  /** Keeps the segments from being freed until released. */
+  pin(locations: readonly Location[]): () => void
+}
+
+/** The most that one piece of a read holds. */
+const pieceBytesMax = 2 ** 20
+
+export class StoredObject implements OpenObject {
+  readonly info: ObjectInfo
+  readonly #reader: RecordReader
+  readonly #entry: LiveEntry
+  readonly #extents: readonly Location[]
+  readonly #unpin: () => void
+  #closed = false
+
+  constructor(options: {
+    readonly info: ObjectInfo
+    readonly entry: LiveEntry
+    readonly reader: RecordReader
+    readonly index: OrderedIndex
+  }) {
+    this.info = options.info
+    this.#entry = options.entry
+    this.#reader = options.reader
+    this.#extents = extentsOf(options.entry, options.index)
+    this.#unpin = options.reader.pin(this.#extents)
+  }
+
+  async readWhole(): Promise<Buffer> {
+    if (this.#entry.body.kind === 'inline') return this.#readInline()
+    const pieces: Buffer[] = []
+    for await (const piece of this.read()) pieces.push(piece)
+    return Buffer.concat(pieces)
+  }
+
+  async *read(range: ByteRange = { start: 0, end: this.info.meta.size }): AsyncGenerator<Buffer> {
+    assert(!this.#closed, 'a closed object is not read')
+    if (this.#entry.body.kind === 'inline') {
+      if (range.end > range.start) yield (await this.#readInline()).subarray(range.start, range.end)
+      return
+    }
+    // One piece ahead: the disk reads while the client takes the piece before.
+    let ahead: Promise<Buffer> | undefined
+    for (const piece of piecesOf(this.#extents, range)) {
+      const current = ahead
+      ahead = this.#readPiece(piece)
+      ahead.catch(() => undefined) // thrown again where it is awaited
+      if (current !== undefined) yield await current
+    }
+    if (ahead !== undefined) yield await ahead
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#unpin()
+  }
+
+  async #readInline(): Promise<Buffer> {
+    const { location, recordSeq, version, meta } = this.#entry
+    assert(location !== undefined, 'an indexed entry has a location')
+    return this.#checked(async () => {
+      const record = await this.#reader.readRecord(location, { seq: recordSeq })
+      const label = encodeLabel(objectSlot(this.info.bucket, this.info.key), version)
+      if (!record.label.equals(label) || record.body.length !== meta.size) {
+        throw this.#corrupt('another record lies where the index says it is')
+      }
+      return record.body
+    })
+  }
+
+  #readPiece(piece: { readonly extent: Location; readonly range: ByteRange }): Promise<Buffer> {
+    return this.#checked(() => this.#reader.readBody(piece.extent, piece.range))
+  }
+
+  async #checked(read: () => Promise<Buffer>): Promise<Buffer> {
+    try {
+      return await read()
+    } catch (thrown) {
+      if (thrown instanceof ComioError && !(thrown instanceof CorruptObjectError)) {
+        throw this.#corrupt(thrown.message, thrown)
+      }
+      throw thrown
+    }
+  }
+
+  #corrupt(detail: string, cause?: unknown): CorruptObjectError {
+    const { bucket, key, version } = this.info
+    return new CorruptObjectError(`the stored bytes of ${bucket}/${key} are damaged: ${detail}`, {
+      facts: { bucket, key, version },
+      hint: 'Check the disk. Another site may hold the object unharmed.',
+      cause,
+    })
+  }
+}
+
+function extentsOf(entry: LiveEntry, index: OrderedIndex): readonly Location[] {
+  assert(entry.location !== undefined, 'an indexed entry has a location')
+  if (entry.body.kind === 'inline') return [entry.location]
+  return entry.body.blobs.flatMap((blob) => {
+    const extents = index.get(blobKey(blob.id))
+    if (extents === undefined) {
+      throw new CorruptObjectError(`the index has lost where blob ${blob.id} lies`)
+    }
+    return decodeExtents(extents)
+  })
+}
+
+function* piecesOf(
+  extents: readonly Location[],
+  range: ByteRange,
+): Generator<{ readonly extent: Location; readonly range: ByteRange }> {
+  let offset = 0
+  for (const extent of extents) {
+    const start = Math.max(range.start - offset, 0)
+    const end = Math.min(range.end - offset, extent.bodyLength)
+    for (let at = start; at < end; at += pieceBytesMax) {
+      yield { extent, range: { start: at, end: Math.min(end, at + pieceBytesMax) } }
+    }
+    offset += extent.bodyLength
+    if (offset >= range.end) return
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Takes purged objects out of the index, in chunks between other batches. What lies under a bucket's
+ * floor is absent from the moment the floor is raised; the sweep gives the space back.
+ */
+import { messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Accounts } from './accounts.ts'
+import type { CommitPipeline } from './commit-pipeline.ts'
+import { removeSwept } from './effects.ts'
+import type { IndexBatch } from './index-batch.ts'
+import type { ObjectName } from './object-store.ts'
+import { readChunks } from './read-all.ts'
+import type { Sequencer } from './sequencer.ts'
+import { keyBytesOf, objectKey, objectsRange } from './tables/keys.ts'
+import { decodeLiveEntry } from './tables/slot-entry.ts'
+
+export class Sweeper {
+  readonly #index: OrderedIndex
+  readonly #accounts: Accounts
+  readonly #pipeline: CommitPipeline
+  readonly #sequencer: Sequencer
+  readonly #logger: Logger
+  readonly #running = new Map<string, Promise<void>>()
+  #stopped = false
+
+  constructor(options: {
+    readonly index: OrderedIndex
+    readonly accounts: Accounts
+    readonly pipeline: CommitPipeline
+    readonly sequencer: Sequencer
+    readonly logger: Logger
+  }) {
+    this.#index = options.index
+    this.#accounts = options.accounts
+    this.#pipeline = options.pipeline
+    this.#sequencer = options.sequencer
+    this.#logger = options.logger
+  }
+
+  /** Sweeps the bucket if it needs it and no sweep is under way. */
+  start(bucket: string): void {
+    if (this.#stopped || this.#running.has(bucket) || !this.#accounts.bucket(bucket).sweeping)
+      return
+    const running = this.#sweep(bucket)
+      .catch((thrown: unknown) => {
+        // It goes on at the next purge or start; until then the objects stay absent, only their space is held.
+        this.#logger.warn({ bucket, error: messageOf(thrown) }, 'A purge could not be swept')
+      })
+      .finally(() => this.#running.delete(bucket))
+    this.#running.set(bucket, running)
+  }
+
+  /** Resolves when nothing under the bucket's floor is left in the counters. */
+  async finished(bucket: string): Promise<void> {
+    this.start(bucket)
+    await this.#running.get(bucket)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await Promise.all(this.#running.values())
+  }
+
+  async #sweep(bucket: string): Promise<void> {
+    for (;;) {
+      const { floor } = this.#accounts.bucket(bucket)
+      const left = await this.#pass(bucket)
+      if (this.#stopped) return
+      let finished = false
+      await this.#pipeline.runTask(() => {
+        finished = left === 0 && this.#accounts.bucket(bucket).floor === floor
+        if (finished) this.#accounts.updateBucket(bucket, { sweeping: false })
+      })
+      if (finished) return
+    }
+  }
+
+  /** @returns how many swept objects a pending write kept from being taken out */
+  async #pass(bucket: string): Promise<number> {
+    const bucketLength = Buffer.byteLength(bucket)
+    let skipped = 0
+    for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
+      if (this.#stopped) return skipped
+      const { floor } = this.#accounts.bucket(bucket)
+      const names = entries
+        .filter(([, value]) => floor !== undefined && decodeLiveEntry(value).version <= floor)
+        .map(([key]) => ({ bucket, key: keyBytesOf(key, bucketLength).toString() }))
+      if (names.length > 0) skipped += await this.#remove(names)
+    }
+    return skipped
+  }
+
+  async #remove(names: readonly ObjectName[]): Promise<number> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const uncover: ((succeeded: boolean) => void)[] = []
+    let skipped = 0
+    let succeeded = false
+    try {
+      await this.#pipeline.runTask((batch) => {
+        for (const name of names) {
+          if (this.#sequencer.isPending(name)) skipped++
+          else if (this.#removeOne(batch, name))
+            uncover.push(this.#sequencer.coverRemoved(name, promise))
+        }
+      })
+      succeeded = true
+    } finally {
+      for (const reveal of uncover) reveal(succeeded)
+      resolve()
+    }
+    return skipped
+  }
+
+  #removeOne(batch: IndexBatch, name: ObjectName): boolean {
+    const value = this.#index.get(objectKey(name.bucket, name.key))
+    const { floor } = this.#accounts.bucket(name.bucket)
+    if (value === undefined || floor === undefined) return false
+    const entry = decodeLiveEntry(value)
+    if (entry.version > floor) return false
+    removeSwept(this.#sequencer.effectContext(batch), { ...name, entry })
+    return true
+  }
+}

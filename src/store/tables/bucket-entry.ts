@@ -1,0 +1,101 @@
+/** What the index keeps of a bucket: its register, its purge floor, and exact counters. */
+
+import type { ByteReader } from '../../base/byte-reader.ts'
+import { ByteWriter } from '../../base/byte-writer.ts'
+import type { Location } from '../../volume/volume.ts'
+import { decodeContext, encodeContext } from '../mutation.ts'
+import { type Context, decodeVersion, encodeVersion, type Version } from '../version.ts'
+import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
+
+/** A mutation of the bucket itself that is in the log, and its place in the feed. */
+export interface RegisterPlace {
+  readonly seq: number
+  readonly location: Location
+}
+
+export interface BucketEntry {
+  readonly created: Version | undefined
+  readonly deleted: Version | undefined
+  readonly register: RegisterPlace | undefined
+  /** Everything at or below is absent. */
+  readonly floor: Version | undefined
+  readonly floorContext: Context
+  readonly floorPlace: RegisterPlace | undefined
+  /** True until everything under the floor is out of the index and the counters. */
+  readonly sweeping: boolean
+  /** Objects in the index and their bytes; includes what waits for the sweep. */
+  readonly objectCount: number
+  readonly objectBytes: number
+  /** The highest version of each site that was seen in this bucket. */
+  readonly seen: Context
+}
+
+export const emptyBucket: BucketEntry = {
+  created: undefined,
+  deleted: undefined,
+  register: undefined,
+  floor: undefined,
+  floorContext: [],
+  floorPlace: undefined,
+  sweeping: false,
+  objectCount: 0,
+  objectBytes: 0,
+  seen: [],
+}
+
+export function encodeBucketEntry(entry: BucketEntry): Buffer {
+  const writer = new ByteWriter(128).u8(1)
+  optional(writer, entry.created, encodeVersion)
+  optional(writer, entry.deleted, encodeVersion)
+  optional(writer, entry.register, encodePlace)
+  optional(writer, entry.floor, encodeVersion)
+  encodeContext(writer, entry.floorContext)
+  optional(writer, entry.floorPlace, encodePlace)
+  writer
+    .u8(entry.sweeping ? 1 : 0)
+    .u64(entry.objectCount)
+    .u64(entry.objectBytes)
+  encodeContext(writer, entry.seen)
+  return writer.finish()
+}
+
+export function decodeBucketEntry(bytes: Uint8Array): BucketEntry {
+  const reader = entryReader(bytes)
+  const entry: BucketEntry = {
+    created: readOptional(reader, decodeVersion),
+    deleted: readOptional(reader, decodeVersion),
+    register: readOptional(reader, decodePlace),
+    floor: readOptional(reader, decodeVersion),
+    floorContext: decodeContext(reader),
+    floorPlace: readOptional(reader, decodePlace),
+    sweeping: reader.u8() === 1,
+    objectCount: reader.u64(),
+    objectBytes: reader.u64(),
+    seen: decodeContext(reader),
+  }
+  reader.end()
+  return entry
+}
+
+function optional<T>(
+  writer: ByteWriter,
+  value: T | undefined,
+  encode: (writer: ByteWriter, value: T) => void,
+): void {
+  writer.u8(value === undefined ? 0 : 1)
+  if (value !== undefined) encode(writer, value)
+}
+
+function readOptional<T>(reader: ByteReader, decode: (reader: ByteReader) => T): T | undefined {
+  return reader.u8() === 0 ? undefined : decode(reader)
+}
+
+function encodePlace(writer: ByteWriter, place: RegisterPlace): void {
+  writer.u64(place.seq)
+  encodeLocation(writer, place.location)
+}
+
+function decodePlace(reader: ByteReader): RegisterPlace {
+  const seq = reader.u64()
+  return { seq, location: decodeLocation(reader) }
+}

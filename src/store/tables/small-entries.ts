@@ -1,0 +1,89 @@
+/** Index values that are a few numbers each: store state, segment counters, peers, blobs. */
+import { ByteWriter } from '../../base/byte-writer.ts'
+import type { Location, LogPosition } from '../../volume/volume.ts'
+import type { PeerMark } from '../object-store.ts'
+import { decodeVersion, encodeVersion, type Version } from '../version.ts'
+import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
+
+/** Written with every batch. */
+export interface StoreState {
+  /** Everything in the log before it is in the index. */
+  readonly checkpoint: LogPosition | undefined
+  /** The last seq given. */
+  readonly seq: number
+  /** The highest version made or seen. */
+  readonly version: Version | undefined
+  /** Live places in the feed, and the bytes of their objects. */
+  readonly places: number
+  readonly placeBytes: number
+}
+
+export function encodeStoreState(state: StoreState): Buffer {
+  const writer = new ByteWriter(96).u8(1).u8(state.checkpoint === undefined ? 0 : 1)
+  if (state.checkpoint !== undefined) {
+    const { segment, generation, offset } = state.checkpoint
+    writer.varint(segment).varint(generation).varint(offset)
+  }
+  writer.u64(state.seq).u64(state.places).u64(state.placeBytes)
+  writer.u8(state.version === undefined ? 0 : 1)
+  if (state.version !== undefined) encodeVersion(writer, state.version)
+  return writer.finish()
+}
+
+export function decodeStoreState(bytes: Uint8Array): StoreState {
+  const reader = entryReader(bytes)
+  const checkpoint =
+    reader.u8() === 0
+      ? undefined
+      : { segment: reader.varint(), generation: reader.varint(), offset: reader.varint() }
+  const seq = reader.u64()
+  const places = reader.u64()
+  const placeBytes = reader.u64()
+  const version = reader.u8() === 0 ? undefined : decodeVersion(reader)
+  reader.end()
+  return { checkpoint, seq, version, places, placeBytes }
+}
+
+/** Live records of one use of a segment. */
+export interface SegmentCount {
+  readonly generation: number
+  readonly records: number
+  readonly bytes: number
+}
+
+export function encodeSegmentCount(count: SegmentCount): Buffer {
+  return new ByteWriter(24)
+    .u8(1)
+    .varint(count.generation)
+    .varint(count.records)
+    .varint(count.bytes)
+    .finish()
+}
+
+export function decodeSegmentCount(bytes: Uint8Array): SegmentCount {
+  const reader = entryReader(bytes)
+  return { generation: reader.varint(), records: reader.varint(), bytes: reader.varint() }
+}
+
+export function encodePeerMark(mark: PeerMark): Buffer {
+  return new ByteWriter(64).u8(1).text(mark.incarnation).u64(mark.through).finish()
+}
+
+export function decodePeerMark(volumeId: string, bytes: Uint8Array): PeerMark {
+  const reader = entryReader(bytes)
+  return { volumeId, incarnation: reader.text(), through: reader.u64() }
+}
+
+/** Where a blob's chunks lie, in order. */
+export function encodeExtents(extents: readonly Location[]): Buffer {
+  const writer = new ByteWriter(16 + extents.length * 16).u8(1).varint(extents.length)
+  for (const extent of extents) encodeLocation(writer, extent)
+  return writer.finish()
+}
+
+export function decodeExtents(bytes: Uint8Array): Location[] {
+  const reader = entryReader(bytes)
+  const extents: Location[] = []
+  for (let left = reader.varint(); left > 0; left--) extents.push(decodeLocation(reader))
+  return extents
+}

@@ -1,0 +1,291 @@
+/**
+ * Large objects on their way in from another site. What was made durable as a part survives a
+ * restart; the put that ends the upload takes the parts over. An upload is known by the label of the
+ * put it will become, so that a retry continues it and never starts a second one.
+ */
+import { assert } from '../base/assert.ts'
+import { ByteWriter } from '../base/byte-writer.ts'
+import type { Random } from '../base/random.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location } from '../volume/volume.ts'
+import {
+  BlobWriter,
+  type BodyDigests,
+  BodyHasher,
+  type BulkLog,
+  type OpenWriters,
+} from './blob-writer.ts'
+import { blobDies, blobLives, type EffectContext } from './effects.ts'
+import { StoreUnavailableError } from './errors.ts'
+import { decodeLabel, encodeLabel, type PutMutation } from './mutation.ts'
+import type { StagedUpload } from './object-store.ts'
+import { readAll } from './read-all.ts'
+import { type PlacedBlob, partRecord, uploadRecord } from './records.ts'
+import type { Sequencer } from './sequencer.ts'
+import type { RecordReader } from './stored-object.ts'
+import { blobKey, uploadKey, uploadsRange } from './tables/keys.ts'
+import { decodeLocation, encodeLocation, entryReader } from './tables/slot-entry.ts'
+import { decodeExtents } from './tables/small-entries.ts'
+import type { Version } from './version.ts'
+
+interface UploadPart {
+  readonly id: string
+  readonly size: number
+  /** Of the part's record. */
+  readonly location: Location
+}
+
+/** What the index keeps of an upload. */
+interface UploadEntry {
+  readonly label: Buffer
+  readonly bucket: string
+  readonly key: string
+  readonly version: Version
+  readonly location: Location
+  readonly parts: readonly UploadPart[]
+}
+
+export class Uploads {
+  readonly #options: UploadsOptions
+  /** By label as hex: few, since each is a large object under way. */
+  readonly #entries = new Map<string, UploadEntry>()
+  readonly #open = new Map<string, OpenUpload>()
+
+  private constructor(options: UploadsOptions) {
+    this.#options = options
+  }
+
+  static async load(options: UploadsOptions): Promise<Uploads> {
+    const uploads = new Uploads(options)
+    for (const [, value] of await readAll(options.index, uploadsRange)) {
+      const entry = decodeUpload(value)
+      uploads.#entries.set(entry.label.toString('hex'), entry)
+    }
+    return uploads
+  }
+
+  /** Continues the upload of this very version, or begins it. */
+  async stage(mutation: PutMutation, sequencer: Sequencer): Promise<OpenUpload> {
+    const label = encodeLabel(mutation.slot, mutation.version)
+    const id = label.toString('hex')
+    await this.#open.get(id)?.closeQuietly()
+    const upload = new OpenUpload({ ...this.#options, sequencer, label, uploads: this })
+    this.#open.set(id, upload)
+    await upload.resume(this.#entries.get(id))
+    return upload
+  }
+
+  closed(upload: OpenUpload): void {
+    const id = upload.label.toString('hex')
+    if (this.#open.get(id) === upload) this.#open.delete(id)
+  }
+
+  // --- effects, also in replay
+
+  began(context: EffectContext, label: Buffer, location: Location): void {
+    const { slot, version } = decodeLabel(label)
+    if (slot.kind !== 'object' || this.#entries.has(label.toString('hex'))) return
+    context.accounts.recordLives(location)
+    const { bucket, key } = slot
+    this.#store(context, { label: Buffer.from(label), bucket, key, version, location, parts: [] })
+  }
+
+  gotPart(
+    context: EffectContext,
+    label: Buffer,
+    placed: { readonly part: PlacedBlob; readonly location: Location },
+  ): void {
+    const entry = this.#entries.get(label.toString('hex'))
+    if (entry === undefined || entry.parts.some((part) => part.id === placed.part.id)) return
+    blobLives(context, placed.part)
+    context.accounts.recordLives(placed.location)
+    const part: UploadPart = {
+      id: placed.part.id,
+      size: placed.part.size,
+      location: placed.location,
+    }
+    this.#store(context, { ...entry, parts: [...entry.parts, part] })
+  }
+
+  /** The parts' bytes die too. */
+  aborted(context: EffectContext, label: Buffer): void {
+    const entry = this.#entries.get(label.toString('hex'))
+    if (entry === undefined) return
+    for (const part of entry.parts) blobDies(context, part)
+    this.#drop(context, entry)
+  }
+
+  /** A mutation took effect: its own upload is done, those of older versions are moot. */
+  overtaken(effect: {
+    readonly bucket: string
+    readonly key: string | undefined
+    readonly version: Version
+    readonly context: EffectContext
+  }): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.bucket !== effect.bucket || entry.version > effect.version) continue
+      if (effect.key !== undefined && entry.key !== effect.key) continue
+      if (effect.key !== undefined && entry.version === effect.version)
+        this.#drop(effect.context, entry)
+      else this.aborted(effect.context, entry.label)
+    }
+  }
+
+  has(label: Buffer): boolean {
+    return this.#entries.has(label.toString('hex'))
+  }
+
+  #store({ batch }: EffectContext, entry: UploadEntry): void {
+    this.#entries.set(entry.label.toString('hex'), entry)
+    batch.put(uploadKey(entry.label), encodeUpload(entry))
+  }
+
+  #drop({ batch, accounts }: EffectContext, entry: UploadEntry): void {
+    accounts.recordDies(entry.location)
+    for (const part of entry.parts) accounts.recordDies(part.location)
+    this.#entries.delete(entry.label.toString('hex'))
+    batch.del(uploadKey(entry.label))
+  }
+}
+
+export interface UploadsOptions {
+  readonly log: BulkLog
+  readonly index: OrderedIndex
+  readonly reader: RecordReader
+  readonly random: Random
+  readonly writers: OpenWriters
+}
+
+interface OpenUploadOptions extends UploadsOptions {
+  readonly sequencer: Sequencer
+  readonly label: Buffer
+  readonly uploads: Uploads
+}
+
+export class OpenUpload implements StagedUpload {
+  readonly label: Buffer
+  readonly #options: OpenUploadOptions
+  readonly #hasher = new BodyHasher()
+  readonly #blobs: PlacedBlob[] = []
+  #held = 0
+  #writer: BlobWriter | undefined
+  #digests: BodyDigests | undefined
+  #closed = false
+
+  constructor(options: OpenUploadOptions) {
+    this.label = options.label
+    this.#options = options
+  }
+
+  get heldBytes(): number {
+    return this.#held
+  }
+
+  /** The digests of all bytes, once {@link complete} has been called. */
+  get digests(): BodyDigests {
+    assert(this.#digests !== undefined, 'an upload is complete before it is verified')
+    return this.#digests
+  }
+
+  /** Reads what survived, so that the digests go on where they were. */
+  async resume(entry: UploadEntry | undefined): Promise<void> {
+    for (const part of entry?.parts ?? []) {
+      const stored = this.#options.index.get(blobKey(part.id))
+      assert(stored !== undefined, 'the index has the extents of every part')
+      const extents = decodeExtents(stored)
+      for (const extent of extents) {
+        this.#hasher.update(
+          await this.#options.reader.readBody(extent, { start: 0, end: extent.bodyLength }),
+        )
+      }
+      this.#blobs.push({ id: part.id, size: part.size, extents })
+      this.#held += part.size
+    }
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    this.#assertOpen()
+    const { log, random, writers } = this.#options
+    this.#writer ??= new BlobWriter({ log, random, writers })
+    this.#hasher.update(bytes)
+    this.#held += bytes.length
+    await this.#writer.write(bytes)
+  }
+
+  async checkpoint(): Promise<void> {
+    this.#assertOpen()
+    const writer = this.#writer
+    if (writer === undefined || writer.size === 0) return
+    this.#writer = undefined
+    const part = await writer.finish()
+    const { sequencer, uploads } = this.#options
+    const label = this.label
+    const begun = uploads.has(label)
+      ? undefined
+      : sequencer.sequenceUnplaced(uploadRecord('upload', label), (context, location) =>
+          uploads.began(context, label, location),
+        )
+    const added = sequencer.sequenceUnplaced(partRecord(label, part), (context, location) =>
+      uploads.gotPart(context, label, { part, location }),
+    )
+    await Promise.all([begun, added])
+    await writer.close()
+    this.#blobs.push(part)
+  }
+
+  /** All bytes are here: where they lie, in order. */
+  async complete(): Promise<readonly PlacedBlob[]> {
+    this.#assertOpen()
+    if (this.#writer !== undefined) this.#blobs.push(await this.#writer.finish())
+    this.#digests = this.#hasher.digest()
+    return this.#blobs
+  }
+
+  async abort(): Promise<void> {
+    if (this.#closed) return
+    await this.closeQuietly()
+    const { sequencer, uploads } = this.#options
+    if (!uploads.has(this.label)) return
+    await sequencer.sequenceUnplaced(uploadRecord('abort', this.label), (context) =>
+      uploads.aborted(context, this.label),
+    )
+  }
+
+  /** Ends this handle; what is durable stays for the next one. */
+  async closeQuietly(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#options.uploads.closed(this)
+    await this.#writer?.close()
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new StoreUnavailableError('the upload was taken over or has ended')
+  }
+}
+
+function encodeUpload(entry: UploadEntry): Buffer {
+  const writer = new ByteWriter(256).u8(1).bytes(entry.label)
+  encodeLocation(writer, entry.location)
+  writer.varint(entry.parts.length)
+  for (const part of entry.parts) {
+    writer.raw(Buffer.from(part.id, 'hex')).varint(part.size)
+    encodeLocation(writer, part.location)
+  }
+  return writer.finish()
+}
+
+function decodeUpload(bytes: Uint8Array): UploadEntry {
+  const reader = entryReader(bytes)
+  const label = reader.bytes()
+  const { slot, version } = decodeLabel(label)
+  assert(slot.kind === 'object', 'uploads are of objects')
+  const location = decodeLocation(reader)
+  const parts: UploadPart[] = []
+  for (let left = reader.varint(); left > 0; left--) {
+    const id = reader.raw(16).toString('hex')
+    const size = reader.varint()
+    parts.push({ id, size, location: decodeLocation(reader) })
+  }
+  return { label, bucket: slot.bucket, key: slot.key, version, location, parts }
+}
