@@ -1,0 +1,153 @@
+import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store.ts'
+import { chooseRange, formatContentRange } from '../byte-range.ts'
+import { evaluateReadConditions, rangeStillApplies } from '../conditions.ts'
+import { type HeaderList, S3Error } from '../errors.ts'
+import type { Exchange } from '../exchange.ts'
+import { streamWindowBytes } from '../limits.ts'
+import { notModifiedHeaders, objectHeaders } from '../object-headers.ts'
+import type { OperationOf } from '../operation.ts'
+import { writePieces } from '../response-body.ts'
+import { acquireBytes, releaseBytes, type S3Service } from '../service.ts'
+
+/** What a GET or HEAD is answered with. */
+interface ReadPlan {
+  readonly status: 200 | 206
+  readonly headers: HeaderList
+  readonly range: ByteRange
+}
+
+export async function getObject(
+  service: S3Service,
+  exchange: Exchange,
+  operation: OperationOf<'GetObject'>,
+): Promise<void> {
+  const object = service.store.openObject(operation)
+  if (object === undefined) return refuseMissing(service, exchange, operation)
+  try {
+    const plan = planRead(exchange, operation, object.info)
+    if (plan === undefined) return
+    const bytes = plan.range.end - plan.range.start
+    if (bytes === 0) exchange.respond(200, plan.headers)
+    else if (object.info.meta.size <= service.wholeBytesMax) {
+      await sendWhole(service, exchange, { object, plan })
+    } else await sendStreamed(service, exchange, { object, plan })
+  } finally {
+    object.close()
+  }
+}
+
+/** Answers from the index alone. */
+export function headObject(
+  service: S3Service,
+  exchange: Exchange,
+  operation: OperationOf<'HeadObject'>,
+): Promise<void> | undefined {
+  const info = service.store.headObject(operation)
+  if (info === undefined) return refuseMissing(service, exchange, operation)
+  const plan = planRead(exchange, operation, info)
+  if (plan === undefined) return undefined
+  plan.headers.push('Content-Length', String(plan.range.end - plan.range.start))
+  exchange.begin(plan.status, plan.headers)
+  exchange.response.end()
+  return undefined
+}
+
+/** A miss is no exception: it is answered without the cost of a stack trace where it can be. */
+async function refuseMissing(
+  service: S3Service,
+  exchange: Exchange,
+  { bucket }: { readonly bucket: string },
+): Promise<void> {
+  const exists = await service.store.bucketExists(bucket)
+  exchange.refuse(new S3Error(exists ? 'NoSuchKey' : 'NoSuchBucket'))
+}
+
+/** Undefined when a condition has answered the request. @throws S3Error InvalidRange, PreconditionFailed */
+function planRead(
+  exchange: Exchange,
+  operation: OperationOf<'GetObject' | 'HeadObject'>,
+  { meta }: ObjectInfo,
+): ReadPlan | undefined {
+  const { headers } = exchange.request
+  const outcome = evaluateReadConditions(headers, meta)
+  if (outcome === 'failed') throw new S3Error('PreconditionFailed')
+  if (outcome === 'not-modified') {
+    exchange.respond(304, notModifiedHeaders(meta))
+    return undefined
+  }
+  const list = objectHeaders(meta, operation.query)
+  const whole: ByteRange = { start: 0, end: meta.size }
+  if (
+    headers.range === undefined ||
+    !rangeStillApplies(headers['if-range'] as string | undefined, meta)
+  ) {
+    return { status: 200, headers: list, range: whole }
+  }
+  const range = chooseRange(headers.range, meta.size)
+  if (range === undefined) return { status: 200, headers: list, range: whole }
+  if (range === 'unsatisfiable') {
+    throw new S3Error('InvalidRange', { headers: ['Content-Range', `bytes */${meta.size}`] })
+  }
+  list.push('Content-Range', formatContentRange(range, meta.size))
+  return { status: 206, headers: list, range }
+}
+
+interface Reading {
+  readonly object: OpenObject
+  readonly plan: ReadPlan
+}
+
+async function sendWhole(
+  service: S3Service,
+  exchange: Exchange,
+  { object, plan }: Reading,
+): Promise<void> {
+  const { size } = object.info.meta
+  const waiting = acquireBytes(service, exchange, size)
+  if (waiting !== undefined) await waiting
+  try {
+    const whole = await object.readWhole()
+    const body = plan.status === 200 ? whole : whole.subarray(plan.range.start, plan.range.end)
+    if (body.length <= exchange.response.writableHighWaterMark) {
+      exchange.respond(plan.status, plan.headers, body)
+      return
+    }
+    plan.headers.push('Content-Length', String(body.length))
+    exchange.begin(plan.status, plan.headers)
+    await writePieces(exchange, [body], service.watch)
+  } finally {
+    releaseBytes(service, size)
+  }
+}
+
+async function sendStreamed(
+  service: S3Service,
+  exchange: Exchange,
+  { object, plan }: Reading,
+): Promise<void> {
+  const waiting = acquireBytes(service, exchange, streamWindowBytes)
+  if (waiting !== undefined) await waiting
+  try {
+    const { start, end } = plan.range
+    const pieces = object.read(plan.range)[Symbol.asyncIterator]()
+    // The first piece is read before the status goes out: rot found there is an error, not a cut.
+    const first = await pieces.next()
+    plan.headers.push('Content-Length', String(end - start))
+    exchange.begin(plan.status, plan.headers)
+    await writePieces(exchange, continued(first, pieces), service.watch)
+  } finally {
+    releaseBytes(service, streamWindowBytes)
+  }
+}
+
+/** The pieces of an iterator whose first result is known already; closing it closes the iterator. */
+async function* continued(
+  first: IteratorResult<Buffer, unknown>,
+  rest: AsyncIterator<Buffer, unknown>,
+): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    for (let result = first; !result.done; result = await rest.next()) yield result.value
+  } finally {
+    await rest.return?.()
+  }
+}

@@ -1,0 +1,137 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { ObjectInfo, PutInput } from '../../store/object-store.ts'
+import { parseWriteConditions } from '../conditions.ts'
+import { S3Error } from '../errors.ts'
+import type { Exchange } from '../exchange.ts'
+import { streamWindowBytes } from '../limits.ts'
+import { readStoredHeaders } from '../object-headers.ts'
+import type { OperationOf } from '../operation.ts'
+import { PayloadCheck, parseContentMd5 } from '../payload-check.ts'
+import { BodyStream, collectBody } from '../request-body.ts'
+import { acquireBytes, releaseBytes, type S3Service } from '../service.ts'
+
+type PutHead = Omit<PutInput, 'body'>
+
+const emptyBody = Buffer.alloc(0)
+
+/**
+ * Headers that ask for something which would have to hold for the stored object: storing it without
+ * would be a wrong answer, so they are refused by name.
+ */
+const notYetHeaders = [
+  'if-unmodified-since',
+  'x-amz-decoded-content-length',
+  'x-amz-object-lock-legal-hold',
+  'x-amz-object-lock-mode',
+  'x-amz-server-side-encryption',
+  'x-amz-server-side-encryption-customer-algorithm',
+  'x-amz-tagging',
+  'x-amz-trailer',
+  'x-amz-website-redirect-location',
+  'x-amz-write-offset-bytes',
+] as const
+
+/** Everything that can refuse the upload without its body comes before the body is asked for. */
+export async function putObject(
+  service: S3Service,
+  exchange: Exchange,
+  operation: OperationOf<'PutObject'>,
+): Promise<void> {
+  const head = readPutHead(service, exchange, operation)
+  const check = PayloadCheck.fromHeaders(exchange.request.headers)
+  const collected = head.contentLength <= service.collectBytesMax
+  const heldBytes = collected ? head.contentLength : streamWindowBytes
+  service.admitWrite?.(head.contentLength, exchange.request)
+  if (!head.createBucket && (!collected || exchange.expectsContinue)) {
+    if (!(await service.store.bucketExists(head.bucket))) throw new S3Error('NoSuchBucket')
+  }
+  const waiting = acquireBytes(service, exchange, heldBytes)
+  if (waiting !== undefined) await waiting
+  try {
+    const info = collected
+      ? await putCollected(service, exchange, { head, check })
+      : await putStreamed(service, exchange, { head, check })
+    exchange.respond(200, ['ETag', `"${info.meta.etag}"`])
+  } finally {
+    releaseBytes(service, heldBytes)
+  }
+}
+
+function readPutHead(
+  service: S3Service,
+  exchange: Exchange,
+  { bucket, key }: OperationOf<'PutObject'>,
+): PutHead {
+  const { headers } = exchange.request
+  refuseNotYet(headers)
+  const contentLength = requireLength(exchange, service.objectBytesMax)
+  const expectedMd5 = parseContentMd5(headers['content-md5'] as string | undefined)
+  const conditions = parseWriteConditions(headers)
+  return {
+    bucket,
+    key,
+    contentLength,
+    ...readStoredHeaders(headers),
+    createBucket: service.autoCreateBuckets,
+    ...(expectedMd5 === undefined ? {} : { expectedMd5 }),
+    ...(conditions === undefined ? {} : { conditions }),
+  }
+}
+
+function refuseNotYet(headers: IncomingHttpHeaders): void {
+  const chunked =
+    headers['content-encoding']?.toLowerCase().includes('aws-chunked') ||
+    String(headers['x-amz-content-sha256'] ?? '').startsWith('STREAMING-')
+  if (chunked) {
+    throw new S3Error('NotImplemented', {
+      message: 'ComIO does not take bodies in aws-chunked encoding yet. Send the plain bytes.',
+    })
+  }
+  for (const name of notYetHeaders) {
+    if (headers[name] !== undefined) {
+      throw new S3Error('NotImplemented', {
+        message: `ComIO does not do what the header ${name} asks for yet.`,
+      })
+    }
+  }
+}
+
+function requireLength(exchange: Exchange, bytesMax: number): number {
+  const bytes = exchange.bodyBytes
+  if (bytes === undefined || exchange.request.headers['content-length'] === undefined) {
+    throw new S3Error('MissingContentLength')
+  }
+  if (!Number.isSafeInteger(bytes) || bytes > bytesMax) throw new S3Error('EntityTooLarge')
+  return bytes
+}
+
+interface Upload {
+  readonly head: PutHead
+  readonly check: PayloadCheck | undefined
+}
+
+async function putCollected(
+  service: S3Service,
+  exchange: Exchange,
+  { head, check }: Upload,
+): Promise<ObjectInfo> {
+  const { contentLength: length } = head
+  const { watch } = service
+  const body = length === 0 ? emptyBody : await collectBody(exchange, { length, watch })
+  check?.update(body)
+  check?.verify()
+  return await service.store.putObject({ ...head, body })
+}
+
+async function putStreamed(
+  service: S3Service,
+  exchange: Exchange,
+  { head, check }: Upload,
+): Promise<ObjectInfo> {
+  const body = new BodyStream(exchange, { watch: service.watch, check })
+  try {
+    return await service.store.putObject({ ...head, body, signal: exchange.signal })
+  } finally {
+    await body.return()
+  }
+}

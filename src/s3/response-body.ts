@@ -1,0 +1,55 @@
+import type { ServerResponse } from 'node:http'
+import type { Exchange } from './exchange.ts'
+import { writeSliceBytes } from './limits.ts'
+import type { ProgressWatch, WatchedTransfer } from './progress-watch.ts'
+
+/**
+ * Writes the pieces behind headers that are out already, no faster than the client takes them, and
+ * ends the answer. A client that takes nothing for the idle time is cut off; one that goes away ends
+ * the writing without an error. Whoever opened what the pieces come from closes it afterwards.
+ */
+export async function writePieces(
+  exchange: Exchange,
+  pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
+  watch: ProgressWatch,
+): Promise<void> {
+  const { response } = exchange
+  const transfer: WatchedTransfer = {
+    progressAt: watch.now(),
+    stalled() {
+      // A pipelined answer whose turn has not come yet is not the one that stands still.
+      if (response.socket !== null) return void response.destroy()
+      transfer.progressAt = watch.now()
+      watch.add(transfer)
+    },
+  }
+  watch.add(transfer)
+  try {
+    for await (const piece of pieces) {
+      for (let at = 0; at < piece.length; at += writeSliceBytes) {
+        const slice = piece.subarray(at, at + writeSliceBytes)
+        if (!response.write(slice)) await drained(response)
+        if (response.destroyed) return
+        exchange.bytesOut += slice.length
+        transfer.progressAt = watch.now()
+      }
+    }
+    response.end()
+  } finally {
+    watch.remove(transfer)
+  }
+}
+
+/** Resolves when the client has taken what was written, or is gone. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.destroyed) return resolve()
+    const settle = (): void => {
+      response.off('drain', settle)
+      response.off('close', settle)
+      resolve()
+    }
+    response.on('drain', settle)
+    response.on('close', settle)
+  })
+}

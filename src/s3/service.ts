@@ -1,0 +1,41 @@
+import type { IncomingMessage } from 'node:http'
+import type { ByteBudget } from '../base/byte-budget.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import type { ObjectStore } from '../store/object-store.ts'
+import type { Exchange } from './exchange.ts'
+import type { ProgressWatch } from './progress-watch.ts'
+
+/** What the handlers of all operations share. */
+export interface S3Service {
+  readonly store: ObjectStore
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly budget: ByteBudget
+  readonly watch: ProgressWatch
+  readonly region: string
+  readonly autoCreateBuckets: boolean
+  readonly collectBytesMax: number
+  readonly wholeBytesMax: number
+  readonly objectBytesMax: number
+  /** Throws what a write of so many bytes would fail with, before its body is asked for. */
+  readonly admitWrite: ((bytes: number, request: IncomingMessage) => void) | undefined
+}
+
+/**
+ * Holds `bytes`, or the whole budget where that is less, until {@link releaseBytes}. Undefined when
+ * they were there at once.
+ */
+export function acquireBytes(
+  service: S3Service,
+  exchange: Exchange,
+  bytes: number,
+): Promise<void> | undefined {
+  const wanted = Math.min(bytes, service.budget.capacityBytes)
+  if (service.budget.tryAcquire(wanted)) return undefined
+  return service.budget.acquire(wanted, { signal: exchange.signal })
+}
+
+export function releaseBytes(service: S3Service, bytes: number): void {
+  service.budget.release(Math.min(bytes, service.budget.capacityBytes))
+}
