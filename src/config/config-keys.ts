@@ -1,0 +1,225 @@
+/**
+ * Every key of the configuration, once: what kind of value it takes, its default, the flag of
+ * `comio server` that sets it and a sentence for help and manual. Plain data without imports that
+ * cost start-up time, because the commands build their flags from it.
+ */
+import { defaultReplicationOptions as replicationDefaults } from '../replication/options.ts'
+
+export type ValueKind =
+  | 'host'
+  | 'port'
+  | 'path'
+  | 'size'
+  | 'duration'
+  | 'count'
+  | 'switch'
+  | 'site-id'
+  | 'url'
+  | 'level'
+  | 'format'
+  | 'mode'
+  | 'secret'
+  | 'secrets'
+  | 'tokens'
+
+export interface ConfigKeySpec {
+  readonly kind: ValueKind
+  /** Parsed: bytes, milliseconds. Absent when nothing holds unless it is set. */
+  readonly default?: string | number | boolean | readonly []
+  /** What holds when the key is not set and has no default value. */
+  readonly unset?: string
+  /** Lowest and highest value that is accepted, in the parsed unit. */
+  readonly range?: readonly [number, number]
+  /** The flag of `comio server`, without the hyphens. */
+  readonly flag?: string
+  readonly summary: string
+}
+
+const hour = 3_600_000
+const gib = 2 ** 30
+
+export const configKeys = {
+  'server.host': {
+    kind: 'host',
+    default: '127.0.0.1',
+    flag: 'host',
+    summary:
+      'Address to listen on. Beyond loopback it needs auth.tokens, or server.allow_anonymous.',
+  },
+  'server.port': {
+    kind: 'port',
+    default: 8080,
+    flag: 'port',
+    summary: 'Port to listen on. 0 picks a free one; the log record "listening" names it.',
+  },
+  'server.storage_path': {
+    kind: 'path',
+    default: './comio-data',
+    flag: 'storage',
+    summary: 'Directory of the volume, made if absent.',
+  },
+  'server.storage_size': {
+    kind: 'size',
+    unset: 'what the disk has',
+    range: [1, Number.MAX_SAFE_INTEGER],
+    flag: 'size',
+    summary: 'Most bytes that the volume may take, such as 1TB or 64MiB.',
+  },
+  'server.index_path': {
+    kind: 'path',
+    unset: 'beside the volume',
+    summary: 'Directory of the index.',
+  },
+  'server.site_id': {
+    kind: 'site-id',
+    unset: 'generated once, kept in the volume',
+    flag: 'site-id',
+    summary: 'Name of this site: lower-case letters, digits and inner hyphens, at most 32.',
+  },
+  'server.advertise_url': {
+    kind: 'url',
+    unset: 'from host and port',
+    flag: 'advertise-url',
+    summary: 'Address at which other sites reach this one; they pull large objects from it.',
+  },
+  'server.allow_anonymous': {
+    kind: 'switch',
+    default: false,
+    flag: 'allow-anonymous',
+    summary: 'Open the data plane to everybody, without a token. The control plane stays closed.',
+  },
+  'server.auto_create_buckets': {
+    kind: 'switch',
+    default: true,
+    summary: 'The first PUT into a bucket creates it.',
+  },
+  'logging.level': {
+    kind: 'level',
+    default: 'info',
+    flag: 'log-level',
+    summary: 'Least severe record that is logged: debug, info, warn or error.',
+  },
+  'logging.format': {
+    kind: 'format',
+    unset: 'pretty on a terminal, else json',
+    flag: 'log-format',
+    summary: 'Form of the log records: json or pretty.',
+  },
+  'auth.tokens': {
+    kind: 'tokens',
+    default: [],
+    summary: 'Who may do what: a list of name, role (read, write, admin, replication) and token.',
+  },
+  'replication.enabled': {
+    kind: 'switch',
+    default: false,
+    flag: 'replication-enabled',
+    summary: 'Ship every change of this site to the remote.',
+  },
+  'replication.mode': {
+    kind: 'mode',
+    default: 'async',
+    summary: 'async: a write is answered once it is durable here. (sync is not there yet.)',
+  },
+  'replication.remote_url': {
+    kind: 'url',
+    unset: 'none',
+    flag: 'replication-remote',
+    summary: 'Address of the site to ship to.',
+  },
+  'replication.remote_token': {
+    kind: 'secret',
+    unset: 'none',
+    flag: 'replication-token',
+    summary: 'Token that the remote accepts for replication.',
+  },
+  'replication.remote_token_file': {
+    kind: 'path',
+    unset: 'none',
+    summary: 'File that holds the remote token, in place of replication.remote_token.',
+  },
+  'replication.accept_tokens': {
+    kind: 'secrets',
+    default: [],
+    flag: 'replication-accept-token',
+    summary: 'Tokens with which other sites may ship to this one.',
+  },
+  'replication.batch_size': {
+    kind: 'count',
+    default: replicationDefaults.batchSize,
+    range: [1, 10_000],
+    summary: 'Most changes in one request. Larger ones help with many small objects.',
+  },
+  'replication.batch_interval': {
+    kind: 'duration',
+    default: replicationDefaults.batchIntervalMs,
+    range: [0, hour],
+    summary: 'Longest that a change waits for company. An idle worker sends at once.',
+  },
+  'replication.batch_bytes': {
+    kind: 'size',
+    default: replicationDefaults.batchBytes,
+    range: [65_536, gib],
+    summary: 'Most bytes in one request, and in one that this site accepts.',
+  },
+  'replication.retry_attempts': {
+    kind: 'count',
+    default: replicationDefaults.retryAttempts,
+    range: [1, 1000],
+    summary: 'How often a change may fail alone, while others pass, before it is a dead letter.',
+  },
+  'replication.retry_delay': {
+    kind: 'duration',
+    default: replicationDefaults.retryDelayMs,
+    range: [100, hour],
+    summary: 'Longest wait between two attempts to reach a remote that is away.',
+  },
+  'replication.workers': {
+    kind: 'count',
+    default: replicationDefaults.workers,
+    range: [1, 64],
+    summary: 'Requests to the remote at one time.',
+  },
+  'replication.queue_size': {
+    kind: 'count',
+    default: replicationDefaults.queueSize,
+    range: [1, 1_000_000],
+    summary: 'Changes in memory at one time. More than that wait in the feed; none is dropped.',
+  },
+  'replication.inline_limit': {
+    kind: 'size',
+    default: replicationDefaults.inlineLimit,
+    range: [0, gib],
+    summary: 'Objects below this travel inside the batch; larger ones are pulled by the remote.',
+  },
+  'replication.max_clock_skew': {
+    kind: 'duration',
+    default: replicationDefaults.maxClockSkewMs,
+    range: [1000, 24 * hour],
+    summary: 'How far ahead of the local clock a change may be stamped. Later ones wait.',
+  },
+  'replication.allow_plaintext': {
+    kind: 'switch',
+    default: replicationDefaults.allowPlaintext,
+    summary: 'Send the remote token over http:// beyond loopback, where others can read it.',
+  },
+} as const satisfies Readonly<Record<string, ConfigKeySpec>>
+
+export type ConfigKey = keyof typeof configKeys
+
+/** All keys, in the order of the manual. */
+export const configKeyNames = Object.keys(configKeys) as readonly ConfigKey[]
+
+export function isConfigKey(name: string): name is ConfigKey {
+  return Object.hasOwn(configKeys, name)
+}
+
+/** With the literal types widened, for code that treats all keys alike. */
+export function specOf(key: ConfigKey): ConfigKeySpec {
+  return configKeys[key]
+}
+
+/** `server.storage_path` is set by `COMIO_SERVER_STORAGE_PATH`. */
+export function environmentNameOf(key: ConfigKey): string {
+  return `COMIO_${key.replace('.', '_').toUpperCase()}`
+}

@@ -1,0 +1,82 @@
+/** The effective configuration for people and for programs: every key, who set it, no secret. */
+import { stringify } from 'yaml'
+import { type ConfigKey, specOf } from './config-keys.ts'
+import { formatValue, mask } from './format-value.ts'
+import type { LoadedConfig, Setting } from './load-config.ts'
+import type { AuthToken } from './server-config.ts'
+import { describeSource } from './value-source.ts'
+
+export interface ConfigDocument {
+  /** Nested as in the file, values as people write them; null where nothing is set. */
+  readonly config: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** Key to `flag --port`, `environment variable NAME`, `config.yaml:3` or `default`. */
+  readonly sources: Readonly<Record<string, string>>
+  readonly warnings: readonly string[]
+}
+
+export function configDocument(loaded: LoadedConfig): ConfigDocument {
+  const config: Record<string, Record<string, unknown>> = {}
+  const sources: Record<string, string> = {}
+  for (const setting of loaded.settings) {
+    const [section, leaf] = splitKey(setting.key)
+    config[section] = { ...config[section], [leaf]: shownValue(setting) ?? null }
+    sources[setting.key] = describeSource(setting.source)
+  }
+  return { config, sources, warnings: loaded.warnings }
+}
+
+/** YAML with the source of each key as a comment. Without its masked secrets it loads as it is. */
+export function explainConfig(loaded: LoadedConfig): string {
+  const lines: string[] = []
+  let section = ''
+  for (const setting of loaded.settings) {
+    const [own] = splitKey(setting.key)
+    if (own !== section) lines.push(`${own}:`)
+    section = own
+    lines.push(...settingLines(setting))
+  }
+  return `${lines.join('\n')}\n`
+}
+
+const commentColumn = 44
+
+function settingLines(setting: Setting): readonly string[] {
+  const [, leaf] = splitKey(setting.key)
+  const value = shownValue(setting)
+  const source = describeSource(setting.source)
+  if (value === undefined) {
+    return [withComment(`  # ${leaf}:`, `${specOf(setting.key).unset ?? 'none'} (default)`)]
+  }
+  const [first = '', ...rest] = stringify({ [leaf]: value }, { lineWidth: 0 })
+    .trimEnd()
+    .split('\n')
+  return [withComment(`  ${first}`, source), ...rest.map((line) => `  ${line}`)]
+}
+
+function withComment(text: string, comment: string): string {
+  return `${text.padEnd(commentColumn)} # ${comment}`
+}
+
+function shownValue(setting: Setting): unknown {
+  const { kind } = specOf(setting.key)
+  const { value } = setting
+  if (value === undefined) return undefined
+  switch (kind) {
+    case 'secret':
+      return mask
+    case 'secrets':
+      return (value as readonly string[]).map(() => mask)
+    case 'tokens':
+      return (value as readonly AuthToken[]).map((entry) => ({ ...entry, token: mask }))
+    case 'size':
+    case 'duration':
+      return formatValue(kind, value)
+    default:
+      return value
+  }
+}
+
+function splitKey(key: ConfigKey): readonly [string, string] {
+  const dot = key.indexOf('.')
+  return [key.slice(0, dot), key.slice(dot + 1)]
+}

@@ -1,0 +1,133 @@
+/**
+ * Configuration: what a site is told, and by whom. This layer promises that a `ServerConfig` is
+ * whole and consistent, that every problem is named with its key and its place before anything
+ * starts, and that no secret leaves through a message. It never opens a volume or a socket, and it
+ * takes flags, environment and file contents as arguments.
+ */
+import type { z } from 'zod'
+import { configKeys } from './config-keys.ts'
+import type { serverConfigSchema } from './server-config-schema.ts'
+
+export type TokenRole = 'read' | 'write' | 'admin' | 'replication'
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+export type LogFormat = 'json' | 'pretty'
+
+export interface AuthToken {
+  readonly name: string
+  readonly role: TokenRole
+  readonly token: string
+}
+
+/** Sizes in bytes, times in milliseconds, paths absolute, URLs as origins without a slash. */
+export interface ServerConfig {
+  readonly server: {
+    readonly host: string
+    /** 0: any free one. */
+    readonly port: number
+    readonly storagePath: string
+    /** Undefined: what the disk has. */
+    readonly storageSize: number | undefined
+    /** Undefined: beside the volume. */
+    readonly indexPath: string | undefined
+    /** Undefined: the volume's own. */
+    readonly siteId: string | undefined
+    /** Undefined: from host and the port that was really opened. */
+    readonly advertiseUrl: string | undefined
+    readonly allowAnonymous: boolean
+    readonly autoCreateBuckets: boolean
+  }
+  readonly logging: { readonly level: LogLevel; readonly format: LogFormat }
+  readonly auth: { readonly tokens: readonly AuthToken[] }
+  readonly replication: ReplicationConfig
+}
+
+export interface ReplicationConfig {
+  readonly enabled: boolean
+  readonly mode: 'async'
+  /** Set whenever replication is enabled. */
+  readonly remoteUrl: string | undefined
+  /** From replication.remote_token, or read from replication.remote_token_file. */
+  readonly remoteToken: string | undefined
+  readonly remoteTokenFile: string | undefined
+  readonly acceptTokens: readonly string[]
+  readonly batchSize: number
+  readonly batchIntervalMs: number
+  readonly batchBytes: number
+  readonly retryAttempts: number
+  readonly retryDelayMs: number
+  readonly workers: number
+  readonly queueSize: number
+  readonly inlineLimit: number
+  readonly maxClockSkewMs: number
+  readonly allowPlaintext: boolean
+}
+
+/** Parsed values by key, as far as they are set. */
+export type ConfigValues = { readonly [K in keyof ParsedValues]?: ParsedValues[K] | undefined }
+type ParsedValues = z.output<typeof serverConfigSchema>
+
+/** The value of a key that has a default. */
+type Defaulted = {
+  [K in keyof typeof configKeys]: (typeof configKeys)[K] extends { default: unknown } ? K : never
+}[keyof typeof configKeys]
+
+export interface Surroundings {
+  /** Makes a path absolute. */
+  readonly absolute: (path: string) => string
+  /** Whether stdout is a terminal. */
+  readonly terminal: boolean
+}
+
+/** The configuration that `values` make, the rest by default. */
+export function toServerConfig(values: ConfigValues, surroundings: Surroundings): ServerConfig {
+  const { absolute, terminal } = surroundings
+  const indexPath = values['server.index_path']
+  return {
+    server: {
+      host: effective(values, 'server.host'),
+      port: effective(values, 'server.port'),
+      storagePath: absolute(effective(values, 'server.storage_path')),
+      storageSize: values['server.storage_size'],
+      indexPath: indexPath === undefined ? undefined : absolute(indexPath),
+      siteId: values['server.site_id'],
+      advertiseUrl: values['server.advertise_url'],
+      allowAnonymous: effective(values, 'server.allow_anonymous'),
+      autoCreateBuckets: effective(values, 'server.auto_create_buckets'),
+    },
+    logging: {
+      level: effective(values, 'logging.level'),
+      format: values['logging.format'] ?? (terminal ? 'pretty' : 'json'),
+    },
+    auth: { tokens: effective(values, 'auth.tokens') },
+    replication: toReplicationConfig(values, surroundings),
+  }
+}
+
+function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): ReplicationConfig {
+  const tokenFile = values['replication.remote_token_file']
+  return {
+    enabled: effective(values, 'replication.enabled'),
+    mode: effective(values, 'replication.mode'),
+    remoteUrl: values['replication.remote_url'],
+    remoteToken: values['replication.remote_token'],
+    remoteTokenFile: tokenFile === undefined ? undefined : surroundings.absolute(tokenFile),
+    acceptTokens: effective(values, 'replication.accept_tokens'),
+    batchSize: effective(values, 'replication.batch_size'),
+    batchIntervalMs: effective(values, 'replication.batch_interval'),
+    batchBytes: effective(values, 'replication.batch_bytes'),
+    retryAttempts: effective(values, 'replication.retry_attempts'),
+    retryDelayMs: effective(values, 'replication.retry_delay'),
+    workers: effective(values, 'replication.workers'),
+    queueSize: effective(values, 'replication.queue_size'),
+    inlineLimit: effective(values, 'replication.inline_limit'),
+    maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
+    allowPlaintext: effective(values, 'replication.allow_plaintext'),
+  }
+}
+
+/** What holds for a key: its value, else its default. */
+export function effective<K extends Defaulted>(values: ConfigValues, key: K): ParsedValues[K] {
+  const fallback: unknown = configKeys[key].default
+  // A test holds every default against the schema.
+  return values[key] ?? (fallback as ParsedValues[K])
+}
