@@ -5,31 +5,23 @@
  * It promises what {@link ObjectStore}, {@link ChangeFeed} and {@link ChangeSink} promise. It must
  * never know HTTP, configuration or how changes travel.
  */
-import { hash } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
-import { ComioError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
-import { VolumeFullError } from '../volume/errors.ts'
 import type { Volume } from '../volume/volume.ts'
 import { Accounts } from './accounts.ts'
-import { BlobWriter, BodyHasher, OpenWriters } from './blob-writer.ts'
+import { OpenWriters } from './blob-writer.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
-import {
-  BadDigestError,
-  IncompleteBodyError,
-  NoSuchBucketError,
-  StorageFullError,
-} from './errors.ts'
+import { NoSuchBucketError } from './errors.ts'
 import { Incoming } from './incoming.ts'
 import { openIndexFor } from './index-identity.ts'
 import { LaunchedPlaces, StoredLedger } from './ledger.ts'
 import { listObjects } from './listing.ts'
-import type { ObjectMeta, PutMutation } from './mutation.ts'
-import { checkBucketName, checkKey, checkMeta } from './names.ts'
+import type { PutMutation } from './mutation.ts'
+import { checkBucketName } from './names.ts'
 import type {
   ApplyOutcome,
   BucketInfo,
@@ -49,11 +41,13 @@ import type {
   StagedUpload,
   WriteConditions,
 } from './object-store.ts'
+import { ObjectWriter } from './object-writer.ts'
 import { Peers } from './peers.ts'
 import { readChunks } from './read-all.ts'
 import { recover } from './recovery.ts'
+import { runDecision } from './run-decision.ts'
 import { SegmentFreer } from './segment-freer.ts'
-import { type ReadyBody, Sequencer, type WriteDecision } from './sequencer.ts'
+import { Sequencer } from './sequencer.ts'
 import { StoredObject } from './stored-object.ts'
 import { Sweeper } from './sweeper.ts'
 import { objectKey, objectsRange } from './tables/keys.ts'
@@ -116,12 +110,11 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
   readonly #clock: Clock
-  readonly #random: Random
-  readonly #writers: OpenWriters
   readonly #uploads: Uploads
   readonly #pipeline: CommitPipeline
   readonly #sequencer: Sequencer
   readonly #incoming: Incoming
+  readonly #objects: ObjectWriter
   readonly #sweeper: Sweeper
   readonly #freer: SegmentFreer
   readonly #peers: Peers
@@ -136,8 +129,6 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#index = index
     this.#accounts = accounts
     this.#clock = clock
-    this.#random = random
-    this.#writers = writers
     this.#uploads = uploads
     this.#peers = peers
     const feed = new IndexedChangeFeed({ index, accounts, reader: volume })
@@ -159,6 +150,7 @@ export class Engine implements ObjectStore, ChangeSink {
       onEffect: (effect) => uploads.overtaken(effect),
     })
     this.#sequencer = sequencer
+    this.#objects = new ObjectWriter({ volume, sequencer, pipeline, writers, clock, random })
     this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, logger })
     this.#incoming = new Incoming({
       sequencer,
@@ -181,25 +173,15 @@ export class Engine implements ObjectStore, ChangeSink {
 
   // --- objects
 
-  async putObject(input: PutInput): Promise<ObjectInfo> {
-    const { bucket, key, contentLength, headers, userMetadata } = input
-    checkBucketName(bucket)
-    checkKey(key)
-    checkMeta({ size: contentLength, headers, userMetadata })
-    if (!input.createBucket && !this.#sequencer.bucketExists(bucket))
-      throw new NoSuchBucketError(bucket)
-    this.#checkRoom(contentLength)
-    if (input.body instanceof Uint8Array) return this.#putBytes(input, input.body)
-    if (contentLength <= this.#volume.limits.inlineBytesMax) {
-      return this.#putBytes(input, await collect(input.body, contentLength))
-    }
-    return this.#putStream(input, input.body)
+  putObject(input: PutInput): Promise<ObjectInfo> {
+    return this.#objects.put(input)
   }
 
   async deleteObject(
     input: ObjectName & { readonly conditions?: WriteConditions },
   ): Promise<boolean> {
-    return this.#write(
+    return runDecision(
+      this.#pipeline,
       () => this.#sequencer.delete(input, input.conditions),
       (decision) => decision !== undefined,
     )
@@ -234,7 +216,8 @@ export class Engine implements ObjectStore, ChangeSink {
 
   async createBucket(bucket: string): Promise<boolean> {
     checkBucketName(bucket)
-    return this.#write(
+    return runDecision(
+      this.#pipeline,
       () => this.#sequencer.createBucket(bucket),
       (decision) => decision !== undefined,
     )
@@ -242,7 +225,8 @@ export class Engine implements ObjectStore, ChangeSink {
 
   async deleteBucket(bucket: string): Promise<void> {
     await this.#sweeper.finished(bucket)
-    await this.#write(
+    await runDecision(
+      this.#pipeline,
       () => this.#sequencer.deleteBucket(bucket),
       () => undefined,
     )
@@ -273,7 +257,8 @@ export class Engine implements ObjectStore, ChangeSink {
       const { objectCount, objectBytes } = this.#accounts.bucket(bucket)
       purged = { count: objectCount, bytes: objectBytes }
     }
-    await this.#write(
+    await runDecision(
+      this.#pipeline,
       () => this.#sequencer.purge(bucket, count),
       () => undefined,
     )
@@ -356,109 +341,6 @@ export class Engine implements ObjectStore, ChangeSink {
 
   // --- inner parts
 
-  async #putBytes(input: PutInput, bytes: Uint8Array): Promise<ObjectInfo> {
-    if (bytes.length !== input.contentLength) {
-      throw new IncompleteBodyError({ expected: input.contentLength, received: bytes.length })
-    }
-    const md5 = hash('md5', bytes, 'buffer')
-    const sha256 = hash('sha256', bytes, 'buffer')
-    if (bytes.length <= this.#volume.limits.inlineBytesMax) {
-      return this.#commitPut(input, { md5, sha256 }, { bytes })
-    }
-    return this.#putStream(input, oneOf(bytes))
-  }
-
-  async #putStream(input: PutInput, body: AsyncIterable<Uint8Array>): Promise<ObjectInfo> {
-    const { contentLength } = input
-    const writer = new BlobWriter({
-      log: this.#volume,
-      random: this.#random,
-      writers: this.#writers,
-    })
-    try {
-      const hasher = new BodyHasher()
-      for await (const bytes of body) {
-        if (writer.size + bytes.length > contentLength) {
-          throw new IncompleteBodyError({
-            expected: contentLength,
-            received: writer.size + bytes.length,
-          })
-        }
-        hasher.update(bytes)
-        await writer.write(bytes)
-      }
-      if (writer.size !== contentLength) {
-        throw new IncompleteBodyError({ expected: contentLength, received: writer.size })
-      }
-      const blob = await writer.finish()
-      return await this.#commitPut(input, hasher.digest(), { blobs: [blob] })
-    } catch (thrown) {
-      throw thrown instanceof VolumeFullError
-        ? new StorageFullError({ wanted: contentLength })
-        : thrown
-    } finally {
-      await writer.close()
-    }
-  }
-
-  async #commitPut(
-    input: PutInput,
-    digests: { readonly md5: Buffer; readonly sha256: Buffer },
-    body: ReadyBody,
-  ): Promise<ObjectInfo> {
-    const { bucket, key, conditions, createBucket } = input
-    if (input.expectedMd5 !== undefined && !input.expectedMd5.equals(digests.md5)) {
-      throw new BadDigestError({ bucket, key })
-    }
-    const meta: ObjectMeta = {
-      size: input.contentLength,
-      etag: digests.md5.toString('hex'),
-      contentHash: { algorithm: 'sha256', digest: digests.sha256 },
-      lastModified: Math.max(0, Math.floor(this.#clock.now())),
-      headers: input.headers,
-      userMetadata: input.userMetadata,
-    }
-    const put = { meta, body, conditions, createBucket }
-    return this.#write(
-      () => this.#sequencer.put({ bucket, key }, put),
-      (decision) => {
-        assert(decision !== undefined, 'a put is sequenced or refused')
-        return { bucket, key, seq: decision.seq, version: decision.version, meta }
-      },
-    )
-  }
-
-  /** Runs a decision to its durable end; one that rests on a write that fails is made again. */
-  async #write<T>(
-    decide: () => WriteDecision,
-    answer: (decision: (WriteDecision & { readonly kind: 'sequenced' }) | undefined) => T,
-  ): Promise<T> {
-    for (;;) {
-      await this.#pipeline.room()
-      const decision = decide()
-      if (decision.kind === 'sequenced') {
-        await this.#settled(decision.done)
-        return answer(decision)
-      }
-      if (decision.after !== undefined && !(await succeeded(decision.after))) continue
-      if (decision.kind === 'refused') throw decision.error
-      return answer(undefined)
-    }
-  }
-
-  async #settled(done: Promise<void>): Promise<void> {
-    try {
-      await done
-    } catch (thrown) {
-      throw thrown instanceof VolumeFullError ? new StorageFullError({ wanted: 0 }) : thrown
-    }
-  }
-
-  #checkRoom(bytes: number): void {
-    if (!this.#volume.isRoomFor(bytes, { essential: false }))
-      throw new StorageFullError({ wanted: bytes })
-  }
-
   /** What readers see: durable, indexed, above the floor. */
   #visible(name: ObjectName): LiveEntry | undefined {
     const value = this.#index.get(objectKey(name.bucket, name.key))
@@ -511,30 +393,4 @@ export class Engine implements ObjectStore, ChangeSink {
 function infoOf(name: ObjectName, entry: LiveEntry): ObjectInfo {
   const { seq, version, meta } = entry
   return { bucket: name.bucket, key: name.key, seq, version, meta }
-}
-
-async function succeeded(done: Promise<void>): Promise<boolean> {
-  try {
-    await done
-    return true
-  } catch (thrown) {
-    if (thrown instanceof ComioError) return false
-    throw thrown
-  }
-}
-
-async function collect(body: AsyncIterable<Uint8Array>, expected: number): Promise<Buffer> {
-  const pieces: Uint8Array[] = []
-  let received = 0
-  for await (const bytes of body) {
-    received += bytes.length
-    if (received > expected) break
-    pieces.push(bytes)
-  }
-  if (received !== expected) throw new IncompleteBodyError({ expected, received })
-  return Buffer.concat(pieces)
-}
-
-async function* oneOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
 }

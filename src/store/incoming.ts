@@ -30,6 +30,7 @@ import {
   siteOf,
   type VersionClock,
 } from './version.ts'
+import { withoutSite } from './write-rules.ts'
 
 export interface IncomingOptions {
   readonly sequencer: Sequencer
@@ -119,7 +120,10 @@ export class Incoming {
       return this.#take(mutation, { offered, body, context: mutation.context, result: 'applied' })
     if (entry.version === mutation.version) return this.#same(mutation, entry, after)
     if (covers(mutation, entry.version)) {
-      const context = withoutOwn(joinContext(mutation.context, entry.context), mutation)
+      const context = withoutSite(
+        joinContext(mutation.context, entry.context),
+        siteOf(mutation.version),
+      )
       return this.#take(mutation, { offered, body, context, result: 'applied' })
     }
     if (covers(entry, mutation.version)) return { outcome: { result: 'superseded' }, done: after }
@@ -128,7 +132,7 @@ export class Incoming {
 
   /** The same write again, perhaps with a wider context. */
   #same(mutation: ObjectMutation, entry: SlotEntry, after: Promise<void> | undefined): Decision {
-    const context = withoutOwn(joinContext(entry.context, mutation.context), entry)
+    const context = withoutSite(joinContext(entry.context, mutation.context), siteOf(entry.version))
     if (context.every((version) => contextCovers(entry.context, version))) {
       return { outcome: { result: 'duplicate' }, done: after }
     }
@@ -142,15 +146,15 @@ export class Incoming {
     how: { readonly offered: IncomingBody; readonly body: ReadyBody | undefined },
   ): Decision {
     if (mutation.version > entry.version) {
-      const context = withoutOwn(
+      const context = withoutSite(
         joinContext(mutation.context, [...entry.context, entry.version]),
-        mutation,
+        siteOf(mutation.version),
       )
       return this.#take(mutation, { ...how, context, result: 'conflict' })
     }
-    const context = withoutOwn(
+    const context = withoutSite(
       joinContext(entry.context, [...mutation.context, mutation.version]),
-      entry,
+      siteOf(entry.version),
     )
     const { done } = this.#options.sequencer.sequenceJoin(mutation.slot, entry, context)
     return { outcome: { result: 'conflict', won: false }, done }
@@ -266,12 +270,4 @@ function later(reason: string): ApplyOutcome {
 
 function applied(decision: WriteDecision & { readonly kind: 'sequenced' }): Decision {
   return { outcome: { result: 'applied' }, done: decision.done }
-}
-
-/** Contexts do not name their own writer's site: its earlier writes are covered anyway. */
-function withoutOwn(context: Context, write: { readonly version: string }): Context {
-  const own = write.version.slice(17)
-  return context.some((version) => siteOf(version) === own)
-    ? context.filter((version) => siteOf(version) !== own)
-    : context
 }

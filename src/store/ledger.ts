@@ -20,7 +20,7 @@ import { readChunks } from './read-all.ts'
 import { deadLetterRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
-import { changeKey, changesAfter, deadLettersRange, seqOf } from './tables/keys.ts'
+import { changeKey, deadLettersRange, seqOf } from './tables/keys.ts'
 import { decodeLetterEntry } from './tables/letter-entry.ts'
 
 /** Seqs that are on the wire, to any remote. */

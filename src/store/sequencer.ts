@@ -18,7 +18,7 @@ import {
   raiseFloor,
   replaceSlot,
 } from './effects.ts'
-import { BucketNotEmptyError, NoSuchBucketError, PreconditionFailedError } from './errors.ts'
+import { BucketNotEmptyError, NoSuchBucketError } from './errors.ts'
 import type { IndexBatch } from './index-batch.ts'
 import {
   type BucketMutation,
@@ -27,7 +27,7 @@ import {
   type PurgeMutation,
 } from './mutation.ts'
 import type { ObjectName, WriteConditions } from './object-store.ts'
-import { PendingMap, type PendingValue } from './pending.ts'
+import { PendingMap } from './pending.ts'
 import { joinRecord, type PlacedBlob, plainRecord, putRecord } from './records.ts'
 import { objectSlot } from './slot.ts'
 import { objectKey, tombstoneKey } from './tables/keys.ts'
@@ -38,7 +38,8 @@ import {
   type SlotEntry,
   type TombstoneEntry,
 } from './tables/slot-entry.ts'
-import { type Context, joinContext, siteOf, type Version, type VersionClock } from './version.ts'
+import { type Context, siteOf, type Version, type VersionClock } from './version.ts'
+import { contextAfter, refusalOf, withoutSite } from './write-rules.ts'
 
 /** A body that is ready to be recorded: its bytes, or where they lie. */
 export type ReadyBody = { readonly bytes: Uint8Array } | { readonly blobs: readonly PlacedBlob[] }
@@ -469,34 +470,3 @@ export class Sequencer {
 function slotKeyOf(name: ObjectName): string {
   return `${name.bucket}/${name.key}`
 }
-
-/** What a new local write has seen: the entry it replaces, and all that one had seen. */
-function contextAfter(entry: SlotEntry | undefined, version: Version): Context {
-  if (entry === undefined) return []
-  return withoutSite(joinContext(entry.context, [entry.version]), siteOf(version))
-}
-
-function withoutSite(context: Context, site: string): Context {
-  return context.some((version) => siteOf(version) === site)
-    ? context.filter((version) => siteOf(version) !== site)
-    : context
-}
-
-function refusalOf(
-  name: ObjectName,
-  conditions: WriteConditions | undefined,
-  current: CurrentSlot,
-): (WriteDecision & { readonly kind: 'refused' }) | undefined {
-  if (conditions === undefined || holds(conditions, current.live)) return undefined
-  const error = new PreconditionFailedError({ bucket: name.bucket, key: name.key })
-  return { kind: 'refused', error, after: current.after }
-}
-
-function holds(conditions: WriteConditions, live: LiveEntry | undefined): boolean {
-  const matches = (tags: readonly string[]): boolean =>
-    live !== undefined && (tags.includes('*') || tags.includes(live.meta.etag))
-  if (conditions.ifMatch !== undefined && !matches(conditions.ifMatch)) return false
-  return conditions.ifNoneMatch === undefined || !matches(conditions.ifNoneMatch)
-}
-
-export type { PendingValue }

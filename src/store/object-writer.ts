@@ -1,0 +1,156 @@
+/**
+ * The way of an object's bytes into the store: hashed, collected into a record when small, streamed
+ * into the bulk log when large, and sequenced only when exactly the announced bytes have come.
+ */
+import { hash } from 'node:crypto'
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import { VolumeFullError } from '../volume/errors.ts'
+import type { Volume } from '../volume/volume.ts'
+import { BlobWriter, type BodyDigests, BodyHasher, type OpenWriters } from './blob-writer.ts'
+import type { CommitPipeline } from './commit-pipeline.ts'
+import {
+  BadDigestError,
+  IncompleteBodyError,
+  NoSuchBucketError,
+  StorageFullError,
+} from './errors.ts'
+import type { ObjectMeta } from './mutation.ts'
+import { checkBucketName, checkKey, checkMeta } from './names.ts'
+import type { ObjectInfo, PutInput } from './object-store.ts'
+import { runDecision } from './run-decision.ts'
+import type { ReadyBody, Sequencer } from './sequencer.ts'
+
+export interface ObjectWriterOptions {
+  readonly volume: Volume
+  readonly sequencer: Sequencer
+  readonly pipeline: CommitPipeline
+  readonly writers: OpenWriters
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export class ObjectWriter {
+  readonly #volume: Volume
+  readonly #sequencer: Sequencer
+  readonly #pipeline: CommitPipeline
+  readonly #writers: OpenWriters
+  readonly #clock: Clock
+  readonly #random: Random
+
+  constructor(options: ObjectWriterOptions) {
+    this.#volume = options.volume
+    this.#sequencer = options.sequencer
+    this.#pipeline = options.pipeline
+    this.#writers = options.writers
+    this.#clock = options.clock
+    this.#random = options.random
+  }
+
+  async put(input: PutInput): Promise<ObjectInfo> {
+    const { bucket, key, contentLength, headers, userMetadata } = input
+    checkBucketName(bucket)
+    checkKey(key)
+    checkMeta({ size: contentLength, headers, userMetadata })
+    if (!input.createBucket && !this.#sequencer.bucketExists(bucket))
+      throw new NoSuchBucketError(bucket)
+    this.#checkRoom(contentLength)
+    if (input.body instanceof Uint8Array) return this.#putBytes(input, input.body)
+    if (contentLength <= this.#volume.limits.inlineBytesMax) {
+      return this.#putBytes(input, await collect(input.body, contentLength))
+    }
+    return this.#putStream(input, input.body)
+  }
+
+  async #putBytes(input: PutInput, bytes: Uint8Array): Promise<ObjectInfo> {
+    if (bytes.length !== input.contentLength) {
+      throw new IncompleteBodyError({ expected: input.contentLength, received: bytes.length })
+    }
+    const md5 = hash('md5', bytes, 'buffer')
+    const sha256 = hash('sha256', bytes, 'buffer')
+    if (bytes.length <= this.#volume.limits.inlineBytesMax) {
+      return this.#commitPut(input, { md5, sha256 }, { bytes })
+    }
+    return this.#putStream(input, oneOf(bytes))
+  }
+
+  async #putStream(input: PutInput, body: AsyncIterable<Uint8Array>): Promise<ObjectInfo> {
+    const { contentLength } = input
+    const writer = new BlobWriter({
+      log: this.#volume,
+      random: this.#random,
+      writers: this.#writers,
+    })
+    try {
+      const hasher = new BodyHasher()
+      for await (const bytes of body) {
+        if (writer.size + bytes.length > contentLength) {
+          throw new IncompleteBodyError({
+            expected: contentLength,
+            received: writer.size + bytes.length,
+          })
+        }
+        hasher.update(bytes)
+        await writer.write(bytes)
+      }
+      if (writer.size !== contentLength) {
+        throw new IncompleteBodyError({ expected: contentLength, received: writer.size })
+      }
+      const blob = await writer.finish()
+      return await this.#commitPut(input, hasher.digest(), { blobs: [blob] })
+    } catch (thrown) {
+      throw thrown instanceof VolumeFullError
+        ? new StorageFullError({ wanted: contentLength })
+        : thrown
+    } finally {
+      await writer.close()
+    }
+  }
+
+  async #commitPut(input: PutInput, digests: BodyDigests, body: ReadyBody): Promise<ObjectInfo> {
+    const { bucket, key, conditions, createBucket } = input
+    if (input.expectedMd5 !== undefined && !input.expectedMd5.equals(digests.md5)) {
+      throw new BadDigestError({ bucket, key })
+    }
+    const meta: ObjectMeta = {
+      size: input.contentLength,
+      etag: digests.md5.toString('hex'),
+      contentHash: { algorithm: 'sha256', digest: digests.sha256 },
+      lastModified: Math.max(0, Math.floor(this.#clock.now())),
+      headers: input.headers,
+      userMetadata: input.userMetadata,
+    }
+    const put = { meta, body, conditions, createBucket }
+    return runDecision(
+      this.#pipeline,
+      () => this.#sequencer.put({ bucket, key }, put),
+      (decision) => {
+        assert(decision !== undefined, 'a put is sequenced or refused')
+        return { bucket, key, seq: decision.seq, version: decision.version, meta }
+      },
+    )
+  }
+
+  #checkRoom(bytes: number): void {
+    if (!this.#volume.isRoomFor(bytes, { essential: false })) {
+      throw new StorageFullError({ wanted: bytes })
+    }
+  }
+}
+
+async function collect(body: AsyncIterable<Uint8Array>, expected: number): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  let received = 0
+  for await (const bytes of body) {
+    received += bytes.length
+    if (received > expected) break
+    pieces.push(bytes)
+  }
+  if (received !== expected) throw new IncompleteBodyError({ expected, received })
+  return Buffer.concat(pieces)
+}
+
+async function* oneOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}

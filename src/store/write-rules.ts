@@ -1,0 +1,41 @@
+/** Pure rules of a write: what it has seen, and whether the object is in the state it demands. */
+import { PreconditionFailedError } from './errors.ts'
+import type { ObjectName, WriteConditions } from './object-store.ts'
+import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
+import { type Context, joinContext, siteOf, type Version } from './version.ts'
+
+/** What a new local write has seen: the entry it replaces, and all that one had seen. */
+export function contextAfter(entry: SlotEntry | undefined, version: Version): Context {
+  if (entry === undefined) return []
+  return withoutSite(joinContext(entry.context, [entry.version]), siteOf(version))
+}
+
+export function withoutSite(context: Context, site: string): Context {
+  return context.some((version) => siteOf(version) === site)
+    ? context.filter((version) => siteOf(version) !== site)
+    : context
+}
+
+/** The refusal of a write whose conditions do not hold of what is there. */
+export function refusalOf(
+  name: ObjectName,
+  conditions: WriteConditions | undefined,
+  current: { readonly live: LiveEntry | undefined; readonly after: Promise<void> | undefined },
+):
+  | {
+      readonly kind: 'refused'
+      readonly error: PreconditionFailedError
+      readonly after: Promise<void> | undefined
+    }
+  | undefined {
+  if (conditions === undefined || holds(conditions, current.live)) return undefined
+  const error = new PreconditionFailedError({ bucket: name.bucket, key: name.key })
+  return { kind: 'refused', error, after: current.after }
+}
+
+function holds(conditions: WriteConditions, live: LiveEntry | undefined): boolean {
+  const matches = (tags: readonly string[]): boolean =>
+    live !== undefined && (tags.includes('*') || tags.includes(live.meta.etag))
+  if (conditions.ifMatch !== undefined && !matches(conditions.ifMatch)) return false
+  return conditions.ifNoneMatch === undefined || !matches(conditions.ifNoneMatch)
+}
