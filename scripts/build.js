@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -21,6 +22,7 @@ const stampFile = join(dist, '.sources')
 
 const sources = fingerprint()
 if (process.argv.includes('--force') || !isBuilt()) process.exitCode = build()
+linkProgram()
 
 function isBuilt() {
   return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === sources
@@ -40,6 +42,13 @@ function build() {
   renameSync(fresh, dist)
   rmSync(old, { recursive: true, force: true })
   return status ?? 1
+}
+
+// npx finds the program of the package it runs in only by installing it into its cache first; with a
+// link among the installed programs it simply runs it.
+function linkProgram() {
+  const link = join(root, 'node_modules', '.bin', 'comio')
+  if (process.platform !== 'win32' && !existsSync(link)) symlinkSync('../../bin/comio', link)
 }
 
 function fingerprint() {

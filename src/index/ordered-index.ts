@@ -46,6 +46,7 @@ export interface IndexCursor {
   /**
    * Up to `limit` further entries in order, fewer where they are large; empty only at the end.
    * Calls must not overlap.
+   * @throws IndexReadError when entries could not be read: at once, or at the end of the range
    */
   next(limit: number): Promise<readonly IndexEntry[]>
   /**

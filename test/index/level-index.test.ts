@@ -2,8 +2,16 @@ import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { IndexCorruptError, IndexInUseError, IndexOpenError } from '../../src/index/errors.ts'
+import { seededRandom } from '../../src/base/random.ts'
+import {
+  IndexCorruptError,
+  IndexInUseError,
+  IndexOpenError,
+  IndexReadError,
+  IndexWriteError,
+} from '../../src/index/errors.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
+import type { IndexOperation } from '../../src/index/ordered-index.ts'
 import { describeOrderedIndex } from './ordered-index-contract.ts'
 
 describeOrderedIndex('LevelIndex', async () => {
@@ -12,6 +20,54 @@ describeOrderedIndex('LevelIndex', async () => {
     open: () => LevelIndex.open({ path: join(folder, 'index') }),
     remove: () => rm(folder, { recursive: true }),
   }
+})
+
+describe('LevelIndex: a disk that fails', () => {
+  let folder: string
+  const random = seededRandom(1)
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'comio-index-'))
+  })
+  afterEach(() => rm(folder, { recursive: true, force: true }))
+
+  /** A batch of 2 MiB that does not compress. */
+  const largeBatch = (name: string): readonly IndexOperation[] =>
+    [0, 1].map((i) => ({
+      type: 'put',
+      key: Buffer.from(`${name}/${i}`),
+      value: random.bytes(2 ** 20),
+    }))
+
+  it('fails the write, and every later one, when LevelDB can make no new file', async () => {
+    const index = await LevelIndex.open({ path: join(folder, 'index') })
+    await rm(join(folder, 'index'), { recursive: true })
+    const writeMuch = async () => {
+      for (let i = 0; i < 20; i++) await index.write(largeBatch(`batch-${i}`))
+    }
+    await expect(writeMuch()).rejects.toThrow(IndexWriteError)
+    const last = [{ type: 'del', key: Buffer.from('a') }] as const
+    await expect(index.write(last)).rejects.toThrow(IndexWriteError)
+    await index.close()
+  })
+
+  it('says that it cannot be read when a table has become unreadable', async () => {
+    const index = await LevelIndex.open({ path: folder })
+    for (let i = 0; i < 12; i++) await index.write(largeBatch(`batch-${i}`))
+    await index.close()
+    const tables = (await readdir(folder)).filter((name) => name.endsWith('.ldb'))
+    for (const name of tables) await writeFile(join(folder, name), Buffer.alloc(8192))
+    const broken = await LevelIndex.open({ path: folder })
+    expect(() => broken.get(Buffer.from('batch-0/0'))).toThrow(IndexReadError)
+    // LevelDB goes on with what it can read and reports the rest when it comes to the end.
+    const cursor = broken.iterate({ gte: Buffer.from('a'), lt: Buffer.from('z') })
+    const readAll = async () => {
+      while ((await cursor.next(10)).length > 0);
+    }
+    await expect(readAll()).rejects.toThrow(IndexReadError)
+    await cursor.close()
+    await broken.close()
+  })
 })
 
 describe('LevelIndex: opening', () => {
