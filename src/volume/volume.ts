@@ -3,84 +3,288 @@
  * appended group is whole and durable once the call has resolved, that a read returns the bytes that
  * were appended or an error by name, and that recovery finds every durable group and nothing else.
  * It must never know buckets, keys or versions: `label` and `head` are bytes to it.
+ *
+ * The order of use: `open`, `replay` from the last checkpoint, `activate`, then everything else.
  */
-export interface RecordInput {
-  /** What the record is; the store's numbering, 1 to 255. */
-  readonly kind: number
-  /** Place in the change feed, 0 for records that take none. */
-  readonly seq: number
-  /** What the record is about (slot and version, or blob and chunk index): repeated in the footer. */
-  readonly label: Uint8Array
-  /** Everything else that must be known without reading the body. */
-  readonly head: Uint8Array
-  /** The bytes, in pieces that are written one after the other; empty for records without. */
-  readonly body: readonly Uint8Array[]
+import { assert } from '../base/assert.ts'
+import { BulkQueue } from './bulk-queue.ts'
+import { finishSegment } from './finish-segment.ts'
+import type { VolumeLimits } from './limits.ts'
+import { LogReplay } from './log-replay.ts'
+import type {
+  Location,
+  LogPosition,
+  RecordInput,
+  ReplayedRecord,
+  SegmentUse,
+  StoredRecord,
+} from './record.ts'
+import { assertRecord, recordLength } from './record-codec.ts'
+import { type BodyRange, RecordReader } from './record-reader.ts'
+import type { SegmentChain } from './segment-chain.ts'
+import type { Seal } from './segment-header.ts'
+import { SegmentReclaimer } from './segment-reclaimer.ts'
+import { SegmentWriter } from './segment-writer.ts'
+import type { Space } from './space.ts'
+import type { VolumeContext } from './volume-context.ts'
+import {
+  type OpenedVolume,
+  openVolume,
+  type VolumeHold,
+  type VolumeOptions,
+} from './volume-opening.ts'
+import type { SegmentInfo, VolumeHealth, VolumeIdentity, VolumeUsage } from './volume-status.ts'
+
+export type { VolumeLimits } from './limits.ts'
+export type {
+  Location,
+  LogPosition,
+  RecordInput,
+  ReplayedRecord,
+  SegmentUse,
+  StoredRecord,
+} from './record.ts'
+export { recordLength } from './record-codec.ts'
+export type { BodyRange } from './record-reader.ts'
+export type { VolumeHold, VolumeOptions } from './volume-opening.ts'
+export type {
+  SegmentInfo,
+  Stream,
+  VolumeHealth,
+  VolumeIdentity,
+  VolumeUsage,
+} from './volume-status.ts'
+
+export class Volume {
+  readonly identity: VolumeIdentity
+  readonly limits: VolumeLimits
+  readonly #context: VolumeContext
+  readonly #space: Space
+  readonly #reclaimer: SegmentReclaimer
+  readonly #reader: RecordReader
+  readonly #logWriter: SegmentWriter
+  readonly #bulkWriter: SegmentWriter
+  readonly #bulkQueue: BulkQueue
+  readonly #log: SegmentChain
+  readonly #bulk: SegmentChain
+  readonly #hold: VolumeHold | undefined
+  #replay: LogReplay | undefined
+  #state: 'opened' | 'active' | 'closed' = 'opened'
+
+  private constructor(opened: OpenedVolume) {
+    const { context, space } = opened
+    this.identity = context.identity
+    this.limits = context.limits
+    this.#context = context
+    this.#space = space
+    this.#log = opened.log
+    this.#bulk = opened.bulk
+    this.#hold = opened.hold
+    const reclaimer = new SegmentReclaimer(context, space)
+    this.#reclaimer = reclaimer
+    this.#reader = new RecordReader(context, reclaimer)
+    this.#logWriter = new SegmentWriter({ context, space, reclaimer, stream: 'log' })
+    this.#bulkWriter = new SegmentWriter({ context, space, reclaimer, stream: 'bulk' })
+    this.#bulkQueue = new BulkQueue(this.#bulkWriter, context.limits.groupBytesMax)
+  }
+
+  /**
+   * Opens the volume on a device, or makes one on an empty device. The log is not written yet.
+   * @throws FormatTooNewError, CorruptSuperblockError, MissingSuperblockError, SiteIdMismatchError,
+   *   CapacityTooSmallError, LostLogError, CorruptLogError
+   */
+  static async open(options: VolumeOptions): Promise<Volume> {
+    return new Volume(await openVolume(options))
+  }
+
+  /**
+   * The log's records in order, from a position or from the oldest segment. Every byte handed out has
+   * been verified. May be run again until the volume is active.
+   * @throws CorruptLogError, LostLogError
+   */
+  replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord> {
+    assert(this.#state === 'opened', 'replay comes before activation')
+    this.#replay = new LogReplay(this.#context, this.#log.entries)
+    return this.#replay.run(from)
+  }
+
+  /**
+   * Makes what was replayed durable, seals the log's last segment with the synced header of a new one,
+   * and finishes segments that were left open. Resolves to where the log continues.
+   */
+  async activate(): Promise<LogPosition> {
+    assert(this.#state === 'opened', 'a volume is activated once')
+    assert(
+      this.#replay?.finished || this.#log.entries.length === 0,
+      'the log is replayed to its end',
+    )
+    for (const entry of this.#replay?.replayed ?? []) await this.#sync(entry)
+    this.#logWriter.continueAfter(sealOf(this.#log))
+    const position = await this.#logWriter.open()
+    await this.#finish(this.#log)
+    await this.#finish(this.#bulk)
+    this.#bulkWriter.continueAfter(sealOf(this.#bulk))
+    this.#state = 'active'
+    return position
+  }
+
+  /**
+   * Writes all of `records` as one group: one write, one sync. Calls must not overlap, and the
+   * records' lengths (`recordLength`) must not add up to more than `limits.groupBytesMax`.
+   * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError: nothing of the group counts
+   */
+  appendGroup(records: readonly RecordInput[]): Promise<readonly Location[]> {
+    this.#assertActive()
+    assert(records.length > 0, 'a group has records')
+    let bytes = 0
+    for (const record of records) {
+      assertRecord(record, this.limits, this.limits.inlineBytesMax)
+      bytes += recordLength(record)
+    }
+    assert(bytes <= this.limits.groupBytesMax, 'a group of at most groupBytesMax')
+    return this.#logWriter.append(records)
+  }
+
+  /** The end of the last durable group. */
+  logPosition(): LogPosition {
+    this.#assertActive()
+    const { position } = this.#logWriter
+    assert(position !== undefined, 'an active volume has an open log segment')
+    return position
+  }
+
+  /**
+   * Writes a chunk; durable when resolved. May be called concurrently; awaiting it is what holds an
+   * upload back.
+   * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError
+   */
+  async appendBulk(record: RecordInput): Promise<Location> {
+    this.#assertActive()
+    assertRecord(record, this.limits, this.limits.chunkBytes)
+    return await this.#bulkQueue.append(record)
+  }
+
+  /** @throws StaleLocationError (look up once more), CorruptRecordError */
+  readRecord(
+    location: Location,
+    expect: { readonly seq: number },
+  ): Promise<StoredRecord & { readonly body: Buffer }> {
+    return this.#reader.readRecord(location, expect)
+  }
+
+  /**
+   * Bytes of a body, at most 1 MiB in a call; only the 64 KiB blocks touched are read and verified.
+   * @throws StaleLocationError (look up once more), CorruptRecordError
+   */
+  readBody(location: Location, range: BodyRange): Promise<Buffer> {
+    return this.#reader.readBody(location, range)
+  }
+
+  /**
+   * Whether a write of `bytes` may begin. Ordinary writes leave a reserve of two segments to essential
+   * ones: deletes, purges and what else makes room.
+   */
+  isRoomFor(bytes: number, options: { readonly essential: boolean }): boolean {
+    if (this.#context.readOnlyReason !== undefined) return false
+    const small = bytes <= this.limits.inlineBytesMax
+    const { room } = small ? this.#logWriter : this.#bulkWriter
+    return this.#space.isRoomFor(bytes, { essential: options.essential, room })
+  }
+
+  /**
+   * Keeps segments from being freed until the returned function is called. All or none are pinned.
+   * @throws StaleLocationError when one is gone already
+   */
+  pin(uses: SegmentUse | readonly SegmentUse[]): () => void {
+    const list = isList(uses) ? uses : [uses]
+    const entries = list.map((use) => this.#context.table.require(use))
+    const releases = entries.map((entry) => this.#reclaimer.pin(entry))
+    return () => {
+      for (const release of releases) release()
+    }
+  }
+
+  /**
+   * Frees a sealed segment: at once, or when its last pin is released (then it resolves before that).
+   * One that is gone already stays gone.
+   */
+  freeSegment(segment: number, generation: number): Promise<void> {
+    this.#assertActive()
+    return this.#reclaimer.free({ segment, generation })
+  }
+
+  /** In the order in which they were opened. */
+  segments(): readonly SegmentInfo[] {
+    return this.#context.table.infos()
+  }
+
+  usage(): VolumeUsage {
+    return this.#space.usage(this.isRoomFor(1, { essential: false }))
+  }
+
+  /** A full volume is healthy: it reads and deletes. See `usage` for that. */
+  health(): VolumeHealth {
+    const reason = this.#context.readOnlyReason
+    if (reason === undefined) return { writable: true, reason: undefined }
+    return {
+      writable: false,
+      reason: `the volume is read-only until it is opened again: ${reason}`,
+    }
+  }
+
+  /** Finishes what is under way and closes the segments; the device stays open. */
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    await this.#bulkQueue.settle()
+    await this.#logWriter.close()
+    await this.#bulkWriter.close()
+    await this.#context.settleBackground()
+    await this.#space.close()
+    await this.#context.handles.close()
+    await this.#hold?.release()
+  }
+
+  #assertActive(): void {
+    assert(this.#state === 'active', `the volume is ${this.#state}, not active`)
+  }
+
+  async #sync(entry: SegmentUse): Promise<void> {
+    const { handles } = this.#context
+    const handle = await handles.acquire(entry.segment)
+    try {
+      await handle.sync()
+    } finally {
+      handles.release(entry.segment)
+    }
+  }
+
+  /** Gives every segment of an earlier run its footer, and removes those that were given up. */
+  async #finish(chain: SegmentChain): Promise<void> {
+    const { logger } = this.#context
+    for (const entry of chain.entries) {
+      if (entry.hasFooter) this.#context.table.seal(entry)
+      else await finishSegment(this.#context, entry)
+    }
+    for (const entry of chain.abandoned) {
+      this.#context.table.seal(entry)
+      try {
+        await this.#reclaimer.free(entry)
+      } catch (error) {
+        logger.warn({ segment: entry.segment, error }, 'an empty segment could not be freed')
+      }
+    }
+  }
 }
 
-/** Where a record lies. Fixed once written, until the cleaner moves it. */
-export interface Location {
-  readonly segment: number
-  /** Tells this use of the segment from the earlier and later ones. */
-  readonly generation: number
-  /** Byte offset of the record's first byte in the segment. */
-  readonly offset: number
-  /** Bytes from the record's first byte to the first of its body. */
-  readonly headLength: number
-  readonly bodyLength: number
+function sealOf(chain: SegmentChain): Seal | undefined {
+  const entry = chain.entries.at(-1)
+  if (entry === undefined) return undefined
+  const { segment, generation, end } = entry
+  assert(end !== undefined, 'the newest segment has an end once it was walked')
+  return { segment, generation, ...end }
 }
 
-/** A place in the log stream: everything before it was handed out by replay or appended. */
-export interface LogPosition {
-  readonly segment: number
-  readonly generation: number
-  readonly offset: number
-}
-
-export interface StoredRecord {
-  readonly kind: number
-  readonly seq: number
-  readonly label: Buffer
-  readonly head: Buffer
-}
-
-export interface ReplayedRecord extends StoredRecord {
-  readonly location: Location
-  /** The log position after this record's group: equal for all records of a group. */
-  readonly groupEnd: LogPosition
-}
-
-export type Stream = 'log' | 'bulk'
-
-export interface SegmentInfo {
-  readonly segment: number
-  readonly generation: number
-  readonly stream: Stream
-  readonly state: 'open' | 'sealed'
-  /** Bytes of the device it occupies. */
-  readonly bytes: number
-}
-
-export interface VolumeUsage {
-  /** What the volume may take, from `--size` or the disk. */
-  readonly capacityBytes: number
-  /** What its segments occupy. */
-  readonly usedBytes: number
-  /** False when ordinary writes are answered 507. */
-  readonly writable: boolean
-}
-
-export interface VolumeIdentity {
-  /** 16 random bytes as hex. */
-  readonly volumeId: string
-  /** 8 random bytes as hex; new on init, restore and clone. */
-  readonly incarnation: string
-  /** Wall time of this incarnation's beginning, milliseconds. */
-  readonly incarnationSince: number
-  readonly siteId: string
-}
-
-export interface VolumeHealth {
-  readonly writable: boolean
-  /** Why not, in words; undefined while writable. */
-  readonly reason: string | undefined
+function isList(uses: SegmentUse | readonly SegmentUse[]): uses is readonly SegmentUse[] {
+  return Array.isArray(uses)
 }

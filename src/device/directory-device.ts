@@ -1,0 +1,186 @@
+/**
+ * A device in a folder: PATH/superblock, and PATH/segments/ with one file per segment, named by the
+ * slot in eight hex digits. Every name that this class makes, moves or removes is synced into its
+ * folder before the call resolves; whole files appear by rename, so that a crash leaves either
+ * nothing or everything, and a leftover temporary file that the next opening removes.
+ */
+import * as fs from 'node:fs/promises'
+import { join } from 'node:path'
+import { assert } from '../base/assert.ts'
+import { systemCodeOf } from '../base/errors.ts'
+import type { Device, DeviceSegment } from './device.ts'
+import { DirectorySegment } from './directory-segment.ts'
+import { ShortWriteError } from './errors.ts'
+import {
+  closeFile,
+  openFile,
+  syncAll,
+  syncData,
+  syncFolder,
+  withFile,
+  writeAt,
+} from './file-calls.ts'
+import { makeStorageFolder } from './storage-folder.ts'
+
+const fileMode = 0o600
+const superblockBytesMax = 4096
+const temporarySuffix = '.tmp'
+const segmentPattern = /^([0-9a-f]{8})\.seg$/
+const zeros = Buffer.alloc(2 ** 20)
+/** Zeros are synced in steps, so that no single sync of a whole segment holds up the log's own. */
+const zeroSyncStep = 4 * zeros.length
+
+export class DirectoryDevice implements Device {
+  readonly name: string
+  readonly #segments: string
+  #closed = false
+
+  private constructor(path: string, segments: string) {
+    this.name = path
+    this.#segments = segments
+  }
+
+  /**
+   * Opens the folder `path`, making it when it does not exist.
+   * @throws StoragePathError, UnsupportedDeviceError
+   */
+  static async open(path: string): Promise<DirectoryDevice> {
+    const segments = join(path, 'segments')
+    await makeStorageFolder(path)
+    await makeStorageFolder(segments)
+    await removeTemporaries(path)
+    await removeTemporaries(segments)
+    return new DirectoryDevice(path, segments)
+  }
+
+  async readSuperblock(): Promise<Uint8Array | undefined> {
+    try {
+      return await fs.readFile(this.#superblockPath)
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  async writeSuperblock(bytes: Uint8Array): Promise<void> {
+    this.#assertOpen()
+    assert(bytes.length <= superblockBytesMax, 'a superblock beyond 4 KiB')
+    const temporary = this.#superblockPath + temporarySuffix
+    await withFile(openFile(temporary, 'w', fileMode), async (fd) => {
+      await writeWhole(fd, bytes, { path: temporary, position: 0 })
+      await syncAll(fd)
+    })
+    await fs.rename(temporary, this.#superblockPath)
+    await syncFolder(this.name)
+  }
+
+  async list(): Promise<readonly number[]> {
+    const slots: number[] = []
+    for (const name of await fs.readdir(this.#segments)) {
+      const digits = segmentPattern.exec(name)?.[1]
+      if (digits !== undefined) slots.push(Number.parseInt(digits, 16))
+    }
+    return slots.sort((a, b) => a - b)
+  }
+
+  async create(slot: number, size: number): Promise<DeviceSegment> {
+    this.#assertOpen()
+    const path = this.#segmentPath(slot)
+    assert(!(await exists(path)), `slot ${slot} is not empty`)
+    const temporary = path + temporarySuffix
+    const fd = await openFile(temporary, 'w+', fileMode)
+    try {
+      await writeZeros(fd, size, temporary)
+      await fs.rename(temporary, path)
+      await syncFolder(this.#segments)
+    } catch (error) {
+      await closeFile(fd)
+      await fs.rm(temporary, { force: true })
+      await fs.rm(path, { force: true })
+      throw error
+    }
+    return new DirectorySegment({ path, fd, size })
+  }
+
+  async open(slot: number): Promise<DeviceSegment> {
+    this.#assertOpen()
+    const path = this.#segmentPath(slot)
+    const fd = await openFile(path, 'r+')
+    try {
+      const { size } = await fs.stat(path)
+      return new DirectorySegment({ path, fd, size })
+    } catch (error) {
+      await closeFile(fd)
+      throw error
+    }
+  }
+
+  async remove(slot: number): Promise<void> {
+    this.#assertOpen()
+    await fs.rm(this.#segmentPath(slot), { force: true })
+    await syncFolder(this.#segments)
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await fs.statfs(this.#segments)
+    return bavail * bsize
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  get #superblockPath(): string {
+    return join(this.name, 'superblock')
+  }
+
+  #segmentPath(slot: number): string {
+    assert(Number.isInteger(slot) && slot >= 0 && slot < 2 ** 32, 'a slot number out of range')
+    return join(this.#segments, `${slot.toString(16).padStart(8, '0')}.seg`)
+  }
+
+  #assertOpen(): void {
+    assert(!this.#closed, 'a device is used after it was closed')
+  }
+}
+
+async function writeZeros(fd: number, size: number, path: string): Promise<void> {
+  for (let position = 0; position < size; position += zeros.length) {
+    const piece = zeros.subarray(0, Math.min(zeros.length, size - position))
+    await writeWhole(fd, piece, { path, position })
+    if ((position + piece.length) % zeroSyncStep === 0) await syncData(fd)
+  }
+  await syncAll(fd)
+}
+
+async function writeWhole(
+  fd: number,
+  bytes: Uint8Array,
+  place: { readonly path: string; readonly position: number },
+): Promise<void> {
+  const written = await writeAt(fd, [bytes], place.position)
+  if (written === bytes.length) return
+  const { path: device, position } = place
+  throw new ShortWriteError({ device, position, wanted: bytes.length, written })
+}
+
+async function removeTemporaries(folder: string): Promise<void> {
+  let removed = false
+  for (const name of await fs.readdir(folder)) {
+    if (!name.endsWith(`.seg${temporarySuffix}`) && name !== `superblock${temporarySuffix}`)
+      continue
+    await fs.rm(join(folder, name), { force: true })
+    removed = true
+  }
+  if (removed) await syncFolder(folder)
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await fs.stat(path)
+    return true
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}

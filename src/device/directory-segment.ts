@@ -1,0 +1,66 @@
+/** One segment of a {@link DirectoryDevice}: a file, opened once, read and written by position. */
+import * as fs from 'node:fs'
+import { assert } from '../base/assert.ts'
+import type { DeviceSegment } from './device.ts'
+import { ShortWriteError } from './errors.ts'
+import { closeFile, readAt, syncAll, syncData, writeAt } from './file-calls.ts'
+
+export class DirectorySegment implements DeviceSegment {
+  readonly #path: string
+  readonly #fd: number
+  #size: number
+  #closed = false
+
+  constructor(options: { readonly path: string; readonly fd: number; readonly size: number }) {
+    this.#path = options.path
+    this.#fd = options.fd
+    this.#size = options.size
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    let wanted = 0
+    for (const buffer of buffers) wanted += buffer.length
+    this.#check(position, wanted)
+    if (wanted === 0) return
+    const written = await writeAt(this.#fd, buffers, position)
+    if (written !== wanted) {
+      throw new ShortWriteError({ device: this.#path, position, wanted, written })
+    }
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    assert(!this.#closed, 'a segment is read after it was closed')
+    return readAt(this.#fd, target, position)
+  }
+
+  sync(): Promise<void> {
+    assert(!this.#closed, 'a segment is synced after it was closed')
+    return syncData(this.#fd)
+  }
+
+  async trim(size: number): Promise<void> {
+    this.#check(size, 0)
+    if (size === this.#size) return
+    await new Promise<void>((resolve, reject) => {
+      fs.ftruncate(this.#fd, size, (error) => (error === null ? resolve() : reject(error)))
+    })
+    this.#size = size
+    await syncAll(this.#fd)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await closeFile(this.#fd)
+  }
+
+  /** A segment never grows: its space was written ahead, and its end is where the volume put it. */
+  #check(position: number, length: number): void {
+    assert(!this.#closed, 'a segment is written after it was closed')
+    assert(position >= 0 && position + length <= this.#size, 'a write beyond the segment')
+  }
+}

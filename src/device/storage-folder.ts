@@ -1,0 +1,55 @@
+/** Makes the folder that a device lives in, and says in one sentence why it cannot. */
+import * as fs from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { messageOf, systemCodeOf } from '../base/errors.ts'
+import { StoragePathError, UnsupportedDeviceError } from './errors.ts'
+import { syncFolder } from './file-calls.ts'
+
+const folderMode = 0o700
+
+/**
+ * Makes `path` and its parents where missing, each synced into the folder above it.
+ * @throws StoragePathError, UnsupportedDeviceError
+ */
+export async function makeStorageFolder(path: string): Promise<void> {
+  try {
+    const first = await fs.mkdir(path, { recursive: true, mode: folderMode })
+    if (first !== undefined) await syncParents(resolve(path), dirname(resolve(first)))
+    await fs.access(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
+  } catch (error) {
+    throw await explain(path, error)
+  }
+}
+
+/** Syncs every folder from the parent of `path` up to and including `top`. */
+async function syncParents(path: string, top: string): Promise<void> {
+  let folder = dirname(path)
+  while (folder.startsWith(top)) {
+    await syncFolder(folder)
+    if (folder === top) return
+    folder = dirname(folder)
+  }
+}
+
+async function explain(path: string, cause: unknown): Promise<Error> {
+  const code = systemCodeOf(cause)
+  if (code === 'EEXIST' || code === 'ENOTDIR') {
+    const stats = await fs.stat(path).catch(() => undefined)
+    if (stats?.isFile()) return new UnsupportedDeviceError(path, 'file')
+    if (stats?.isBlockDevice()) return new UnsupportedDeviceError(path, 'block device')
+  }
+  const options = { cause, facts: { path, code } }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new StoragePathError(`no permission to use ${path} for storage`, {
+      ...options,
+      hint: 'Give this user read and write permission there, or name another storage path.',
+    })
+  }
+  if (code === 'EROFS') {
+    return new StoragePathError(`${path} is on a file system mounted read-only`, options)
+  }
+  if (code === 'ENOTDIR' || code === 'EEXIST') {
+    return new StoragePathError(`${path} cannot be a folder: something else is in its way`, options)
+  }
+  return new StoragePathError(`${path} cannot be used for storage: ${messageOf(cause)}`, options)
+}

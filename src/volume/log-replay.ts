@@ -1,0 +1,173 @@
+/**
+ * Hands out what the log holds from a position on, and tells a crash's torn tail from damage and from
+ * loss. The tail is forgiven only where a crash can have made it: at the end of the newest segment,
+ * with no later group behind it. Everything else is refused by name.
+ */
+import { assert } from '../base/assert.ts'
+import { CorruptLogError, LostLogError } from './errors.ts'
+import { blockBytes } from './limits.ts'
+import type { LogPosition, ReplayedRecord } from './record.ts'
+import type { SegmentEnd } from './segment-header.ts'
+import type { SegmentEntry } from './segment-table.ts'
+import { isSameUse } from './segment-table.ts'
+import { SegmentWalk, type WalkedGroup, type WalkStop } from './segment-walk.ts'
+import type { VolumeContext } from './volume-context.ts'
+
+export class LogReplay {
+  readonly #context: VolumeContext
+  readonly #entries: readonly SegmentEntry[]
+  readonly #replayed: SegmentEntry[] = []
+  #finished = false
+
+  /** @param entries the log's segments in order */
+  constructor(context: VolumeContext, entries: readonly SegmentEntry[]) {
+    this.#context = context
+    this.#entries = entries
+  }
+
+  /** Whether every record up to the tail was handed out. */
+  get finished(): boolean {
+    return this.#finished
+  }
+
+  /** The segments that were read. */
+  get replayed(): readonly SegmentEntry[] {
+    return this.#replayed
+  }
+
+  async *run(from: LogPosition | undefined): AsyncGenerator<ReplayedRecord> {
+    let start = from
+    for (const entry of this.#startingAt(from)) {
+      this.#replayed.push(entry)
+      yield* this.#replaySegment(entry, isSameUse(start, entry) ? start?.offset : undefined)
+      start = undefined
+    }
+    this.#finished = true
+  }
+
+  #startingAt(from: LogPosition | undefined): readonly SegmentEntry[] {
+    if (from === undefined) return this.#entries
+    const index = this.#entries.findIndex((entry) => isSameUse(entry, from))
+    if (index >= 0) return this.#entries.slice(index)
+    // The segment may have been freed once nothing of it was needed: then the next one seals it
+    // exactly where the position says.
+    const next = this.#entries.findIndex((entry) => isSameUse(entry.previous, from))
+    if (next >= 0 && this.#entries[next]?.previous?.validEnd === from.offset) {
+      return this.#entries.slice(next)
+    }
+    const { segment, generation, offset } = from
+    throw new LostLogError('it does not reach the position from which it is needed', {
+      segment,
+      generation,
+      offset,
+    })
+  }
+
+  async *#replaySegment(
+    entry: SegmentEntry,
+    from: number | undefined,
+  ): AsyncGenerator<ReplayedRecord> {
+    const { handles } = this.#context
+    const handle = await handles.acquire(entry.segment)
+    try {
+      const { seed } = entry
+      const walk = new SegmentWalk({ handle, seed, limit: entry.end?.validEnd })
+      let highestSeq = entry.previous?.highestSeq ?? 0
+      for (;;) {
+        const skipping = from !== undefined && walk.offset < from
+        const step = await walk.next(skipping)
+        if (step.type !== 'group') {
+          await this.#finishSegment(entry, { walk, stop: step, from, highestSeq })
+          return
+        }
+        highestSeq = step.header.highestSeq
+        if (!skipping) yield* recordsOf(entry, step)
+        else if (step.end > (from ?? 0))
+          throw damaged(entry, step.offset, 'no group ends where replay is to begin')
+      }
+    } finally {
+      handles.release(entry.segment)
+    }
+  }
+
+  /** Decides what a stop means, and remembers where the newest segment ends. */
+  async #finishSegment(
+    entry: SegmentEntry,
+    found: {
+      readonly walk: SegmentWalk
+      readonly stop: WalkStop
+      readonly from: number | undefined
+      readonly highestSeq: number
+    },
+  ): Promise<void> {
+    const { walk, stop, from, highestSeq } = found
+    const { offset } = stop
+    if (stop.type === 'bad') {
+      const lastGroup = walk.lastGroup
+      const later = await walk.skipTo(stop.resumeAt)
+      if (later !== undefined) {
+        throw damaged(
+          entry,
+          offset,
+          `${stop.mismatch}, but a group after ${lastGroup} follows at ${later}`,
+        )
+      }
+      if (entry.end !== undefined) throw endsEarly(entry, offset, 'its seal')
+    }
+    const { segmentBytes } = this.#context.limits
+    if (entry.end === undefined && entry.bytes < segmentBytes) {
+      throw endsEarly(entry, entry.bytes, `its ${segmentBytes} bytes`)
+    }
+    if (from !== undefined && offset < from)
+      throw endsEarly(entry, offset, 'the position to replay from')
+    const end: SegmentEnd = { validEnd: offset, lastGroup: walk.lastGroup, highestSeq }
+    if (entry.end !== undefined) checkSeal(entry, end)
+    entry.end = end
+  }
+}
+
+function* recordsOf(entry: SegmentEntry, group: WalkedGroup): Generator<ReplayedRecord> {
+  const { segment, generation } = entry
+  const groupEnd: LogPosition = { segment, generation, offset: group.end }
+  for (const record of group.records) {
+    const { kind, seq, label, head, offset, headLength, bodyLength } = record
+    const location = { segment, generation, offset, headLength, bodyLength }
+    yield { kind, seq, label, head, location, groupEnd }
+  }
+}
+
+function checkSeal(entry: SegmentEntry, found: SegmentEnd): void {
+  const sealed = entry.end
+  assert(
+    sealed !== undefined && found.validEnd >= blockBytes,
+    'a seal is checked where there is one',
+  )
+  if (found.validEnd !== sealed.validEnd) {
+    throw damaged(entry, found.validEnd, `its seal names ${sealed.validEnd} as its end`)
+  }
+  if (found.lastGroup !== sealed.lastGroup) {
+    throw damaged(
+      entry,
+      found.validEnd,
+      `its seal names group ${sealed.lastGroup} as the last, found ${found.lastGroup}`,
+    )
+  }
+  if (found.highestSeq !== sealed.highestSeq) {
+    throw damaged(
+      entry,
+      found.validEnd,
+      `its seal names seq ${sealed.highestSeq} as the highest, found ${found.highestSeq}`,
+    )
+  }
+}
+
+function damaged(entry: SegmentEntry, offset: number, mismatch: string): CorruptLogError {
+  const { segment, generation } = entry
+  return new CorruptLogError({ segment, generation, offset, mismatch })
+}
+
+function endsEarly(entry: SegmentEntry, offset: number, before: string): LostLogError {
+  const { segment, generation } = entry
+  const missing = `segment ${segment} ends at ${offset}, before ${before}`
+  return new LostLogError(missing, { segment, generation, offset })
+}

@@ -1,0 +1,142 @@
+/**
+ * Reads records by location and verifies all that it returns: the header against its checksum and
+ * against what was asked for, the body block by block.
+ */
+import { assert } from '../base/assert.ts'
+import type { DeviceSegment } from '../device/device.ts'
+import { CorruptRecordError } from './errors.ts'
+import { checksumBlockBytes } from './limits.ts'
+import type { Location, StoredRecord } from './record.ts'
+import { type BodyPart, decodeRecordHeader, type RecordHeader, verifyBody } from './record-codec.ts'
+import { readBlocks } from './segment-read.ts'
+import type { SegmentReclaimer } from './segment-reclaimer.ts'
+import type { SegmentSeed } from './segment-seed.ts'
+import type { VolumeContext } from './volume-context.ts'
+
+/** Records up to this size are read whole even for a range: one call costs less than two. */
+const wholeReadBytesMax = 128 * 1024
+/** Largest range of one call. */
+export const readBytesMax = 2 ** 20
+
+export interface BodyRange {
+  /** First byte. */
+  readonly start: number
+  /** One past the last byte. */
+  readonly end: number
+}
+
+export class RecordReader {
+  readonly #context: VolumeContext
+  readonly #reclaimer: SegmentReclaimer
+
+  constructor(context: VolumeContext, reclaimer: SegmentReclaimer) {
+    this.#context = context
+    this.#reclaimer = reclaimer
+  }
+
+  /** @throws StaleLocationError, CorruptRecordError */
+  readRecord(
+    location: Location,
+    expect: { readonly seq: number },
+  ): Promise<StoredRecord & { readonly body: Buffer }> {
+    return this.#withSegment(location, async (handle, seed) => {
+      const { offset, headLength, bodyLength } = location
+      const bytes = await readBlocks(handle, offset, headLength + bodyLength)
+      const header = headerOf(location, bytes, seed)
+      if (header.seq !== expect.seq) {
+        throw damaged(location, `it has seq ${header.seq}, ${expect.seq} was asked for`)
+      }
+      const body = bytes.subarray(headLength)
+      assertIntact(location, header, { bytes: body, firstBlock: 0, seed, wanted: bodyLength })
+      const { kind, seq, label, head } = header
+      return { kind, seq, label, head, body }
+    })
+  }
+
+  /** @throws StaleLocationError, CorruptRecordError */
+  readBody(location: Location, range: BodyRange): Promise<Buffer> {
+    const { start, end } = range
+    assert(start >= 0 && start <= end && end <= location.bodyLength, 'a range inside the body')
+    assert(end - start <= readBytesMax, 'a range of at most 1 MiB')
+    return this.#withSegment(location, async (handle, seed) => {
+      const firstBlock = Math.floor(start / checksumBlockBytes)
+      const from = firstBlock * checksumBlockBytes
+      const to = Math.min(
+        location.bodyLength,
+        Math.ceil(end / checksumBlockBytes) * checksumBlockBytes,
+      )
+      const { head, blocks } = await readParts(handle, location, { from, to })
+      const header = headerOf(location, head, seed)
+      if (start === end) return Buffer.alloc(0)
+      assertIntact(location, header, { bytes: blocks, firstBlock, seed, wanted: to - from })
+      return blocks.subarray(start - from, end - from)
+    })
+  }
+
+  async #withSegment<T>(
+    location: Location,
+    work: (handle: DeviceSegment, seed: SegmentSeed) => Promise<T>,
+  ): Promise<T> {
+    const { table, handles } = this.#context
+    const entry = table.require(location)
+    entry.pins++
+    try {
+      const { segment } = location
+      const handle = handles.tryAcquire(segment) ?? (await handles.acquire(segment))
+      try {
+        return await work(handle, entry.seed)
+      } finally {
+        handles.release(segment)
+      }
+    } finally {
+      this.#reclaimer.unpin(entry)
+    }
+  }
+}
+
+function headerOf(location: Location, bytes: Buffer, seed: SegmentSeed): RecordHeader {
+  const { offset, headLength, bodyLength } = location
+  const header = decodeRecordHeader(bytes, 0, { offset, seed })
+  if (typeof header === 'string') throw damaged(location, header)
+  if (header.headLength !== headLength || header.bodyLength !== bodyLength) {
+    throw damaged(location, 'it is of another length than asked for')
+  }
+  return header
+}
+
+function assertIntact(
+  location: Location,
+  header: RecordHeader,
+  part: Omit<BodyPart, 'bodyOffset'> & { readonly wanted: number },
+): void {
+  if (part.bytes.length < part.wanted) throw damaged(location, 'the segment ends inside its body')
+  const bodyOffset = location.offset + location.headLength
+  const mismatch = verifyBody(header, { ...part, bodyOffset })
+  if (mismatch !== undefined) throw damaged(location, mismatch)
+}
+
+/** Header and the wanted blocks: in one read when they lie together, else in two at once. */
+async function readParts(
+  handle: DeviceSegment,
+  location: Location,
+  wanted: { readonly from: number; readonly to: number },
+): Promise<{ readonly head: Buffer; readonly blocks: Buffer }> {
+  const { offset, headLength, bodyLength } = location
+  const { from, to } = wanted
+  const whole = headLength + bodyLength <= wholeReadBytesMax
+  if (from === 0 || whole) {
+    const bytes = await readBlocks(handle, offset, headLength + to)
+    const bodyAt = Math.min(headLength, bytes.length)
+    return { head: bytes.subarray(0, bodyAt), blocks: bytes.subarray(bodyAt + from, bodyAt + to) }
+  }
+  const [head, blocks] = await Promise.all([
+    readBlocks(handle, offset, headLength),
+    readBlocks(handle, offset + headLength + from, to - from),
+  ])
+  return { head, blocks }
+}
+
+function damaged(location: Location, mismatch: string): CorruptRecordError {
+  const { segment, generation, offset } = location
+  return new CorruptRecordError({ segment, generation, offset, mismatch })
+}

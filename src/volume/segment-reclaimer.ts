@@ -1,0 +1,112 @@
+/**
+ * Frees segments. The order makes a crash harmless: first a superblock whose census leaves the segment
+ * out and names it as the one being freed, then the segment goes. Pinned segments go when the last pin
+ * is released; one whose header alone says where its predecessor ends goes after that one.
+ */
+import { assert } from '../base/assert.ts'
+import type { SegmentUse } from './record.ts'
+import type { SegmentEntry } from './segment-table.ts'
+import type { Space } from './space.ts'
+import { encodeSuperblock } from './superblock.ts'
+import type { VolumeContext } from './volume-context.ts'
+
+export class SegmentReclaimer {
+  readonly #context: VolumeContext
+  readonly #space: Space
+  /** Freed by the superblock, but still on the device: goes before anything else is freed. */
+  #unremoved: SegmentEntry | undefined
+
+  constructor(context: VolumeContext, space: Space) {
+    this.#context = context
+    this.#space = space
+  }
+
+  /** Keeps the segment until the returned function is called; calling it again does nothing. */
+  pin(entry: SegmentEntry): () => void {
+    entry.pins++
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      this.unpin(entry)
+    }
+  }
+
+  /** Gives back one pin that was counted on the entry itself. */
+  unpin(entry: SegmentEntry): void {
+    assert(entry.pins > 0, 'a pin is released that was taken')
+    entry.pins--
+    if (entry.pins > 0 || !entry.freeing) return
+    this.#context.inBackground('a segment could not be freed', () => this.#removeIfIdle(entry))
+  }
+
+  /**
+   * Frees a sealed segment, now or when nothing needs it any more. One that is gone stays gone.
+   * @throws VolumeReadOnlyError, or the device's error; then the segment is still there
+   */
+  async free(use: SegmentUse): Promise<void> {
+    this.#context.assertWritable()
+    const entry = this.#context.table.find(use)
+    if (entry === undefined) return
+    assert(entry.state === 'sealed', 'only a sealed segment is freed')
+    entry.freeing = true
+    await this.#removeIfIdle(entry)
+  }
+
+  async #removeIfIdle(entry: SegmentEntry): Promise<void> {
+    const { table, naming } = this.#context
+    await naming.run(async () => {
+      const idle = entry.freeing && entry.pins === 0 && table.find(entry) === entry
+      if (idle && !this.#isOnlyWitness(entry)) await this.#remove(entry)
+    })
+    const successor = table.find(entry) === undefined ? table.successorOf(entry) : undefined
+    if (successor?.freeing) await this.#removeIfIdle(successor)
+  }
+
+  /** Whether this header alone says where the segment before it ends. */
+  #isOnlyWitness(entry: SegmentEntry): boolean {
+    if (entry.previous === undefined) return false
+    const before = this.#context.table.find(entry.previous)
+    return before !== undefined && !before.hasFooter
+  }
+
+  async #remove(entry: SegmentEntry): Promise<void> {
+    const { table } = this.#context
+    if (this.#unremoved !== undefined) await this.#removeFromDevice(this.#unremoved)
+    // From here on a look-up finds it stale, and its slot is nobody's.
+    table.remove(entry)
+    this.#space.claim(entry.segment)
+    try {
+      await this.#writeSuperblock(entry)
+    } catch (error) {
+      entry.freeing = false
+      table.add(entry)
+      this.#space.release(entry.segment)
+      throw error
+    }
+    this.#unremoved = entry
+    await this.#removeFromDevice(entry)
+  }
+
+  #writeSuperblock(freed: SegmentUse): Promise<void> {
+    const { device, identity, limits, table } = this.#context
+    const { highestGeneration } = table
+    const bytes = encodeSuperblock({
+      identity,
+      segmentBytes: limits.segmentBytes,
+      highestGeneration,
+      census: table.census(highestGeneration),
+      freed: { segment: freed.segment, generation: freed.generation },
+    })
+    return device.writeSuperblock(bytes)
+  }
+
+  async #removeFromDevice(entry: SegmentEntry): Promise<void> {
+    const { device, handles } = this.#context
+    await handles.evict(entry.segment)
+    await device.remove(entry.segment)
+    this.#unremoved = undefined
+    this.#space.release(entry.segment)
+    await this.#space.refresh()
+  }
+}

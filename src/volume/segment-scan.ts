@@ -1,0 +1,92 @@
+/**
+ * The first look at a device: which segments are there, and where those with a footer end. Nothing is
+ * changed. A slot whose header was never synced holds nothing, since groups come after the header.
+ */
+import type { Device, DeviceSegment } from '../device/device.ts'
+import { CorruptLogError } from './errors.ts'
+import { decodeFooterHeader, decodeTrailer } from './footer.ts'
+import { blockBytes } from './limits.ts'
+import { decodeSegmentHeader, type SegmentEnd, type SegmentHeader } from './segment-header.ts'
+import { readBlocks } from './segment-read.ts'
+import { SegmentSeed } from './segment-seed.ts'
+import { entryOf, type SegmentEntry } from './segment-table.ts'
+
+/** Segments looked at together. */
+const scanWidth = 16
+
+export interface SegmentScan {
+  readonly entries: readonly SegmentEntry[]
+  /** Slots that were made ahead and not used: zeros as far as looked at. */
+  readonly blank: readonly number[]
+  /** Slots whose header was torn by a crash before anything was written behind it. */
+  readonly torn: readonly number[]
+}
+
+type ScannedSlot = SegmentEntry | 'blank' | 'torn'
+
+/** @throws CorruptLogError, FormatTooNewError */
+export async function scanSegments(device: Device, volumeId: Buffer): Promise<SegmentScan> {
+  const slots = await device.list()
+  const entries: SegmentEntry[] = []
+  const blank: number[] = []
+  const torn: number[] = []
+  for (let from = 0; from < slots.length; from += scanWidth) {
+    const some = slots.slice(from, from + scanWidth)
+    const scanned = await Promise.all(some.map((slot) => scanSlot(device, slot, volumeId)))
+    for (const [index, found] of scanned.entries()) {
+      const slot = some[index] ?? 0
+      if (found === 'blank') blank.push(slot)
+      else if (found === 'torn') torn.push(slot)
+      else entries.push(found)
+    }
+  }
+  return { entries, blank, torn }
+}
+
+async function scanSlot(device: Device, slot: number, volumeId: Buffer): Promise<ScannedSlot> {
+  const handle = await device.open(slot)
+  try {
+    const first = await readBlocks(handle, 0, 2 * blockBytes)
+    const header = decodeSegmentHeader(first.subarray(0, blockBytes), { segment: slot, volumeId })
+    if (!('mismatch' in header)) return await scanSegment(handle, header, volumeId)
+    if (isZero(first)) return 'blank'
+    if (isZero(first.subarray(blockBytes))) return 'torn'
+    const { mismatch } = header
+    throw new CorruptLogError({ segment: slot, generation: 0, offset: 0, mismatch })
+  } finally {
+    await handle.close()
+  }
+}
+
+async function scanSegment(
+  handle: DeviceSegment,
+  header: SegmentHeader,
+  volumeId: Buffer,
+): Promise<SegmentEntry> {
+  const seed = new SegmentSeed(volumeId, header)
+  const end = await findFooter(handle, seed)
+  const state = end === undefined ? 'open' : 'sealed'
+  return entryOf(header, { seed, state, bytes: handle.size, end })
+}
+
+/** The end as the footer declares it; undefined without a whole footer at the end of the segment. */
+async function findFooter(
+  handle: DeviceSegment,
+  seed: SegmentSeed,
+): Promise<SegmentEnd | undefined> {
+  const lastAt = handle.size - blockBytes
+  if (lastAt < blockBytes || handle.size % blockBytes !== 0) return undefined
+  const lastBlock = await readBlocks(handle, lastAt, blockBytes)
+  if (lastBlock.length < blockBytes) return undefined
+  const offset = decodeTrailer(lastBlock, handle.size, seed)
+  if (offset === undefined || offset > lastAt) return undefined
+  const bytes = offset === lastAt ? lastBlock : await readBlocks(handle, offset, blockBytes)
+  const footer = decodeFooterHeader(bytes, 0, { offset, seed })
+  if (footer === undefined) return undefined
+  const { validEnd, lastGroup, highestSeq } = footer
+  return { validEnd, lastGroup, highestSeq }
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0)
+}

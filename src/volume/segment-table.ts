@@ -1,0 +1,137 @@
+/** The segments that the volume has, in memory: found at opening, added and removed since. */
+import { StaleLocationError } from './errors.ts'
+import type { SegmentUse } from './record.ts'
+import { censusOf, type SegmentCensus } from './segment-census.ts'
+import type { Seal, SegmentEnd, SegmentHeader } from './segment-header.ts'
+import type { SegmentSeed } from './segment-seed.ts'
+import type { SegmentInfo, Stream } from './volume-status.ts'
+
+export interface SegmentEntry extends SegmentUse {
+  readonly stream: Stream
+  /** Of all checksums in it. */
+  readonly seed: SegmentSeed
+  /** What its header seals. */
+  readonly previous: Seal | undefined
+  state: 'open' | 'sealed'
+  /** Bytes of the device it occupies; falls when it is trimmed. */
+  bytes: number
+  /** Where its groups end; undefined while it is being written or before its tail was looked for. */
+  end: SegmentEnd | undefined
+  /** Whether its own footer says where it ends, and not only its successor's header. */
+  hasFooter: boolean
+  /** Readers and others that need it to stay. */
+  pins: number
+  /** Goes as soon as nothing needs it. */
+  freeing: boolean
+}
+
+export function entryOf(
+  header: SegmentHeader,
+  found: Pick<SegmentEntry, 'seed' | 'state' | 'bytes' | 'end'>,
+): SegmentEntry {
+  const { segment, generation, stream, previous } = header
+  const hasFooter = found.end !== undefined
+  return { segment, generation, stream, previous, ...found, hasFooter, pins: 0, freeing: false }
+}
+
+export function isSameUse(a: SegmentUse | undefined, b: SegmentUse | undefined): boolean {
+  return a !== undefined && a.segment === b?.segment && a.generation === b.generation
+}
+
+export class SegmentTable {
+  readonly #bySlot = new Map<number, SegmentEntry>()
+  #highestGeneration: number
+  #usedBytes = 0
+  /** What `infos` answers, until something changes: it is asked for after every group. */
+  #infos: readonly SegmentInfo[] | undefined
+
+  /** @param highestGeneration the highest that is known to have been given out */
+  constructor(highestGeneration: number) {
+    this.#highestGeneration = highestGeneration
+  }
+
+  get highestGeneration(): number {
+    return this.#highestGeneration
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  /** A generation that no segment of this volume ever had. */
+  takeGeneration(): number {
+    return ++this.#highestGeneration
+  }
+
+  add(entry: SegmentEntry): void {
+    this.#infos = undefined
+    this.#bySlot.set(entry.segment, entry)
+    this.#usedBytes += entry.bytes
+    this.#highestGeneration = Math.max(this.#highestGeneration, entry.generation)
+  }
+
+  remove(entry: SegmentEntry): void {
+    this.#infos = undefined
+    if (this.#bySlot.delete(entry.segment)) this.#usedBytes -= entry.bytes
+  }
+
+  seal(entry: SegmentEntry): void {
+    this.#infos = undefined
+    entry.state = 'sealed'
+  }
+
+  resize(entry: SegmentEntry, bytes: number): void {
+    this.#infos = undefined
+    this.#usedBytes += bytes - entry.bytes
+    entry.bytes = bytes
+  }
+
+  has(slot: number): boolean {
+    return this.#bySlot.has(slot)
+  }
+
+  find(use: SegmentUse): SegmentEntry | undefined {
+    const entry = this.#bySlot.get(use.segment)
+    return entry?.generation === use.generation ? entry : undefined
+  }
+
+  /** @throws StaleLocationError */
+  require(use: SegmentUse): SegmentEntry {
+    const entry = this.#bySlot.get(use.segment)
+    if (entry?.generation === use.generation) return entry
+    throw new StaleLocationError(use, entry?.generation)
+  }
+
+  /** In the order in which they were opened. */
+  ofStream(stream: Stream): SegmentEntry[] {
+    return this.#ordered().filter((entry) => entry.stream === stream)
+  }
+
+  infos(): readonly SegmentInfo[] {
+    this.#infos ??= this.#ordered().map(({ segment, generation, stream, state, bytes }) => {
+      return { segment, generation, stream, state, bytes }
+    })
+    return this.#infos
+  }
+
+  /** The segment opened after `entry` in its stream, which seals it. */
+  successorOf(entry: SegmentEntry): SegmentEntry | undefined {
+    for (const other of this.#bySlot.values()) {
+      if (other.stream === entry.stream && isSameUse(other.previous, entry)) return other
+    }
+    return undefined
+  }
+
+  /** Of the segments up to generation `through`. */
+  census(through: number): Record<Stream, SegmentCensus> {
+    const counted = this.#ordered().filter((entry) => entry.generation <= through)
+    return {
+      log: censusOf(counted.filter((entry) => entry.stream === 'log')),
+      bulk: censusOf(counted.filter((entry) => entry.stream === 'bulk')),
+    }
+  }
+
+  #ordered(): SegmentEntry[] {
+    return [...this.#bySlot.values()].sort((a, b) => a.generation - b.generation)
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * Writes one stream: a group at a time into the open segment, and into the next one when it does not
+ * fit. A file in which a write or sync failed is never written again: the next segment's synced header
+ * declares where the old one ends, and with it voids what failed.
+ */
+import { assert } from '../base/assert.ts'
+import { GroupWriteError, VolumeFullError } from './errors.ts'
+import { footerLength } from './footer.ts'
+import { GroupEncoder, type GroupMeasure, measureGroup } from './group-codec.ts'
+import { blockBytes } from './limits.ts'
+import { OpenSegment } from './open-segment.ts'
+import type { Location, LogPosition, RecordInput } from './record.ts'
+import { encodeSegmentHeader, type Seal } from './segment-header.ts'
+import type { SegmentReclaimer } from './segment-reclaimer.ts'
+import { SegmentSeed } from './segment-seed.ts'
+import { entryOf } from './segment-table.ts'
+import type { BlankSegment, Space } from './space.ts'
+import type { VolumeContext } from './volume-context.ts'
+import type { Stream } from './volume-status.ts'
+
+/** From this share of a segment on, the next one is made ahead. */
+const prepareAtFill = 0.25
+
+export interface SegmentWriterOptions {
+  readonly context: VolumeContext
+  readonly space: Space
+  readonly reclaimer: SegmentReclaimer
+  readonly stream: Stream
+}
+
+export class SegmentWriter {
+  readonly #context: VolumeContext
+  readonly #space: Space
+  readonly #reclaimer: SegmentReclaimer
+  readonly #stream: Stream
+  readonly #encoder = new GroupEncoder()
+  #current: OpenSegment | undefined
+  /** What the next header seals while no segment is open. */
+  #previous: Seal | undefined
+  /** Something failed since the last header that was written: a second failure ends writing. */
+  #troubled = false
+  #running: Promise<unknown> | undefined
+
+  constructor(options: SegmentWriterOptions) {
+    this.#context = options.context
+    this.#space = options.space
+    this.#reclaimer = options.reclaimer
+    this.#stream = options.stream
+  }
+
+  /** Continues behind `previous`, the newest segment of the stream. */
+  continueAfter(previous: Seal | undefined): void {
+    assert(this.#current === undefined, 'a writer continues before it has begun')
+    this.#previous = previous
+  }
+
+  /** Bytes that fit into the open segment. */
+  get room(): number {
+    return this.#current?.room ?? 0
+  }
+
+  /** The end of the last durable group. */
+  get position(): LogPosition | undefined {
+    return this.#current?.position
+  }
+
+  /**
+   * Opens the next segment now.
+   * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError
+   */
+  async open(): Promise<LogPosition> {
+    return (await this.#exclusively(() => this.#roll())).position
+  }
+
+  /**
+   * Writes `records` as one group; durable when resolved. Calls must not overlap.
+   * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError: nothing of the group counts
+   */
+  append(records: readonly RecordInput[]): Promise<readonly Location[]> {
+    return this.#exclusively(() => this.#append(records))
+  }
+
+  /** Waits for what is under way. */
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#running])
+    const current = this.#current
+    this.#current = undefined
+    if (current !== undefined) this.#context.handles.release(current.entry.segment)
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    assert(this.#running === undefined, `appends to the ${this.#stream} stream overlap`)
+    this.#context.assertWritable()
+    const running = work().finally(() => {
+      this.#running = undefined
+    })
+    this.#running = running
+    return running
+  }
+
+  async #append(records: readonly RecordInput[]): Promise<readonly Location[]> {
+    const measure = measureGroup(records)
+    const current = this.#current
+    const open = current?.fits(measure) ? current : await this.#roll()
+    assert(open.fits(measure), 'a group fits into an empty segment')
+    const locations = await this.#write(open, records, measure)
+    if (open.fill >= prepareAtFill) this.#space.prepare()
+    return locations
+  }
+
+  async #write(
+    open: OpenSegment,
+    records: readonly RecordInput[],
+    measure: GroupMeasure,
+  ): Promise<readonly Location[]> {
+    const { offset, highestSeq, entry, handle } = open
+    const place = { use: entry, seed: entry.seed, offset, number: open.lastGroup + 1, highestSeq }
+    const group = this.#encoder.encode(records, measure, place)
+    try {
+      await handle.write(group.pieces, offset)
+      await handle.sync()
+    } catch (cause) {
+      throw this.#failed(open, cause)
+    }
+    open.advance(group, records)
+    return group.locations
+  }
+
+  #failed(open: OpenSegment, cause: unknown): GroupWriteError {
+    open.closed = true
+    this.#troubled = true
+    const { segment, generation } = open.entry
+    const facts = { segment, generation, offset: open.offset }
+    this.#context.logger.error({ ...facts, error: cause }, 'a write to the volume failed')
+    return new GroupWriteError(facts, cause)
+  }
+
+  /** Space first: when there is none, the open segment stays open for what still fits. */
+  async #roll(): Promise<OpenSegment> {
+    const blank = await this.#allocate()
+    const old = this.#current
+    if (old !== undefined && !old.closed) await this.#writeFooter(old)
+    const open = await this.#begin(blank, old?.seal ?? this.#previous)
+    if (old !== undefined) this.#leave(old)
+    this.#current = open
+    this.#troubled = false
+    return open
+  }
+
+  async #allocate(): Promise<BlankSegment> {
+    try {
+      return await this.#space.allocate(this.#stream)
+    } catch (error) {
+      if (error instanceof VolumeFullError) throw error
+      throw this.#trouble('no segment can be made', error)
+    }
+  }
+
+  /** Seals the segment. If that fails it is complete all the same: the next header says where it ends. */
+  async #writeFooter(old: OpenSegment): Promise<void> {
+    old.closed = true
+    try {
+      await old.handle.write(old.footer.encode(old.end, old.entry.seed), old.offset)
+      await old.handle.sync()
+      old.hasFooter = true
+    } catch (error) {
+      this.#troubled = true
+      const { segment } = old.entry
+      this.#context.logger.error({ segment, error }, 'the footer of a segment was not written')
+    }
+  }
+
+  /** Writes and syncs the header that makes a blank segment the stream's next and seals the last. */
+  #begin(blank: BlankSegment, previous: Seal | undefined): Promise<OpenSegment> {
+    const context = this.#context
+    return context.naming.run(async () => {
+      const generation = context.table.takeGeneration()
+      const header = {
+        segment: blank.slot,
+        generation,
+        stream: this.#stream,
+        segmentBytes: context.limits.segmentBytes,
+        openedAt: Math.max(0, Math.floor(context.clock.now())),
+        previous,
+      }
+      try {
+        await blank.handle.write([encodeSegmentHeader(header, context.volumeId)], 0)
+        await blank.handle.sync()
+      } catch (error) {
+        await this.#giveUp(blank, error)
+        throw this.#trouble('the header of a new segment cannot be written', error)
+      }
+      const seed = new SegmentSeed(context.volumeId, header)
+      const found = { seed, state: 'open', bytes: blank.handle.size, end: undefined } as const
+      const entry = entryOf(header, found)
+      context.table.add(entry)
+      this.#space.release(blank.slot)
+      context.handles.adopt(blank.slot, blank.handle)
+      const highestSeq = previous?.highestSeq ?? 0
+      return new OpenSegment({ entry, handle: blank.handle, highestSeq })
+    })
+  }
+
+  /** Removes a segment whose header may or may not be durable; two failures in a row end writing. */
+  async #giveUp(blank: BlankSegment, cause: unknown): Promise<void> {
+    try {
+      await blank.handle.close()
+      await this.#context.device.remove(blank.slot)
+      this.#space.release(blank.slot)
+    } catch (error) {
+      this.#context.logger.error({ slot: blank.slot, error }, 'a segment could not be removed')
+      throw this.#context.makeReadOnly('a segment could be neither written nor removed', cause)
+    }
+  }
+
+  #trouble(what: string, cause: unknown): Error {
+    if (this.#troubled)
+      return this.#context.makeReadOnly(`${what}, after an earlier failure`, cause)
+    this.#troubled = true
+    const seal = this.#current?.seal ?? this.#previous
+    const {
+      segment,
+      generation,
+      validEnd: offset,
+    } = seal ?? { segment: 0, generation: 0, validEnd: blockBytes }
+    return new GroupWriteError({ segment, generation, offset }, cause)
+  }
+
+  /** The next header has sealed `old`. Its unused space goes back beside everything else. */
+  #leave(old: OpenSegment): void {
+    const { entry, handle } = old
+    const { table, handles } = this.#context
+    entry.end = old.end
+    table.seal(entry)
+    const release = this.#reclaimer.pin(entry)
+    this.#context.inBackground('a sealed segment could not be trimmed', async () => {
+      try {
+        if (!old.hasFooter) return
+        await handle.trim(old.offset + footerLength(old.footer.entriesBytes))
+        table.resize(entry, handle.size)
+        entry.hasFooter = true
+      } finally {
+        handles.release(entry.segment)
+        release()
+      }
+    })
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * Space: how many segments can still be opened, and one made ahead so that no group waits for a
+ * segment's worth of zeros. Two segments are kept back from ordinary writes, so that deletes, purges
+ * and whatever else frees space can be logged when the volume is full.
+ */
+import { systemCodeOf } from '../base/errors.ts'
+import type { DeviceSegment } from '../device/device.ts'
+import { VolumeFullError } from './errors.ts'
+import { blockBytes } from './limits.ts'
+import type { VolumeContext } from './volume-context.ts'
+import type { Stream, VolumeUsage } from './volume-status.ts'
+
+export const reserveSegments = 2
+/** Reserve, one open segment per stream, and one to free while the next is written. */
+const segmentsMin = reserveSegments + 3
+/** How old the device's own figure may be before it is asked for again. */
+const freeBytesMaxAgeMs = 1000
+/** How long to leave a device alone that could not make a segment ahead. */
+const prepareRetryMs = 1000
+
+/** The smallest capacity that a volume works with. */
+export function capacityBytesMin(segmentBytes: number): number {
+  return segmentsMin * segmentBytes
+}
+
+export interface BlankSegment {
+  readonly slot: number
+  readonly handle: DeviceSegment
+}
+
+export interface SpaceOptions {
+  readonly capacityBytes: number | undefined
+  readonly freeBytes: number
+  /** A slot made ahead by an earlier run. */
+  readonly prepared: BlankSegment | undefined
+}
+
+export class Space {
+  readonly #context: VolumeContext
+  readonly #capacityBytes: number | undefined
+  /**
+   * Slots outside the table that take space: being created, handed out and not yet in the table, or
+   * left behind by a failure that nobody knows the outcome of.
+   */
+  readonly #claimed = new Set<number>()
+  #prepared: BlankSegment | undefined
+  #preparing: Promise<void> | undefined
+  #prepareAfter = 0
+  #freeBytes: number
+  #freeBytesAt: number
+  #refreshing = false
+
+  constructor(context: VolumeContext, options: SpaceOptions) {
+    this.#context = context
+    this.#capacityBytes = options.capacityBytes
+    this.#prepared = options.prepared
+    this.#freeBytes = options.freeBytes
+    this.#freeBytesAt = context.clock.monotonic()
+  }
+
+  usage(writable: boolean): VolumeUsage {
+    const usedBytes = this.#usedBytes
+    const capacityBytes = this.#capacityBytes ?? usedBytes + this.#freeBytes
+    return { capacityBytes, usedBytes, writable }
+  }
+
+  /** How many more segments can be opened, those made ahead included. */
+  spareSegments(): number {
+    this.#refreshWhenOld()
+    const ahead = this.#prepared !== undefined || this.#preparing !== undefined ? 1 : 0
+    return ahead + this.#creatable()
+  }
+
+  /** Whether `bytes` fit behind what `room` the stream's open segment has, and what is kept back stays so. */
+  isRoomFor(
+    bytes: number,
+    options: { readonly essential: boolean; readonly room: number },
+  ): boolean {
+    const reserve = options.essential ? 0 : reserveSegments
+    const spare = this.spareSegments() - reserve
+    if (spare < 0) return false
+    const { segmentBytes } = this.#context.limits
+    // Headers, footers and padding take a little of every segment.
+    const usable = segmentBytes - segmentBytes / 32 - 2 * blockBytes
+    return bytes + 2 * blockBytes <= options.room + spare * usable
+  }
+
+  /**
+   * A segment of zeros that is open, and nobody else's. Its slot stays claimed until `release`.
+   * @throws VolumeFullError
+   */
+  async allocate(stream: Stream): Promise<BlankSegment> {
+    await this.#preparing
+    // Bulk leaves the reserve to the log, whatever it was told before its upload began.
+    const floor = stream === 'bulk' ? reserveSegments : 0
+    if (this.spareSegments() <= floor) await this.refresh()
+    if (this.spareSegments() <= floor) throw this.#full()
+    const prepared = this.#prepared
+    if (prepared === undefined) return await this.#create()
+    this.#prepared = undefined
+    this.#claimed.add(prepared.slot)
+    return prepared
+  }
+
+  /** The slot leaves the table, but is not empty yet. */
+  claim(slot: number): void {
+    this.#claimed.add(slot)
+  }
+
+  /** The slot is in the table now, or empty again. One that is neither stays claimed. */
+  release(slot: number): void {
+    this.#claimed.delete(slot)
+  }
+
+  /** Makes a segment ahead in the background, unless there is one or no room for it. */
+  prepare(): void {
+    if (this.#prepared !== undefined || this.#preparing !== undefined) return
+    if (this.#context.readOnlyReason !== undefined || this.#creatable() < 1) return
+    if (this.#context.clock.monotonic() < this.#prepareAfter) return
+    this.#preparing = this.#prepareOne().finally(() => {
+      this.#preparing = undefined
+    })
+  }
+
+  /** Asks the device again; after a segment was freed, or before a write is refused. */
+  async refresh(): Promise<void> {
+    this.#freeBytes = await this.#context.device.freeBytes()
+    this.#freeBytesAt = this.#context.clock.monotonic()
+  }
+
+  async close(): Promise<void> {
+    await this.#preparing
+    await this.#prepared?.handle.close()
+    this.#prepared = undefined
+  }
+
+  get #usedBytes(): number {
+    const outside = this.#claimed.size + (this.#prepared === undefined ? 0 : 1)
+    return this.#context.table.usedBytes + outside * this.#context.limits.segmentBytes
+  }
+
+  #creatable(): number {
+    const { segmentBytes } = this.#context.limits
+    const byDevice = Math.floor(this.#freeBytes / segmentBytes)
+    if (this.#capacityBytes === undefined) return Math.max(0, byDevice)
+    const byCapacity = Math.floor((this.#capacityBytes - this.#usedBytes) / segmentBytes)
+    return Math.max(0, Math.min(byDevice, byCapacity))
+  }
+
+  async #prepareOne(): Promise<void> {
+    try {
+      const blank = await this.#create()
+      this.#claimed.delete(blank.slot)
+      this.#prepared = blank
+    } catch (error) {
+      // Whoever needs the segment tries again and is told.
+      this.#prepareAfter = this.#context.clock.monotonic() + prepareRetryMs
+      this.#context.logger.warn({ error }, 'no segment could be made ahead')
+    }
+  }
+
+  async #create(): Promise<BlankSegment> {
+    const { device, limits } = this.#context
+    const slot = this.#freeSlot()
+    this.#claimed.add(slot)
+    this.#freeBytes -= limits.segmentBytes
+    try {
+      return { slot, handle: await device.create(slot, limits.segmentBytes) }
+    } catch (error) {
+      this.#freeBytes += limits.segmentBytes
+      if (!isFull(error)) throw error
+      this.#claimed.delete(slot)
+      this.#freeBytes = 0
+      throw this.#full(error)
+    }
+  }
+
+  #freeSlot(): number {
+    let slot = 0
+    while (this.#isTaken(slot)) slot++
+    return slot
+  }
+
+  #isTaken(slot: number): boolean {
+    const { table } = this.#context
+    return table.has(slot) || this.#claimed.has(slot) || this.#prepared?.slot === slot
+  }
+
+  #full(cause?: unknown): VolumeFullError {
+    const { usedBytes, capacityBytes } = this.usage(false)
+    return new VolumeFullError({ usedBytes, capacityBytes, cause })
+  }
+
+  #refreshWhenOld(): void {
+    const age = this.#context.clock.monotonic() - this.#freeBytesAt
+    if (this.#refreshing || age < freeBytesMaxAgeMs) return
+    this.#refreshing = true
+    this.#context.inBackground('the free space of the device is not known', async () => {
+      try {
+        await this.refresh()
+      } finally {
+        this.#refreshing = false
+      }
+    })
+  }
+}
+
+function isFull(error: unknown): boolean {
+  const code = systemCodeOf(error)
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+}

@@ -1,0 +1,194 @@
+/**
+ * Opening a volume: initialises an empty device, or finds out what an old one holds. Whatever is
+ * refused is refused before anything is changed.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { ComioError } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import type { Device } from '../device/device.ts'
+import {
+  CapacityTooSmallError,
+  CorruptLogError,
+  LostLogError,
+  MissingSuperblockError,
+  SiteIdMismatchError,
+} from './errors.ts'
+import { decodeGroupHeader } from './group-codec.ts'
+import { HandleCache } from './handle-cache.ts'
+import { blockBytes, defaultSegmentBytes, limitsOf } from './limits.ts'
+import { sameCensus } from './segment-census.ts'
+import { buildChain, type SegmentChain } from './segment-chain.ts'
+import { readBlocks } from './segment-read.ts'
+import { type SegmentScan, scanSegments } from './segment-scan.ts'
+import { isSameUse, type SegmentEntry, SegmentTable } from './segment-table.ts'
+import { type BlankSegment, capacityBytesMin, Space } from './space.ts'
+import { decodeSuperblock, encodeSuperblock, type Superblock } from './superblock.ts'
+import { VolumeContext } from './volume-context.ts'
+import type { VolumeIdentity } from './volume-status.ts'
+
+export interface VolumeOptions {
+  readonly device: Device
+  readonly random: Random
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Fixed when the volume is made; a site id given later must be the same. */
+  readonly format?: {
+    readonly segmentBytes?: number | undefined
+    readonly siteId?: string | undefined
+  }
+  /** What the volume may take; without it, what the device has. */
+  readonly capacityBytes?: number | undefined
+  /** Locks the volume id against other processes, before the first write. Released by `close`. */
+  readonly lock?: (volumeId: string) => Promise<VolumeHold>
+}
+
+export interface VolumeHold {
+  release(): Promise<void>
+}
+
+export interface OpenedVolume {
+  readonly context: VolumeContext
+  readonly space: Space
+  readonly log: SegmentChain
+  readonly bulk: SegmentChain
+  readonly hold: VolumeHold | undefined
+}
+
+export async function openVolume(options: VolumeOptions): Promise<OpenedVolume> {
+  const { device } = options
+  const stored = await device.readSuperblock()
+  const superblock =
+    stored === undefined ? await newSuperblock(options) : decodeSuperblock(stored, device.name)
+  const { identity } = superblock
+  const siteId = options.format?.siteId
+  if (siteId !== undefined && siteId !== identity.siteId) {
+    throw new SiteIdMismatchError(identity.siteId, siteId)
+  }
+  const hold = await options.lock?.(identity.volumeId)
+  try {
+    if (stored === undefined) await device.writeSuperblock(encodeSuperblock(superblock))
+    return { ...(await openSegments(options, superblock)), hold }
+  } catch (error) {
+    await hold?.release()
+    throw error
+  }
+}
+
+async function newSuperblock(options: VolumeOptions): Promise<Superblock> {
+  const { device, random, clock, format } = options
+  const slots = await device.list()
+  if (slots.length > 0) throw new MissingSuperblockError(device.name, slots.length)
+  const capacityBytes = options.capacityBytes ?? (await device.freeBytes())
+  const segmentBytes = format?.segmentBytes ?? defaultSegmentBytes(capacityBytes)
+  const needed = capacityBytesMin(segmentBytes)
+  if (capacityBytes < needed) throw new CapacityTooSmallError(capacityBytes, needed)
+  const hex = (count: number): string => Buffer.from(random.bytes(count)).toString('hex')
+  const identity: VolumeIdentity = {
+    volumeId: hex(16),
+    incarnation: hex(8),
+    incarnationSince: Math.max(0, Math.floor(clock.now())),
+    siteId: format?.siteId ?? hex(8),
+  }
+  const none = { count: 0, digest: 0 }
+  const census = { log: none, bulk: none }
+  return { identity, segmentBytes, highestGeneration: 0, census, freed: undefined }
+}
+
+async function openSegments(
+  options: VolumeOptions,
+  superblock: Superblock,
+): Promise<Omit<OpenedVolume, 'hold'>> {
+  const { device, clock, logger } = options
+  const { identity } = superblock
+  const scan = await scanSegments(device, Buffer.from(identity.volumeId, 'hex'))
+  const table = new SegmentTable(superblock.highestGeneration)
+  const leftover = scan.entries.find((entry) => isSameUse(entry, superblock.freed))
+  for (const entry of scan.entries) {
+    if (entry !== leftover) table.add(entry)
+  }
+  const limits = limitsOf(superblock.segmentBytes)
+  const handles = new HandleCache(device)
+  const context = new VolumeContext({ device, clock, logger, identity, limits, table, handles })
+  checkCensus(context, superblock)
+  const log = await chainOf(context, 'log', superblock)
+  const bulk = await chainOf(context, 'bulk', superblock)
+  const prepared = await tidy(context, scan, leftover)
+  const freeBytes = await device.freeBytes()
+  const { capacityBytes } = options
+  const space = new Space(context, { capacityBytes, freeBytes, prepared })
+  return { context, space, log, bulk }
+}
+
+/** Lost log refuses the volume; a lost bulk segment costs the objects in it, which say so when read. */
+function reporter(context: VolumeContext, stream: 'log' | 'bulk'): (problem: ComioError) => void {
+  return (problem) => {
+    if (stream === 'log') throw problem
+    context.logger.error({ ...problem.facts }, `bulk data is damaged: ${problem.message}`)
+  }
+}
+
+/** Every segment up to the superblock's generation must be there, unless it was freed through it. */
+function checkCensus(context: VolumeContext, superblock: Superblock): void {
+  const found = context.table.census(superblock.highestGeneration)
+  for (const stream of ['log', 'bulk'] as const) {
+    const expected = superblock.census[stream]
+    if (sameCensus(found[stream], expected)) continue
+    const counts = `${expected.count} older ${stream} segments expected, ${found[stream].count} found`
+    reporter(context, stream)(new LostLogError(counts))
+  }
+}
+
+async function chainOf(
+  context: VolumeContext,
+  stream: 'log' | 'bulk',
+  superblock: Superblock,
+): Promise<SegmentChain> {
+  const report = reporter(context, stream)
+  const knownThrough = superblock.highestGeneration
+  const chain = buildChain(context.table.ofStream(stream), { knownThrough, report })
+  const abandoned: SegmentEntry[] = []
+  for (const entry of chain.abandoned) {
+    if (await isEmpty(context, entry)) {
+      abandoned.push(entry)
+      continue
+    }
+    const { segment, generation } = entry
+    const mismatch = 'it holds groups, but no later segment knows it'
+    report(new CorruptLogError({ segment, generation, offset: blockBytes, mismatch }))
+  }
+  return { entries: chain.entries, abandoned }
+}
+
+async function isEmpty(context: VolumeContext, entry: SegmentEntry): Promise<boolean> {
+  const { segment, seed } = entry
+  const handle = await context.handles.acquire(segment)
+  try {
+    const bytes = await readBlocks(handle, blockBytes, blockBytes)
+    return decodeGroupHeader(bytes, 0, { offset: blockBytes, seed }) === undefined
+  } finally {
+    context.handles.release(segment)
+  }
+}
+
+/** Removes what a crash left behind, and keeps one segment of zeros to begin with. */
+async function tidy(
+  context: VolumeContext,
+  scan: SegmentScan,
+  leftover: SegmentEntry | undefined,
+): Promise<BlankSegment | undefined> {
+  const { device, limits, logger } = context
+  for (const slot of scan.torn) {
+    logger.warn({ segment: slot }, 'a segment whose first write was cut off is removed')
+  }
+  const unwanted = [...scan.torn, ...scan.blank.slice(1)]
+  if (leftover !== undefined) unwanted.push(leftover.segment)
+  for (const slot of unwanted) await device.remove(slot)
+  const slot = scan.blank[0]
+  if (slot === undefined) return undefined
+  const handle = await device.open(slot)
+  if (handle.size === limits.segmentBytes) return { slot, handle }
+  await handle.close()
+  await device.remove(slot)
+  return undefined
+}

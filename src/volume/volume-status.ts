@@ -1,0 +1,36 @@
+/** What a volume tells about itself. */
+import type { SegmentUse } from './record.ts'
+
+export type Stream = 'log' | 'bulk'
+
+export interface SegmentInfo extends SegmentUse {
+  readonly stream: Stream
+  readonly state: 'open' | 'sealed'
+  /** Bytes of the device it occupies. */
+  readonly bytes: number
+}
+
+export interface VolumeUsage {
+  /** What the volume may take, from `--size` or the disk. */
+  readonly capacityBytes: number
+  /** What its segments occupy. */
+  readonly usedBytes: number
+  /** False when ordinary writes are answered 507. */
+  readonly writable: boolean
+}
+
+export interface VolumeIdentity {
+  /** 16 random bytes as hex. */
+  readonly volumeId: string
+  /** 8 random bytes as hex; new on init, restore and clone. */
+  readonly incarnation: string
+  /** Wall time of this incarnation's beginning, milliseconds. */
+  readonly incarnationSince: number
+  readonly siteId: string
+}
+
+export interface VolumeHealth {
+  readonly writable: boolean
+  /** Why not, in words; undefined while writable. */
+  readonly reason: string | undefined
+}
