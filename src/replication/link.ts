@@ -151,13 +151,13 @@ export class Link {
   /** Ends promptly: what is on the wire is aborted, and stays pending in the ledger. */
   async close(): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
-    const onWire = this.#window.pulls().map((shipment) => shipment.place)
+    const pulls = this.#window.pulls()
     this.#window.close()
     this.#pulls.close()
     await this.#connection.close()
     await Promise.all(this.#loops)
     await this.#settler.close()
-    this.#options.ledger.landed(onWire)
+    this.#window.land(pulls)
     await this.#options.transport.close()
   }
 
@@ -241,16 +241,11 @@ export class Link {
   /** Nothing of the old position may be settled after it has moved: pulls are given up too. */
   async #drain(): Promise<void> {
     await this.#window.drained()
-    for (const shipment of this.#window.pulls()) {
-      this.#options.ledger.landed([shipment.place])
-      this.#window.drop(shipment)
-    }
+    for (const shipment of this.#window.pulls()) this.#window.drop(shipment)
   }
 
   #onSettled(settled: readonly Settled[]): void {
-    const { ledger, clock } = this.#options
-    ledger.landed(settled.map((one) => one.shipment.place))
-    const now = clock.now()
+    const now = this.#options.clock.now()
     for (const { shipment, result } of settled) {
       if (result === 'replicated') this.#meter.record(now - shipment.place.since)
       this.#window.drop(shipment)

@@ -9,10 +9,10 @@ import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { Mutation, PutMutation } from '../store/mutation.ts'
+import type { DeleteMutation, Mutation, PutMutation } from '../store/mutation.ts'
 import type { ApplyOutcome, ChangeSink, StagedUpload } from '../store/object-store.ts'
 import { slotText } from '../store/slot.ts'
-import { contextCovers } from '../store/version.ts'
+import { covers } from '../store/version.ts'
 import { Backoff } from './backoff.ts'
 import { RemoteProtocolError, RemoteUnreachableError, TicketGoneError } from './errors.ts'
 import type { PullOutcome } from './protocol.ts'
@@ -57,6 +57,8 @@ interface Pull {
   readonly abort: AbortController
   /** Set when nobody wants the bytes any more. */
   superseded: boolean
+  /** The store failed to take bytes: what it holds is uncertain, and the handle is of no use. */
+  storeFailed: boolean
 }
 
 type PullEnd =
@@ -68,6 +70,7 @@ export class Puller {
   readonly #pulls = new Map<string, Pull>()
   readonly #waiting: Pull[] = []
   readonly #interrupted = new Map<string, { mutation: PutMutation; upload: StagedUpload }>()
+  readonly #refusedOnce = new Set<string>()
   readonly #running = new Set<Promise<void>>()
   #closed = false
 
@@ -93,6 +96,7 @@ export class Puller {
       offers: new Map([[offer.volumeId, offer]]),
       abort: new AbortController(),
       superseded: false,
+      storeFailed: false,
     }
     this.#pulls.set(key, pull)
     this.#waiting.push(pull)
@@ -119,13 +123,13 @@ export class Puller {
     const slotKey = slotText(mutation.slot)
     for (const pull of this.#pulls.values()) {
       if (slotText(pull.mutation.slot) !== slotKey) continue
-      if (!contextCovers(mutation.context, pull.mutation.version)) continue
+      if (!replaces(mutation, pull.mutation)) continue
       pull.superseded = true
       pull.abort.abort()
     }
     for (const [key, { mutation: held, upload }] of this.#interrupted) {
       if (slotText(held.slot) !== slotKey) continue
-      if (!contextCovers(mutation.context, held.version)) continue
+      if (!replaces(mutation, held)) continue
       this.#interrupted.delete(key)
       await this.#giveUp(upload)
     }
@@ -182,13 +186,28 @@ export class Puller {
       this.#keep(key, { mutation: pull.mutation, upload })
       return { kind: 'given-up', reason: missing }
     }
+    return { kind: 'applied', outcome: await this.#apply(pull.mutation, upload) }
+  }
+
+  async #apply(mutation: PutMutation, upload: StagedUpload): Promise<PullOutcome> {
     const [outcome] = await this.#options.sink.apply(
-      [{ mutation: pull.mutation, body: { kind: 'staged', upload } }],
+      [{ mutation, body: { kind: 'staged', upload } }],
       undefined,
     )
     assert(outcome !== undefined, 'an outcome for the change')
-    if (outcome.result === 'later') this.#keep(key, { mutation: pull.mutation, upload })
-    return { kind: 'applied', outcome: pullOutcomeOf(outcome) }
+    const isTaken = outcome.result === 'applied' || (outcome.result === 'conflict' && outcome.won)
+    // For `later` the bytes are kept: the next offer continues behind those that are durable.
+    if (!isTaken && outcome.result !== 'later') await this.#giveUp(upload)
+    if (outcome.result !== 'refused') return pullOutcomeOf(outcome)
+    const key = keyOf(mutation)
+    if (this.#refusedOnce.delete(key)) return outcome
+    // The bytes may have been damaged on the way: they are fetched anew, once.
+    this.#refusedOnce.add(key)
+    for (const oldest of this.#refusedOnce) {
+      if (this.#refusedOnce.size <= interruptedMax) break
+      this.#refusedOnce.delete(oldest)
+    }
+    return { result: 'again', reason: outcome.message }
   }
 
   /** Fetches what is missing. Returns why it cannot, undefined once all is held. */
@@ -205,6 +224,7 @@ export class Puller {
       try {
         await this.#fetchRange(pull, offer, upload)
       } catch (error) {
+        if (pull.storeFailed) throw error
         if (pull.abort.signal.aborted) break
         reason = messageOf(error)
         this.#dropGone(pull, offer, error)
@@ -255,7 +275,7 @@ export class Puller {
         watchdog.cancel()
         position += piece.length
         if (position > end) throw new RemoteProtocolError('the range is longer than it was to be')
-        await upload.append(piece)
+        await this.#append(pull, { upload, piece })
         watchdog = clock.after(progressMs, stall)
       }
       if (position < end) throw new RemoteProtocolError('the range ended early')
@@ -265,6 +285,18 @@ export class Puller {
     } finally {
       watchdog.cancel()
       pull.abort.signal.removeEventListener('abort', stop)
+    }
+  }
+
+  async #append(
+    pull: Pull,
+    { upload, piece }: { readonly upload: StagedUpload; readonly piece: Uint8Array },
+  ): Promise<void> {
+    try {
+      await upload.append(piece)
+    } catch (error) {
+      pull.storeFailed = true
+      throw error
     }
   }
 
@@ -284,6 +316,11 @@ export class Puller {
       this.#options.logger.warn({ error: messageOf(error) }, 'Cannot give up a pulled object')
     }
   }
+}
+
+/** Whether the author of `newer` had seen `held`, which is another write. */
+function replaces(newer: PutMutation | DeleteMutation, held: PutMutation): boolean {
+  return newer.version !== held.version && covers(newer, held.version)
 }
 
 function keyOf(mutation: PutMutation): string {

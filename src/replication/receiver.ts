@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { decodeMutation, type Mutation } from '../store/mutation.ts'
-import type { ApplyOutcome, ChangeSink, IncomingChange } from '../store/object-store.ts'
+import type { ApplyOutcome, ChangeSink, IncomingChange, PeerMark } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { encodeAnswer } from './answer-codec.ts'
 import { type BatchHeader, type DecodedFrame, decodeBatch } from './batch-codec.ts'
@@ -46,7 +46,13 @@ interface KnownSender {
   readonly origin: string
   /** The highest low-water mark of this sender in this life of it. */
   through: number
+  /** What of it is stored, and since when. */
+  storedThrough: number | undefined
+  storedAt: number
 }
+
+/** A low-water mark is stored at most this often: until then the sender would only send again. */
+const markEveryMs = 1000
 
 export class Receiver {
   readonly #options: ReceiverOptions
@@ -85,6 +91,8 @@ export class Receiver {
       incarnation: hello.incarnation,
       origin,
       through: isSameLife ? applied.through : 0,
+      storedThrough: isSameLife ? applied.through : undefined,
+      storedAt: clock.monotonic(),
     })
     for (const oldest of this.#senders.keys()) {
       if (this.#senders.size <= sendersMax) break
@@ -125,9 +133,9 @@ export class Receiver {
       changes.push(checked)
       positions.push(position)
     }
-    const { through } = sender
-    const { volumeId, incarnation } = header
-    const applied = await this.#options.sink.apply(changes, { volumeId, incarnation, through })
+    const mark = this.#markFor(header, sender)
+    const applied = await this.#options.sink.apply(changes, mark)
+    if (mark !== undefined) sender.storedThrough = Math.max(sender.storedThrough ?? 0, mark.through)
     assert(applied.length === changes.length, 'an outcome for each change')
     for (const [i, position] of positions.entries()) {
       const frame = frames[position] as DecodedFrame
@@ -140,6 +148,7 @@ export class Receiver {
         outcomes[position]?.result !== 'later' && outcomes[position]?.result !== 'refused'
       if (taken && this.#puller.isBusy) await this.#puller.noticed(change.mutation)
     }
+    const through = sender.storedThrough ?? 0
     return encodeAnswer({ through, outcomes: outcomes as ChangeOutcome[] })
   }
 
@@ -169,6 +178,15 @@ export class Receiver {
       throw new HandshakeRequiredError('this sender is not known here (any more): handshake first')
     }
     return sender
+  }
+
+  /** The mark to store with this batch: now and then only, since each costs a durable write. */
+  #markFor(header: BatchHeader, sender: KnownSender): PeerMark | undefined {
+    const now = this.#options.clock.monotonic()
+    const isDue = sender.storedThrough === undefined || now - sender.storedAt >= markEveryMs
+    if (!isDue || sender.through === sender.storedThrough) return undefined
+    sender.storedAt = now
+    return { volumeId: header.volumeId, incarnation: header.incarnation, through: sender.through }
   }
 
   #answerFor(

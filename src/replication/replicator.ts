@@ -15,13 +15,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type {
-  ChangeFeed,
-  ChangeSink,
-  PurgePreview,
-  RemoteLedger,
-  ReplayScope,
-} from '../store/object-store.ts'
+import type { ChangeFeed, ChangeSink, RemoteLedger } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { Link, type LinkStatus } from './link.ts'
 import type { ReplicationOptions } from './options.ts'
@@ -35,11 +29,11 @@ export interface RemoteDefinition {
   /** For people: what the remote is shown as. Carries no credentials. */
   readonly url: string
   readonly transport: RemoteTransport
+  readonly ledger: RemoteLedger
 }
 
 export interface ReplicatorOptions {
   readonly feed: ChangeFeed
-  readonly ledgerFor: (remote: string) => RemoteLedger
   readonly sink: ChangeSink
   readonly identity: VolumeIdentity
   /** None at a site that only receives. */
@@ -61,18 +55,12 @@ export interface Replicator {
   start(): void
   /** One for each remote, in the order given. */
   status(): Promise<readonly LinkStatus[]>
-  /** Puts changes back to pending; undefined when there is no such remote. */
-  replay(
-    remote: string,
-    scope: ReplayScope,
-    options: { readonly dryRun: boolean },
-  ): Promise<PurgePreview | undefined>
   /** Ends promptly. What was not acknowledged stays pending, what was fetched is kept. */
   close(): Promise<void>
 }
 
 export function createReplicator(options: ReplicatorOptions): Replicator {
-  const { feed, sink, identity, blobTransport, clock, random, ledgerFor } = options
+  const { feed, sink, identity, blobTransport, clock, random } = options
   const logger = options.logger.child({ component: 'replication' })
   const tickets = new TicketBook({ clock, random })
   const receiver = new Receiver({
@@ -85,12 +73,12 @@ export function createReplicator(options: ReplicatorOptions): Replicator {
     logger,
   })
   const links = options.remotes.map(
-    ({ name, url, transport }) =>
+    ({ name, url, transport, ledger }) =>
       new Link({
         name,
         url,
         transport,
-        ledger: ledgerFor(name),
+        ledger,
         feed,
         tickets,
         identity,
@@ -108,10 +96,6 @@ export function createReplicator(options: ReplicatorOptions): Replicator {
       for (const link of links) link.start()
     },
     status: () => Promise.all(links.map((link) => link.status())),
-    async replay(remote, scope, { dryRun }) {
-      if (!options.remotes.some((definition) => definition.name === remote)) return undefined
-      return await ledgerFor(remote).replay(scope, { dryRun })
-    },
     async close() {
       await Promise.all([...links.map((link) => link.close()), receiver.close()])
       tickets.close()

@@ -154,9 +154,24 @@ export class SendWindow {
     for (const shipment of shipments) this.#enter(shipment, state)
   }
 
+  /** They are on the wire from now on. */
+  launch(shipments: readonly Shipment[]): void {
+    this.#options.ledger.launched(shipments.map((shipment) => shipment.place))
+    for (const shipment of shipments) shipment.launched = true
+  }
+
+  /** They are on the wire no longer. */
+  land(shipments: readonly Shipment[]): void {
+    const landing = shipments.filter((shipment) => shipment.launched)
+    if (landing.length === 0) return
+    for (const shipment of landing) shipment.launched = false
+    this.#options.ledger.landed(landing.map((shipment) => shipment.place))
+  }
+
   /** Done, one way or another. */
   drop(shipment: Shipment): void {
     if (shipment.state === 'gone') return
+    this.land([shipment])
     this.#forget(shipment)
     this.#enter(shipment, 'gone')
     shipment.lease?.end('superseded')
@@ -175,10 +190,12 @@ export class SendWindow {
     this.#bell.ring()
   }
 
+  /** What the remote is fetching; fetching what was superseded is ended. */
   pulls(): readonly Shipment[] {
-    return this.count('pulling') === 0
-      ? []
-      : [...this.#shipments.values()].filter((shipment) => shipment.state === 'pulling')
+    if (this.count('pulling') === 0) return []
+    return [...this.#shipments.values()].filter(
+      (shipment) => shipment.state === 'pulling' && this.#stillWanted(shipment),
+    )
   }
 
   /** Resolves when nothing is being sent or settled. One waiter at a time. */
@@ -205,9 +222,9 @@ export class SendWindow {
     if (this.#shipments.has(place.seq)) return
     const shipment = makeShipment(place, this.#options.workers)
     const older = this.#bySlot.get(shipment.slotKey)
-    if (older !== undefined && older.state !== 'sending' && older.state !== 'settling') {
-      this.#supersede(older)
-    }
+    // What is being sent or settled ends by itself; a pull could take hours for nothing.
+    const isBrief = older?.state === 'sending' || older?.state === 'settling'
+    if (older !== undefined && !isBrief) this.#stillWanted(older)
     this.#shipments.set(place.seq, shipment)
     this.#bySlot.set(shipment.slotKey, shipment)
     this.#enter(shipment, 'queued')
@@ -218,12 +235,6 @@ export class SendWindow {
     const queue = this.#queues[shipment.worker] as WorkerQueue
     queue.fresh.add(shipment)
     queue.bell.ring()
-  }
-
-  #supersede(older: Shipment): void {
-    if (this.#options.ledger.isPending(older.place)) return
-    if (older.state === 'pulling') this.#options.ledger.landed([older.place])
-    this.drop(older)
   }
 
   #pick(queue: WorkerQueue): Shipment[] {

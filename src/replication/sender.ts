@@ -77,20 +77,20 @@ export class Sender {
         this.#options.onPull()
         return
       case 'need':
-        this.#land(shipment)
+        window.land([shipment])
         this.#offerAgain(shipment, 'the remote asks for bytes that it was sent')
         return
       case 'later':
-        this.#land(shipment)
+        window.land([shipment])
         this.#options.onError(outcome.reason)
         window.defer(shipment, outcome.reason)
         return
       case 'again':
-        this.#land(shipment)
+        window.land([shipment])
         this.#offerAgain(shipment, outcome.reason)
         return
       case 'refused':
-        this.#land(shipment)
+        window.land([shipment])
         await this.#bury(shipment, `remote returned 400: ${outcome.message} (${outcome.code})`)
         return
       default:
@@ -137,9 +137,8 @@ export class Sender {
   }
 
   async #exchange(session: Session, framed: readonly Framed[]): Promise<void> {
-    const { ledger, connection, transport, sender } = this.#options
+    const { ledger, connection, transport, sender, window } = this.#options
     const shipments = framed.map((one) => one.shipment)
-    const places = shipments.map((shipment) => shipment.place)
     const header = encodeBatchHeader(
       {
         session: session.answer.session,
@@ -149,7 +148,7 @@ export class Sender {
       },
       framed.length,
     )
-    ledger.launched(places)
+    window.launch(shipments)
     let answer: BatchAnswer
     try {
       const pieces = [header, ...framed.flatMap((one) => one.pieces)]
@@ -158,7 +157,7 @@ export class Sender {
         throw new RemoteProtocolError('the remote answered for another number of changes')
       }
     } catch (error) {
-      ledger.landed(places)
+      window.land(shipments)
       this.#failed(session, shipments, error)
       return
     }
@@ -188,7 +187,7 @@ export class Sender {
       }
     }
     this.#settle(settled)
-    this.#options.ledger.landed(wanted.map((shipment) => shipment.place))
+    this.#options.window.land(wanted)
     this.#options.window.requeue(wanted)
   }
 
@@ -205,10 +204,6 @@ export class Sender {
       'settling',
     )
     settler.add(live)
-  }
-
-  #land(shipment: Shipment): void {
-    if (shipment.state !== 'gone') this.#options.ledger.landed([shipment.place])
   }
 
   #failed(session: Session, shipments: readonly Shipment[], error: unknown): void {

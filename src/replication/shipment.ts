@@ -28,6 +28,8 @@ export interface Shipment {
   /** Which worker's: equal slots have equal workers. */
   readonly worker: number
   state: ShipmentState
+  /** The ledger was told that it is on the wire. */
+  launched: boolean
   /** The remote has asked for bytes that were withheld. */
   bytesWanted: boolean
   /** It was deferred before: its success ends the deferral of the others. */
@@ -46,6 +48,7 @@ export function makeShipment(place: FeedPlace, workers: number): Shipment {
     slotKey,
     worker: hashText(slotKey) % workers,
     state: 'new',
+    launched: false,
     bytesWanted: false,
     probe: false,
     attempts: 0,

@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto'
+import type { Mutation, PutMutation } from '../../src/store/mutation.ts'
+import type {
+  ApplyOutcome,
+  ChangeSink,
+  IncomingChange,
+  PeerMark,
+  StagedUpload,
+} from '../../src/store/object-store.ts'
+import { slotText } from '../../src/store/slot.ts'
+
+interface Held {
+  readonly mutation: Mutation
+  readonly body: Buffer | undefined
+}
+
+/** Keeps the highest version of each slot, in memory. */
+export class MemorySink implements ChangeSink {
+  readonly slots = new Map<string, Held>()
+  readonly marks = new Map<string, PeerMark>()
+  readonly uploads = new Map<string, MemoryUpload>()
+  /** Overrides the outcome of a change before anything is applied. */
+  intercept: (change: IncomingChange) => ApplyOutcome | undefined = () => undefined
+
+  async apply(
+    changes: readonly IncomingChange[],
+    mark: PeerMark | undefined,
+  ): Promise<readonly ApplyOutcome[]> {
+    await undefined
+    if (mark !== undefined) this.marks.set(mark.volumeId, mark)
+    return changes.map((change) => this.intercept(change) ?? this.#applyOne(change))
+  }
+
+  peerMark(volumeId: string): PeerMark | undefined {
+    return this.marks.get(volumeId)
+  }
+
+  async stageUpload(mutation: PutMutation): Promise<StagedUpload> {
+    const key = `${slotText(mutation.slot)} ${mutation.version}`
+    let upload = this.uploads.get(key)
+    if (upload === undefined) {
+      upload = new MemoryUpload(() => this.uploads.delete(key))
+      this.uploads.set(key, upload)
+    }
+    return upload
+  }
+
+  #applyOne({ mutation, body }: IncomingChange): ApplyOutcome {
+    const text = slotText(mutation.slot)
+    const held = this.slots.get(text)
+    if (held !== undefined && held.mutation.version >= mutation.version) {
+      const result = held.mutation.version === mutation.version ? 'duplicate' : 'superseded'
+      return { result }
+    }
+    if (body.kind === 'offered') return { result: 'need' }
+    const bytes =
+      body.kind === 'staged'
+        ? (body.upload as MemoryUpload).bytes()
+        : body.kind === 'inline'
+          ? Buffer.from(body.bytes)
+          : undefined
+    if (mutation.kind === 'put') {
+      const digest = createHash('sha256')
+        .update(bytes ?? Buffer.alloc(0))
+        .digest()
+      if (!digest.equals(mutation.meta.contentHash.digest)) {
+        return {
+          result: 'refused',
+          code: 'CONTENT_MISMATCH',
+          message: 'other bytes than announced',
+        }
+      }
+    }
+    this.slots.set(text, { mutation, body: bytes })
+    return { result: 'applied' }
+  }
+}
+
+export class MemoryUpload implements StagedUpload {
+  aborted = false
+  readonly #drop: () => void
+  #bytes: Buffer[] = []
+  #held = 0
+
+  constructor(drop: () => void) {
+    this.#drop = drop
+  }
+
+  get heldBytes(): number {
+    return this.#held
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    this.#bytes.push(Buffer.from(bytes))
+    this.#held += bytes.length
+  }
+
+  async checkpoint(): Promise<void> {
+    await undefined
+  }
+
+  async abort(): Promise<void> {
+    this.aborted = true
+    this.#drop()
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#bytes)
+  }
+}
