@@ -14,6 +14,7 @@ import {
   BadDigestError,
   IncompleteBodyError,
   NoSuchBucketError,
+  ObjectTooLargeError,
   StorageFullError,
 } from './errors.ts'
 import type { ObjectMeta } from './mutation.ts'
@@ -21,6 +22,9 @@ import { checkBucketName, checkKey, checkMeta } from './names.ts'
 import type { ObjectInfo, PutInput } from './object-store.ts'
 import { runDecision } from './run-decision.ts'
 import type { ReadyBody, Sequencer } from './sequencer.ts'
+
+/** A chunk that follows its predecessor takes about five bytes of the map, others a few more. */
+const extentBytesMax = 6
 
 export interface ObjectWriterOptions {
   readonly volume: Volume
@@ -53,6 +57,7 @@ export class ObjectWriter {
     checkBucketName(bucket)
     checkKey(key)
     checkMeta({ size: contentLength, headers, userMetadata })
+    this.#checkSize(contentLength)
     if (!input.createBucket && !this.#sequencer.bucketExists(bucket))
       throw new NoSuchBucketError(bucket)
     this.#checkRoom(contentLength)
@@ -130,6 +135,13 @@ export class ObjectWriter {
         return { bucket, key, seq: decision.seq, version: decision.version, meta }
       },
     )
+  }
+
+  /** The map of an object's chunks must fit a record of the log. */
+  #checkSize(bytes: number): void {
+    const { chunkBytes, inlineBytesMax } = this.#volume.limits
+    const limit = chunkBytes * Math.floor(inlineBytesMax / extentBytesMax / 2)
+    if (bytes > limit) throw new ObjectTooLargeError({ bytes, limit })
   }
 
   #checkRoom(bytes: number): void {

@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { ComioError } from '../base/errors.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
-import type { Location, RecordInput } from '../volume/volume.ts'
+import { type Location, type RecordInput, recordLength } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import {
@@ -93,9 +93,6 @@ export interface SequencerOptions {
     readonly context: EffectContext
   }) => void
 }
-
-/** Bytes of a group that a record takes beyond label, head and body: header, checksums, rounding. */
-const recordOverhead = 96
 
 export class Sequencer {
   readonly #options: SequencerOptions
@@ -451,10 +448,9 @@ export class Sequencer {
   ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const uncover = item.cover(promise)
-    const body = record.body.reduce((sum, piece) => sum + piece.length, 0)
     this.#options.pipeline.append({
       record,
-      bytes: record.label.length + record.head.length + body + recordOverhead,
+      bytes: recordLength(record),
       logged: item.logged,
       effects: item.effects,
       settled: (error) => {

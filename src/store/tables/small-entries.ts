@@ -1,4 +1,5 @@
 /** Index values that are a few numbers each: store state, segment counters, peers, blobs. */
+import { MalformedBytesError } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location, LogPosition } from '../../volume/volume.ts'
 import type { PeerMark } from '../object-store.ts'
@@ -74,16 +75,43 @@ export function decodePeerMark(volumeId: string, bytes: Uint8Array): PeerMark {
   return { volumeId, incarnation: reader.text(), through: reader.u64() }
 }
 
-/** Where a blob's chunks lie, in order. */
+/**
+ * Where a blob's chunks lie, in order. A chunk that lies behind the one before in the same segment
+ * and has its lengths takes about five bytes, so that a large object's map stays small.
+ */
 export function encodeExtents(extents: readonly Location[]): Buffer {
-  const writer = new ByteWriter(16 + extents.length * 16).u8(1).varint(extents.length)
-  for (const extent of extents) encodeLocation(writer, extent)
+  const writer = new ByteWriter(32 + extents.length * 6).u8(1).varint(extents.length)
+  let previous: Location | undefined
+  for (const extent of extents) {
+    if (previous !== undefined && follows(previous, extent)) {
+      writer.u8(1).varint(extent.offset - previous.offset)
+    } else {
+      writer.u8(0)
+      encodeLocation(writer, extent)
+    }
+    previous = extent
+  }
   return writer.finish()
 }
 
 export function decodeExtents(bytes: Uint8Array): Location[] {
   const reader = entryReader(bytes)
   const extents: Location[] = []
-  for (let left = reader.varint(); left > 0; left--) extents.push(decodeLocation(reader))
+  for (let left = reader.varint(); left > 0; left--) {
+    const previous = extents.at(-1)
+    if (reader.u8() === 0) extents.push(decodeLocation(reader))
+    else if (previous === undefined) throw new MalformedBytesError('the first extent stands alone')
+    else extents.push({ ...previous, offset: previous.offset + reader.varint() })
+  }
   return extents
+}
+
+function follows(previous: Location, extent: Location): boolean {
+  return (
+    previous.segment === extent.segment &&
+    previous.generation === extent.generation &&
+    previous.headLength === extent.headLength &&
+    previous.bodyLength === extent.bodyLength &&
+    previous.offset <= extent.offset
+  )
 }

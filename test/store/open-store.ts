@@ -1,0 +1,137 @@
+/** A real store over a temporary folder, that can be closed, reopened and robbed of its index. */
+import { mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../src/base/clock.ts'
+import { silentLogger } from '../../src/base/log.ts'
+import { systemRandom } from '../../src/base/random.ts'
+import { DirectoryDevice } from '../../src/device/directory-device.ts'
+import { LevelIndex } from '../../src/index/level-index.ts'
+import type { OrderedIndex } from '../../src/index/ordered-index.ts'
+import { type Engine, openEngine } from '../../src/store/engine.ts'
+import type { ObjectInfo } from '../../src/store/object-store.ts'
+import { Volume } from '../../src/volume/volume.ts'
+
+export interface OpenedStore {
+  readonly engine: Engine
+  readonly volume: Volume
+}
+
+interface TestStoreOptions {
+  readonly siteId: string
+  readonly segmentBytes: number
+  readonly capacityBytes?: number
+}
+
+export class TestStore {
+  readonly folder: string
+  readonly #options: TestStoreOptions
+  #opened: OpenedStore | undefined
+  /** Added to wall time. */
+  skewMs = 0
+
+  private constructor(folder: string, options: TestStoreOptions) {
+    this.folder = folder
+    this.#options = options
+  }
+
+  static async open(options: Partial<TestStoreOptions> = {}): Promise<TestStore> {
+    const folder = await mkdtemp(join(tmpdir(), 'comio-store-'))
+    const store = new TestStore(folder, { siteId: 'here', segmentBytes: 2 ** 20, ...options })
+    await store.reopen()
+    return store
+  }
+
+  get engine(): Engine {
+    if (this.#opened === undefined) throw new Error('the store is closed')
+    return this.#opened.engine
+  }
+
+  get volume(): Volume {
+    if (this.#opened === undefined) throw new Error('the store is closed')
+    return this.#opened.volume
+  }
+
+  async reopen(): Promise<void> {
+    await this.close()
+    const device = await DirectoryDevice.open(join(this.folder, 'volume'))
+    const { siteId, segmentBytes, capacityBytes } = this.#options
+    const clock = { ...systemClock, now: () => Date.now() + this.skewMs }
+    const volume = await Volume.open({
+      device,
+      random: systemRandom,
+      clock,
+      logger: silentLogger,
+      format: { siteId, segmentBytes },
+      ...(capacityBytes === undefined ? {} : { capacityBytes }),
+    })
+    const openIndex = async ({ fresh }: { readonly fresh: boolean }): Promise<OrderedIndex> => {
+      const path = join(this.folder, 'index')
+      if (fresh) await rename(path, `${path}.aside`)
+      return LevelIndex.open({ path })
+    }
+    const engine = await openEngine({
+      volume,
+      openIndex,
+      clock,
+      random: systemRandom,
+      logger: silentLogger,
+      maxClockSkewMs: 300_000,
+    })
+    this.#opened = { engine, volume }
+  }
+
+  async loseIndex(): Promise<void> {
+    await this.close()
+    await rm(join(this.folder, 'index'), { recursive: true })
+    await this.reopen()
+  }
+
+  async close(): Promise<void> {
+    const opened = this.#opened
+    this.#opened = undefined
+    await opened?.engine.close()
+    await opened?.volume.close()
+  }
+
+  async remove(): Promise<void> {
+    await this.close()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  put(bucket: string, key: string, content: string | Buffer): Promise<ObjectInfo> {
+    const body = Buffer.from(content)
+    return this.engine.putObject({
+      bucket,
+      key,
+      body,
+      contentLength: body.length,
+      headers: { 'content-type': 'text/plain' },
+      userMetadata: {},
+      createBucket: true,
+    })
+  }
+
+  async get(bucket: string, key: string): Promise<Buffer | undefined> {
+    const object = this.engine.openObject({ bucket, key })
+    if (object === undefined) return undefined
+    try {
+      const pieces: Buffer[] = []
+      for await (const piece of object.read()) pieces.push(piece)
+      return Buffer.concat(pieces)
+    } finally {
+      object.close()
+    }
+  }
+
+  async keys(bucket: string): Promise<string[]> {
+    const page = await this.engine.listObjects({
+      bucket,
+      prefix: '',
+      delimiter: '',
+      after: '',
+      limit: 10_000,
+    })
+    return page.objects.map((object) => object.key)
+  }
+}
