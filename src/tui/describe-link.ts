@@ -66,11 +66,17 @@ function describeUnknown(state: never, label: string): LinkDescription {
 /** `about 4 s`, `growing`, `holding level`: when the backlog will be gone, as far as that can be said. */
 export function describeTrend(remote: RemoteStatus, rates: LinkRates | undefined): string {
   if (remote.pending_events === 0) return 'nothing waits'
-  if (rates === undefined) return 'measuring'
+  if (rates === undefined) return atRateOf(remote)
   const gain = rates.outPerSecond - rates.inPerSecond
   if (gain > 0) return `about ${formatDuration((remote.pending_events / gain) * 1e3)}`
   if (gain < 0) return 'growing'
   return rates.outPerSecond > 0 ? 'holding level' : 'not moving'
+}
+
+/** From one look alone: what comes in meanwhile is not known. */
+function atRateOf(remote: RemoteStatus): string {
+  if (remote.rate === 0) return 'not moving yet'
+  return `about ${formatDuration((remote.pending_events / remote.rate) * 1e3)} at this rate`
 }
 
 /** `14:02:11` today, with the date on any other day; local time. */

@@ -36,7 +36,7 @@ export function StatusScreen({ view, columns, color, keys }: StatusScreenProps):
         <Line>replication is off at this site: it has no remote</Line>
       ) : null}
       {view.links.map((link) => (
-        <LinkPanel key={link.name} {...{ link, columns, color }} />
+        <LinkPanel key={link.name} {...{ link, columns, color, isLive: keys !== undefined }} />
       ))}
     </Box>
   )
@@ -99,9 +99,11 @@ interface LinkPanelProps {
   readonly link: LinkView
   readonly columns: number
   readonly color: boolean
+  /** One look alone has no course to draw. */
+  readonly isLive: boolean
 }
 
-function LinkPanel({ link, columns, color }: LinkPanelProps): ReactElement {
+function LinkPanel({ link, columns, color, isLive }: LinkPanelProps): ReactElement {
   const width = Math.max(10, Math.min(sparklineColumnsMax, columns - nameColumns - 2))
   return (
     <Box flexDirection="column" marginTop={1}>
@@ -109,7 +111,9 @@ function LinkPanel({ link, columns, color }: LinkPanelProps): ReactElement {
       {link.rows.map((row) => (
         <Row key={row.name} row={row} color={color} />
       ))}
-      <Row row={{ name: 'last minute', text: sparkline(link.backlog(width)) }} color={color} />
+      {isLive ? (
+        <Row row={{ name: 'last minute', text: sparkline(link.backlog(width)) }} color={color} />
+      ) : null}
     </Box>
   )
 }

@@ -23,7 +23,7 @@ describe('a link in words', () => {
     [{ inPerSecond: 200, outPerSecond: 100 }, 'growing'],
     [{ inPerSecond: 100, outPerSecond: 100 }, 'holding level'],
     [{ inPerSecond: 0, outPerSecond: 0 }, 'not moving'],
-    [undefined, 'measuring'],
+    [undefined, 'about 4.0 s at this rate'],
   ])('says how far it is behind and for how long (%o: %s)', (rates, trend) => {
     expect(describeLink(remoteStatus(behind), rates).headline).toBe(
       `site-b is 523 changes (12.0 MiB) behind, ${trend}`,

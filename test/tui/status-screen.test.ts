@@ -29,7 +29,7 @@ describe('the status screen', () => {
     const text = await plain(statusDocument(remoteStatus(behind)))
     const lines = text.split('\n')
     expect(lines[0]).toMatch(/^http:\/\/127\.0\.0\.1:8080 · site site-a +\d\d:\d\d:\d\d$/)
-    expect(lines[2]).toBe('… site-b is 523 changes (12.0 MiB) behind, measuring')
+    expect(lines[2]).toBe('… site-b is 523 changes (12.0 MiB) behind, about 4.0 s at this rate')
     expect(text).toContain('site-b → http://127.0.0.1:8081')
     expect(text).toContain('link        streaming since 14:02:11')
     expect(text).toContain('backlog     523 behind · 12.0 MiB')
@@ -37,8 +37,7 @@ describe('the status screen', () => {
     expect(text).toContain('in flight   100 sent · 2 large ones being pulled')
     expect(text).toContain('failed      none')
     expect(text).toContain('last at 14:02:09')
-    expect(text).toContain('last minute')
-    expect(text).toContain('█')
+    expect(text).not.toContain('last minute')
   })
 
   test('points to the failed changes and shows the last error', async () => {

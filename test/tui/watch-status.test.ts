@@ -105,6 +105,8 @@ describe('watchStatus', () => {
     let now = remoteStatus(behind)
     const { done } = watch(terminal, { status: async () => statusDocument(now) })
     await terminal.untilWritten('523 changes')
+    expect(terminal.written).toContain('last minute')
+    expect(terminal.written).toContain('█')
     now = remoteStatus()
     await terminal.untilWritten('has everything')
     terminal.press('q')
