@@ -106,7 +106,7 @@ export interface S3ErrorOptions {
 
 /** A request refused, in S3's terms. */
 export class S3Error extends ComioError {
-  readonly code = 'S3_REQUEST_REFUSED'
+  readonly code = 'S3_REFUSAL'
   readonly s3Code: S3ErrorCode
   readonly status: number
   /** Headers that belong to the answer beside the usual ones. */

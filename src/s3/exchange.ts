@@ -41,7 +41,8 @@ export class Exchange {
     this.#clock = options.clock
     this.startedAt = options.clock.monotonic()
     this.bodyBytes = bodyBytesOf(options.request)
-    this.#continueAwaited = headers.expect !== undefined && this.bodyBytes !== 0
+    this.#continueAwaited =
+      headers.expect !== undefined && this.bodyBytes !== 0 && options.request.httpVersion !== '1.0'
   }
 
   get expectsContinue(): boolean {

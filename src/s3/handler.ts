@@ -61,11 +61,6 @@ export interface S3HandlerOptions {
   readonly objectBytesMax?: number
   /** A client that sends or takes nothing for this long is cut off. */
   readonly idleMsMax?: number
-  /**
-   * Throws what a write of so many bytes would fail with (full, unavailable), so that a client
-   * which asks before it sends hears of it. Without it the store says so when it gets the body.
-   */
-  readonly admitWrite?: (bytes: number, request: IncomingMessage) => void
   readonly observe?: (observation: S3Observation) => void
 }
 
@@ -111,7 +106,6 @@ function makeService(options: S3HandlerOptions): S3Service {
   const { store, clock, logger, budget, autoCreateBuckets } = options
   return {
     store,
-    clock,
     logger,
     budget,
     autoCreateBuckets,
@@ -120,7 +114,6 @@ function makeService(options: S3HandlerOptions): S3Service {
     collectBytesMax: options.collectBytesMax ?? collectBytesDefault,
     wholeBytesMax: options.wholeBytesMax ?? wholeBytesDefault,
     objectBytesMax: options.objectBytesMax ?? objectBytesMax,
-    admitWrite: options.admitWrite,
   }
 }
 

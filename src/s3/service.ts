@@ -1,6 +1,4 @@
-import type { IncomingMessage } from 'node:http'
 import type { ByteBudget } from '../base/byte-budget.ts'
-import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import type { Exchange } from './exchange.ts'
@@ -9,7 +7,6 @@ import type { ProgressWatch } from './progress-watch.ts'
 /** What the handlers of all operations share. */
 export interface S3Service {
   readonly store: ObjectStore
-  readonly clock: Clock
   readonly logger: Logger
   readonly budget: ByteBudget
   readonly watch: ProgressWatch
@@ -18,8 +15,6 @@ export interface S3Service {
   readonly collectBytesMax: number
   readonly wholeBytesMax: number
   readonly objectBytesMax: number
-  /** Throws what a write of so many bytes would fail with, before its body is asked for. */
-  readonly admitWrite: ((bytes: number, request: IncomingMessage) => void) | undefined
 }
 
 /**

@@ -33,12 +33,14 @@ export interface TestSite {
 export type SiteOptions = Partial<Omit<S3HandlerOptions, 'store'>> & {
   /** Puts something between handler and store: faults, gates. */
   readonly wrapStore?: (store: ObjectStore) => ObjectStore
+  /** What the volume may take. */
+  readonly capacityBytes?: number
 }
 
 /** The data plane over a real store, on a real socket. */
 export async function startSite(options: SiteOptions = {}): Promise<TestSite> {
-  const { wrapStore = (store) => store, ...overrides } = options
-  const opened = await openTestStore()
+  const { wrapStore = (store) => store, capacityBytes, ...overrides } = options
+  const opened = await openTestStore(capacityBytes === undefined ? {} : { capacityBytes })
   const clock = overrides.clock ?? systemClock
   const observed: S3Observation[] = []
   const handler = createS3Handler({

@@ -39,12 +39,10 @@ export async function putObject(
 ): Promise<void> {
   const head = readPutHead(service, exchange, operation)
   const check = PayloadCheck.fromHeaders(exchange.request.headers)
-  const collected = head.contentLength <= service.collectBytesMax
-  const heldBytes = collected ? head.contentLength : streamWindowBytes
-  service.admitWrite?.(head.contentLength, exchange.request)
-  if (!head.createBucket && (!collected || exchange.expectsContinue)) {
-    if (!(await service.store.bucketExists(head.bucket))) throw new S3Error('NoSuchBucket')
-  }
+  // Who waits to be asked gets a stream even for a small body: the store begins to read it, and so
+  // the client is asked, only after the store has found no reason to refuse.
+  const collected = head.contentLength <= service.collectBytesMax && !exchange.expectsContinue
+  const heldBytes = Math.min(head.contentLength, streamWindowBytes)
   const waiting = acquireBytes(service, exchange, heldBytes)
   if (waiting !== undefined) await waiting
   try {
