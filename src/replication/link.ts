@@ -278,8 +278,10 @@ export class Link {
     const gate = this.#connection.state
     if (gate !== 'open') return gate
     if (this.#window.laterReason !== undefined) return 'refused'
-    const { ledger } = this.#options
-    if (ledger.counters().pending === 0) return 'idle'
+    const { ledger, options } = this.#options
+    const { pending } = ledger.counters()
+    if (pending === 0) return 'idle'
+    if (pending <= options.batchSize) this.#catchUpTo = 0
     // Finding the position costs a walk over the outstanding set: only while it matters.
     if (this.#catchUpTo > 0 && ledger.position().low >= this.#catchUpTo) this.#catchUpTo = 0
     return this.#catchUpTo > 0 ? 'catching-up' : 'streaming'

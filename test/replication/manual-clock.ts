@@ -14,7 +14,7 @@ export class ManualClock implements Clock {
   }
 
   after(ms: number, callback: () => void): Timer {
-    const timer = { at: this.#now + Math.max(0, ms), callback }
+    const timer = { at: this.#now + Math.max(0, Math.ceil(ms)), callback }
     this.#timers.add(timer)
     return { cancel: () => void this.#timers.delete(timer) }
   }

@@ -111,9 +111,14 @@ export class MemoryBlobTransport implements BlobTransport {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     let sent = 0
+    const cut = new Promise<never>((_resolve, reject) => {
+      const stop = (): void => reject(new RemoteUnreachableError('the request was stopped'))
+      signal.addEventListener('abort', stop, { once: true })
+    })
+    cut.catch(() => undefined) // it matters only while a piece is waited for
     try {
       for await (const piece of tickets.read(range.ticket, range).bytes) {
-        await this.fault(range, sent)
+        await Promise.race([this.fault(range, sent), cut])
         if (signal.aborted) throw new RemoteUnreachableError('the request was stopped')
         sent += piece.length
         yield piece

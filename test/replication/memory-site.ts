@@ -161,6 +161,7 @@ export class MemoryLedger implements RemoteLedger {
   readonly #clock: Clock
   readonly #outstanding = new Set<number>()
   readonly #rewinds = new Set<() => void>()
+  #again: number[] = []
   #high = 0
   #queued = 0
   #replicated = 0
@@ -209,16 +210,25 @@ export class MemoryLedger implements RemoteLedger {
   }
 
   async take(limit: number): Promise<readonly FeedPlace[]> {
-    const places = await this.#feed.readPlaces(this.#high, limit)
-    for (const place of places) {
+    const live = this.#feed.entries().map((entry) => entry.place)
+    const again = this.#again.splice(0, limit).filter((seq) => this.#outstanding.has(seq))
+    const places = live.filter((place) => again.includes(place.seq))
+    const fresh = live.filter((place) => place.seq > this.#high).slice(0, limit - places.length)
+    for (const place of fresh) {
       this.#high = place.seq
       this.#outstanding.add(place.seq)
     }
-    return places
+    return [...places, ...fresh]
   }
 
   isPending(place: FeedPlace): boolean {
     return place.seq > this.#high || this.#outstanding.has(place.seq)
+  }
+
+  /** The process was started again: what was outstanding is handed out anew. */
+  reopen(): void {
+    this.#again = [...this.#outstanding].sort((a, b) => a - b)
+    this.onWire.clear()
   }
 
   launched(places: readonly FeedPlace[]): void {
@@ -270,8 +280,9 @@ export class MemoryLedger implements RemoteLedger {
     if (dryRun) return { count: regained.length, bytes: 0 }
     this.#queued += regained.length
     for (const seq of [...this.#outstanding]) if (seq > from) this.#outstanding.delete(seq)
+    this.#high = Math.min(this.#high, from)
     // What is outstanding below is handed out again too.
-    this.#high = Math.min(this.#high, from, ...[...this.#outstanding].map((seq) => seq - 1))
+    this.#again = [...this.#outstanding].sort((a, b) => a - b)
     for (const listener of this.#rewinds) listener()
     return { count: regained.length, bytes: 0 }
   }

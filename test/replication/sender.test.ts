@@ -1,0 +1,472 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { decodeBatch } from '../../src/replication/batch-codec.ts'
+import { RemoteRefusedError, RemoteUnreachableError } from '../../src/replication/errors.ts'
+import { runUntil, settleTasks } from './manual-clock.ts'
+import { MemoryPair, type PairOptions } from './memory-pair.ts'
+import { identityOf } from './memory-site.ts'
+
+const pairs: MemoryPair[] = []
+afterEach(async () => {
+  await Promise.all(pairs.splice(0).map((pair) => pair.close()))
+})
+
+function startPair(options: PairOptions = {}): MemoryPair {
+  const pair = makePair(options)
+  pair.sender.start()
+  return pair
+}
+
+function makePair(options: PairOptions = {}): MemoryPair {
+  const pair = new MemoryPair(options)
+  pairs.push(pair)
+  return pair
+}
+
+const refused = (status: number, message = 'no') =>
+  new RemoteRefusedError({ status, remoteCode: '', message })
+const frameCounts = (pair: MemoryPair): readonly number[] =>
+  pair.transport.batches.map((bytes) => decodeBatch(bytes).frames.length).filter((n) => n > 0)
+const carries = (bytes: Buffer | undefined, text: string): boolean =>
+  bytes?.includes(Buffer.from(text)) ?? false
+
+describe('a sender', () => {
+  test('ships what was there before it started, and what is written later, as it is', async () => {
+    const pair = makePair()
+    for (let i = 0; i < 250; i++) pair.feed.write(`old-${i}`, Buffer.from(`body ${i}`))
+    pair.sender.start()
+    await pair.settled()
+    pair.feed.write('new', Buffer.alloc(0))
+    pair.feed.remove('old-3')
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+    expect(pair.ledger.onWire.size).toBe(0)
+    expect(pair.feed.openObjects).toBe(0)
+    expect(await pair.status()).toMatchObject({ state: 'idle', inFlight: 0, lastError: undefined })
+  })
+
+  test('sends a single change at once, without waiting for company', async () => {
+    const pair = startPair()
+    await settleTasks()
+    const before = pair.clock.now()
+    pair.feed.write('one', Buffer.from('1'))
+    await settleTasks(10)
+    expect(pair.missing()).toEqual([])
+    expect(pair.clock.now()).toBe(before)
+  })
+
+  test('fills batches from a backlog, up to their bounds', async () => {
+    const pair = makePair({ options: { batchSize: 20, batchBytes: 1000, workers: 1 } })
+    for (let i = 0; i < 60; i++) pair.feed.write(`small-${i}`, Buffer.from('x'))
+    for (let i = 0; i < 4; i++) pair.feed.write(`middle-${i}`, Buffer.alloc(450, 1))
+    pair.sender.start()
+    await pair.settled()
+    expect(frameCounts(pair)).toEqual([20, 20, 20, 2, 2])
+  })
+
+  test('keeps an idle pair of sites silent but for a sign of life now and then', async () => {
+    const pair = startPair()
+    pair.feed.write('one', Buffer.from('1'))
+    await pair.settled()
+    pair.transport.calls.length = 0
+    pair.clock.advance(25_000)
+    await settleTasks()
+    expect(pair.transport.calls).toEqual([])
+    pair.clock.advance(10_000)
+    await settleTasks()
+    expect(pair.transport.calls).toEqual(['handshake'])
+  })
+
+  test('never reads the feed further than its window', async () => {
+    const pair = startPair({ options: { queueSize: 50 } })
+    await settleTasks()
+    pair.transport.fault = (call, phase) => {
+      if (call === 'batch' && phase === 'before') throw new RemoteUnreachableError('away')
+    }
+    for (let i = 0; i < 200; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    await runUntil(pair.clock, () => pair.transport.calls.length > 20)
+    expect(pair.ledger.position()).toEqual({ low: 0, high: 50 })
+    pair.transport.fault = () => undefined
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('sends only the newest of what was overwritten while the remote was away', async () => {
+    const pair = startPair()
+    await settleTasks()
+    pair.transport.fault = () => {
+      throw new RemoteUnreachableError('away')
+    }
+    for (let i = 0; i < 20; i++) {
+      pair.feed.write('hot', Buffer.from(`version ${i}`))
+      await settleTasks()
+    }
+    pair.transport.batches.length = 0
+    pair.transport.fault = () => undefined
+    await pair.settled()
+    expect(pair.transport.batches.filter((bytes) => carries(bytes, 'version 19'))).toHaveLength(1)
+    expect(pair.transport.batches.some((bytes) => carries(bytes, 'version 18'))).toBe(false)
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('does not send back what the remote made itself', async () => {
+    const pair = makePair()
+    pair.feed.write('theirs', Buffer.from('x'), 'site-b')
+    pair.feed.write('ours', Buffer.from('y'))
+    pair.sender.start()
+    await pair.settled()
+    expect(frameCounts(pair)).toEqual([1])
+    expect(pair.ledger.done.map(({ result }) => result).sort()).toEqual(['replicated', 'skipped'])
+  })
+
+  test('does send what the remote made in an earlier life', async () => {
+    const pair = makePair({ peer: { incarnationSince: 1_800_000_000_000 } })
+    pair.feed.write('theirs', Buffer.from('x'), 'site-b')
+    pair.sender.start()
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('asks before it relays bytes that the remote may have from elsewhere', async () => {
+    const pair = makePair()
+    const body = Buffer.alloc(10_000, 'r')
+    pair.feed.write('relayed', body, 'site-c')
+    pair.feed.write('known', body, 'site-c')
+    pair.sink.intercept = ({ mutation }) =>
+      mutation.slot.kind === 'object' && mutation.slot.key === 'known'
+        ? { result: 'duplicate' }
+        : undefined
+    pair.sender.start()
+    await pair.settled()
+    expect(pair.missing()).toEqual(['known'])
+    const bodies = pair.transport.batches.filter((bytes) => bytes.includes(body.subarray(0, 5000)))
+    expect(bodies).toHaveLength(1)
+  })
+})
+
+describe('a remote that is away', () => {
+  test('is probed after 100 ms, doubling up to the limit, and loses nothing', async () => {
+    const pair = makePair({ options: { retryDelayMs: 2000 } })
+    const probes: number[] = []
+    pair.transport.fault = (call) => {
+      if (call === 'handshake') probes.push(pair.clock.now())
+      throw new RemoteUnreachableError('connection refused')
+    }
+    for (let i = 0; i < 10; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    pair.sender.start()
+    await runUntil(pair.clock, () => probes.length === 12)
+    const pauses = probes.slice(1).map((at, i) => at - (probes[i] ?? 0))
+    for (const [i, pause] of pauses.entries()) {
+      const base = Math.min(2000, 100 * 2 ** i)
+      expect(pause).toBeGreaterThanOrEqual(base / 2)
+      expect(pause).toBeLessThanOrEqual(base)
+    }
+    expect(await pair.status()).toMatchObject({
+      state: 'unreachable',
+      lastError: 'connection refused',
+    })
+    expect(pair.ledger.counters()).toMatchObject({ pending: 10, failed: 0 })
+    pair.transport.fault = () => undefined
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('is logged once for each reason, not with every probe', async () => {
+    const pair = startPair()
+    pair.transport.fault = () => {
+      throw new RemoteUnreachableError('connection refused')
+    }
+    pair.feed.write('one', Buffer.from('1'))
+    await runUntil(pair.clock, () => pair.transport.calls.length > 10)
+    expect(pair.lines.filter((line) => line.level === 'warn')).toHaveLength(1)
+  })
+
+  test('gets again what it may not have got when an answer was lost', async () => {
+    const pair = startPair()
+    await settleTasks()
+    let lost = 3
+    pair.transport.fault = (call, phase) => {
+      if (call === 'batch' && phase === 'after' && lost-- > 0)
+        throw new RemoteUnreachableError('cut')
+    }
+    for (let i = 0; i < 30; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+    expect(pair.ledger.counters()).toMatchObject({ replicated: 30, failed: 0 })
+    expect(pair.ledger.done.some(({ remote }) => remote === 'duplicate')).toBe(true)
+  })
+
+  test.each([401, 403, 404, 429, 503, 507])(
+    'answering %i to everything makes no dead letter',
+    async (status) => {
+      const pair = startPair()
+      await settleTasks()
+      pair.transport.fault = () => {
+        throw refused(status, 'wrong token')
+      }
+      pair.feed.write('one', Buffer.from('1'))
+      await runUntil(pair.clock, () => pair.transport.calls.length > 20)
+      expect((await pair.status()).state).toBe(
+        status === 429 || status === 503 ? 'unreachable' : 'refused',
+      )
+      expect((await pair.status()).lastError).toBe(`remote returned ${status}: wrong token`)
+      expect(pair.ledger.letters.size).toBe(0)
+      pair.transport.fault = () => undefined
+      await pair.settled()
+      expect(pair.missing()).toEqual([])
+      expect((await pair.status()).state).toBe('idle')
+    },
+  )
+
+  test('answering 500 to every batch makes no dead letter, however long', async () => {
+    const pair = startPair()
+    await settleTasks()
+    pair.transport.fault = (call) => {
+      if (call === 'batch') throw refused(500, 'sick')
+    }
+    for (let i = 0; i < 40; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    await runUntil(pair.clock, () => pair.transport.calls.length > 400)
+    expect(pair.ledger.counters()).toMatchObject({ pending: 40, failed: 0 })
+    pair.transport.fault = () => undefined
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('is greeted again at once when it was restarted', async () => {
+    const pair = startPair()
+    pair.feed.write('one', Buffer.from('1'))
+    await pair.settled()
+    await pair.restartRemote()
+    const before = pair.clock.now()
+    pair.feed.write('two', Buffer.from('2'))
+    await settleTasks(12)
+    expect(pair.missing()).toEqual([])
+    expect(pair.clock.now()).toBe(before)
+  })
+})
+
+describe('a change', () => {
+  test('that the remote refuses for its own sake becomes a dead letter at once, and is logged', async () => {
+    const pair = startPair()
+    pair.sink.intercept = ({ mutation }) =>
+      mutation.slot.kind === 'object' && mutation.slot.key === 'bad/key'
+        ? { result: 'refused', code: 'INVALID_NAME', message: 'no such name here' }
+        : undefined
+    pair.clock.advance(123)
+    const place = pair.feed.write('bad/key', Buffer.from('x'))
+    for (let i = 0; i < 20; i++) pair.feed.write(`good-${i}`, Buffer.from('x'))
+    await pair.settled()
+    expect([...pair.ledger.letters.values()]).toMatchObject([
+      { seq: place.seq, attempts: 1, reason: expect.stringContaining('no such name here') },
+    ])
+    expect(pair.ledger.counters()).toMatchObject({ replicated: 20, failed: 1 })
+    const [line] = pair.lines.filter((one) => one.message === 'Failed to replicate event')
+    expect(line).toMatchObject({
+      level: 'error',
+      fields: {
+        component: 'replication',
+        event_id: `${pair.clock.now()}-box-bad/key`,
+        error: 'remote returned 400: no such name here (INVALID_NAME)',
+      },
+    })
+  })
+
+  test.each([400, 413])(
+    'whose batch is answered %i is found by halving, and buried after its attempts',
+    async (status) => {
+      const pair = startPair({ options: { workers: 2, retryAttempts: 3 } })
+      await settleTasks()
+      pair.transport.fault = (call, phase, bytes) => {
+        if (call === 'batch' && phase === 'before' && carries(bytes, 'poison')) {
+          throw refused(status, 'poisoned')
+        }
+      }
+      for (let i = 0; i < 64; i++)
+        pair.feed.write(`key-${i}`, Buffer.from(i === 33 ? 'poison' : 'x'))
+      const alone = (): number =>
+        pair.transport.batches.filter(
+          (bytes) => carries(bytes, 'poison') && decodeBatch(bytes).frames.length === 1,
+        ).length
+      await pair.settled()
+      expect(pair.missing()).toEqual(['key-33'])
+      expect(alone()).toBe(3)
+      expect([...pair.ledger.letters.values()]).toMatchObject([
+        { attempts: 3, reason: `remote returned ${status}: poisoned` },
+      ])
+    },
+  )
+
+  test('that fails alone with 500 while others pass is buried, and not before others pass', async () => {
+    const pair = startPair()
+    await settleTasks()
+    pair.transport.fault = (call, phase, bytes) => {
+      if (call === 'batch' && phase === 'before' && carries(bytes, 'poison')) {
+        throw refused(500, 'crashed on it')
+      }
+    }
+    pair.feed.write('poisoned', Buffer.from('poison'))
+    await runUntil(pair.clock, () => pair.transport.batches.length > 30)
+    expect(pair.ledger.letters.size).toBe(0)
+    for (let i = 0; i < 5; i++) {
+      pair.feed.write(`other-${i}`, Buffer.from('x'))
+      await runUntil(pair.clock, () => pair.ledger.counters().pending <= 1)
+      pair.clock.advance(6000)
+      await settleTasks()
+    }
+    await pair.settled()
+    expect(pair.missing()).toEqual(['poisoned'])
+    expect([...pair.ledger.letters.values()]).toMatchObject([{ attempts: 3 }])
+  })
+
+  test('that cannot be read here is buried after its attempts, while others pass', async () => {
+    const pair = startPair()
+    const load = pair.feed.loadChange.bind(pair.feed)
+    pair.feed.loadChange = (place) => {
+      if (place.slot.kind === 'object' && place.slot.key === 'rotten') throw new Error('damaged')
+      return load(place)
+    }
+    pair.feed.write('rotten', Buffer.from('x'))
+    for (let i = 0; i < 10; i++) {
+      pair.feed.write(`good-${i}`, Buffer.from('x'))
+      pair.clock.advance(3000)
+      await settleTasks(8)
+    }
+    await pair.settled()
+    expect(pair.missing()).toEqual(['rotten'])
+    expect([...pair.ledger.letters.values()]).toMatchObject([{ reason: 'damaged' }])
+  })
+
+  test('that the remote wants later is kept and shown, while others pass', async () => {
+    const pair = startPair()
+    let full = true
+    pair.sink.intercept = ({ mutation }) =>
+      full && mutation.kind === 'put' && mutation.meta.size > 0
+        ? { result: 'later', reason: 'its volume is full' }
+        : undefined
+    for (let i = 0; i < 300; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    await runUntil(pair.clock, () => pair.clock.now() > 1_700_000_060_000)
+    pair.feed.remove('key-7')
+    await settleTasks(10)
+    expect(pair.sink.slots.has('o/box/key-7')).toBe(true)
+    expect(await pair.status()).toMatchObject({ state: 'refused', lastError: 'its volume is full' })
+    expect(pair.ledger.counters()).toMatchObject({ pending: 299, failed: 0 })
+    // A full remote is asked with a batch now and then, not with the whole backlog.
+    pair.transport.batches.length = 0
+    pair.clock.advance(30_000)
+    await settleTasks(10)
+    expect(frameCounts(pair).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(1300)
+    full = false
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+    expect((await pair.status()).state).toBe('idle')
+  })
+})
+
+describe('after a restart or a change at the other end', () => {
+  async function filled(): Promise<MemoryPair> {
+    const pair = startPair()
+    for (let i = 0; i < 50; i++) {
+      pair.feed.write(`key-${i}`, Buffer.from('x'))
+      if (i % 10 === 0) {
+        await pair.settled()
+        pair.clock.advance(1500)
+      }
+    }
+    await pair.settled()
+    pair.transport.batches.length = 0
+    return pair
+  }
+
+  test('a sender that was restarted goes on from its position', async () => {
+    const pair = await filled()
+    await pair.restartSender()
+    pair.feed.write('more', Buffer.from('x'))
+    await pair.settled()
+    expect(frameCounts(pair)).toEqual([1])
+    expect(pair.ledger.counters().queued).toBe(51)
+  })
+
+  test('an empty new volume at the address is filled from the start', async () => {
+    const pair = await filled()
+    pair.sink.slots.clear()
+    pair.sink.marks.clear()
+    await pair.restartRemote({ volumeId: 'ffffffffffffffffffffffffffffffff' })
+    pair.feed.write('more', Buffer.from('x'))
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+    expect(pair.ledger.confirmed?.volumeId).toBe('ffffffffffffffffffffffffffffffff')
+    expect(pair.ledger.onWire.size).toBe(0)
+  })
+
+  test('a remote that lost its memory of this site is sent everything', async () => {
+    const pair = await filled()
+    pair.sink.slots.clear()
+    pair.sink.marks.clear()
+    await pair.restartRemote()
+    pair.feed.write('more', Buffer.from('x'))
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('a remote that fell back is sent what came since', async () => {
+    const pair = await filled()
+    const [mark] = [...pair.sink.marks.values()]
+    if (mark === undefined) throw new Error('a mark was stored')
+    expect(mark.through).toBeGreaterThan(10)
+    pair.sink.marks.set(mark.volumeId, { ...mark, through: 10 })
+    for (let i = 10; i < 50; i++) pair.sink.slots.delete(`o/box/key-${i}`)
+    await pair.restartRemote()
+    pair.feed.write('more', Buffer.from('x'))
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+    expect(pair.ledger.counters().queued).toBe(50 + 1 + 40)
+  })
+
+  test('a site that was rolled back says so loudly and sends everything', async () => {
+    const pair = makePair()
+    const [volumeId, incarnation] = ['site-a', 'aaaaaaaaaaaaaaaa'] as const
+    const id = identityOf(volumeId).volumeId
+    pair.sink.marks.set(id, { volumeId: id, incarnation, through: 900 })
+    for (let i = 0; i < 5; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    pair.sender.start()
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+    const loud = pair.lines.filter((line) => line.level === 'error')
+    expect(loud.map((line) => line.message)).toEqual([
+      'This site was rolled back: sending everything to the remote again',
+    ])
+    expect(pair.sink.marks.get(id)?.through).toBeLessThan(900)
+  })
+
+  test.each([
+    ['its own volume', { volumeId: 'same' }, 'this very site'],
+    ['its own site id', { siteId: 'site-a' }, "this site's id"],
+  ])('%s at the other end is refused in words', async (_what, peer, words) => {
+    const pair = startPair({ peer, own: 'volumeId' in peer ? peer : {} })
+    pair.feed.write('one', Buffer.from('1'))
+    await runUntil(pair.clock, () => pair.transport.calls.length > 5)
+    const status = await pair.status()
+    expect(status.state).toBe('refused')
+    expect(status.lastError).toContain(words)
+    expect(pair.sink.slots.size).toBe(0)
+  })
+
+  test('a replay asked for sends everything again, what is on the wire once', async () => {
+    const pair = await filled()
+    await pair.ledger.replay({ from: 0 }, { dryRun: false })
+    await pair.settled()
+    expect(frameCounts(pair).reduce((sum, count) => sum + count, 0)).toBe(50)
+    expect(pair.ledger.counters()).toMatchObject({ queued: 100, replicated: 100 })
+  })
+})
+
+test('closing ends promptly with a remote that does not answer, and leaves all in the ledger', async () => {
+  const pair = startPair()
+  await settleTasks()
+  pair.transport.fault = () => new Promise(() => undefined)
+  for (let i = 0; i < 300; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+  await settleTasks(10)
+  expect((await pair.status()).inFlight).toBeGreaterThan(0)
+  await pair.sender.close()
+  expect(pair.ledger.onWire.size).toBe(0)
+  expect(pair.ledger.counters().pending).toBe(300)
+})
