@@ -24,6 +24,24 @@ export async function checkStoragePath(path: string, indexPath: string): Promise
   })
 }
 
+/** What LevelDB calls its files. */
+const indexFile = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:ldb|sst|log|dbtmp))$/
+
+/**
+ * Passes an index, an empty folder, and a path where nothing is yet: an index that does not open is
+ * moved aside as a whole, and nothing of anybody else's may go with it.
+ * @throws StoragePathError
+ */
+export async function checkIndexPath(path: string): Promise<void> {
+  const names = await namesIn(path)
+  const foreign = names.find((name) => !indexFile.test(name) && name !== 'lost+found')
+  if (foreign === undefined) return
+  throw new StoragePathError(`${path} is no index of ComIO, and it is not empty`, {
+    hint: 'Name a folder for the index alone with server.index_path.',
+    facts: { path, found: foreign },
+  })
+}
+
 async function namesIn(path: string): Promise<readonly string[]> {
   try {
     return await readdir(path)

@@ -6,27 +6,32 @@ import type { HealthReport } from '../admin/ports.ts'
 import type { RemoteStatus } from '../admin/protocol.ts'
 
 export interface HealthInputs {
-  /** Undefined while the store answers reads; else why it does not. */
-  readonly storeFailure: string | undefined
-  /** Undefined while writes are accepted; else why they are not. */
-  readonly writeRefusal: string | undefined
-  readonly remotes: readonly RemoteStatus[]
-  /** Dead letters that wait for somebody, by remote; only those that have any. */
-  readonly deadLetters: ReadonlyMap<string, number>
+  /** Why the store answers no reads; undefined while it does. */
+  readonly storeFailure?: string | undefined
+  /** What the store itself says is wrong: full, read-only. */
+  readonly storeReasons?: readonly string[]
+  readonly remotes?: readonly RemoteStatus[]
+  /** The remotes with dead letters that wait for somebody. */
+  readonly deadLetters?: readonly string[]
   /** The site is on its way down. */
-  readonly closing: boolean
+  readonly closing?: boolean
 }
 
 export function reportHealth(inputs: HealthInputs): HealthReport {
+  const { storeFailure, storeReasons = [], remotes = [], deadLetters = [] } = inputs
+  const closing = inputs.closing ?? false
   const reasons = [
-    ...(inputs.closing ? ['the site is shutting down'] : []),
-    ...(inputs.storeFailure === undefined ? [] : [inputs.storeFailure]),
-    ...(inputs.writeRefusal === undefined ? [] : [inputs.writeRefusal]),
-    ...inputs.remotes.flatMap(linkReason),
-    ...[...inputs.deadLetters].map(([remote, count]) => deadLetterReason(remote, count)),
+    ...(closing ? ['the site is shutting down'] : []),
+    ...(storeFailure === undefined ? [] : [storeFailure]),
+    ...storeReasons,
+    ...remotes.flatMap(linkReason),
+    ...deadLetters.map(
+      (remote) =>
+        `some changes could not be replicated to remote ${remote}: see comio repl failed list`,
+    ),
   ]
   return {
-    serving: inputs.storeFailure === undefined && !inputs.closing,
+    serving: storeFailure === undefined && !closing,
     document: { status: reasons.length === 0 ? 'ok' : 'degraded', reasons },
   }
 }
@@ -41,9 +46,4 @@ function linkReason(remote: RemoteStatus): readonly string[] {
     return [`remote ${remote.name} refuses replication${skew} since ${remote.state_since}`]
   }
   return []
-}
-
-function deadLetterReason(remote: string, count: number): string {
-  const changes = count === 1 ? '1 change' : `${count} changes`
-  return `${changes} could not be replicated to remote ${remote}: see comio repl failed list`
 }

@@ -24,7 +24,7 @@ export interface ReplicationControlOptions {
   readonly identity: VolumeIdentity
   readonly feed: Pick<ChangeFeed, 'head'>
   /** Every remote that this volume keeps a position for. */
-  readonly ledgers: () => Promise<readonly RemoteLedger[]>
+  readonly ledgers: () => readonly RemoteLedger[]
   /** The links that run; none while replication is disabled. */
   readonly links: () => Promise<readonly LinkStatus[]>
   readonly clock: Clock
@@ -44,9 +44,8 @@ async function remoteStatuses(
   startedAt: number,
 ): Promise<readonly RemoteStatus[]> {
   const links = new Map((await options.links()).map((link) => [link.name, link]))
-  const ledgers = await options.ledgers()
   const statuses: RemoteStatus[] = []
-  for (const ledger of ledgers) {
+  for (const ledger of options.ledgers()) {
     const link = links.get(ledger.remote) ?? (await idleLink(options, ledger, startedAt))
     statuses.push(remoteStatus(link.name, link))
   }
@@ -138,7 +137,7 @@ function statusDocument(
 
 async function failedDocument({ ledgers }: ReplicationControlOptions): Promise<FailedDocument> {
   const failed: FailedChange[] = []
-  for (const ledger of await ledgers()) {
+  for (const ledger of ledgers()) {
     for (const letter of await ledger.deadLetters(deadLettersMax)) {
       failed.push(failedChange(ledger.remote, letter))
     }
@@ -156,7 +155,7 @@ async function replay(
   { ledgers }: ReplicationControlOptions,
   { what, remote, dryRun }: ReplayOrder,
 ): Promise<ReplayDocument> {
-  const all = await ledgers()
+  const all = ledgers()
   const chosen = remote === undefined ? all : all.filter((ledger) => ledger.remote === remote)
   if (chosen.length === 0) throw noSuchRemote(remote, all)
   // The order names the first seq to send, the ledger the last one to leave.

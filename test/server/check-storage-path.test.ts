@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { StoragePathError } from '../../src/device/errors.ts'
-import { checkStoragePath } from '../../src/server/check-storage-path.ts'
+import { checkIndexPath, checkStoragePath } from '../../src/server/check-storage-path.ts'
 
 let folder: string
 
@@ -39,5 +39,21 @@ describe('the storage path', () => {
   it('takes no folder called index for the index when that is elsewhere', async () => {
     await mkdir(join(folder, 'index'))
     await expect(checkStoragePath(folder, '/srv/index')).rejects.toThrow(StoragePathError)
+  })
+})
+
+describe('the index path', () => {
+  it('may be absent, empty or an index', async () => {
+    await checkIndexPath(join(folder, 'absent'))
+    await checkIndexPath(folder)
+    for (const name of ['CURRENT', 'LOCK', 'LOG', 'LOG.old', 'MANIFEST-000004', '000005.ldb']) {
+      await writeFile(join(folder, name), '')
+    }
+    await checkIndexPath(folder)
+  })
+
+  it('may not hold other things, since it may be moved aside', async () => {
+    await writeFile(join(folder, 'thesis.doc'), '')
+    await expect(checkIndexPath(folder)).rejects.toThrow(StoragePathError)
   })
 })

@@ -1,13 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { type HealthInputs, reportHealth } from '../../src/server/health.ts'
+import { reportHealth } from '../../src/server/health.ts'
 import { remoteStatus } from './remote-status.ts'
 
-const well: HealthInputs = {
-  storeFailure: undefined,
-  writeRefusal: undefined,
+const well = {
   remotes: [remoteStatus({ state: 'idle' }), remoteStatus({ state: 'catching-up' })],
-  deadLetters: new Map(),
-  closing: false,
 }
 
 describe('health', () => {
@@ -18,7 +14,7 @@ describe('health', () => {
   it('is degraded, but serving, when only writes or replication suffer', () => {
     const report = reportHealth({
       ...well,
-      writeRefusal: 'the volume is full: writes are refused, reads and deletes go on',
+      storeReasons: ['the volume is full'],
       remotes: [
         remoteStatus({ state: 'unreachable', state_since: '2025-12-03T20:00:00.000Z' }),
         remoteStatus({
@@ -28,15 +24,15 @@ describe('health', () => {
           last_error: 'clock skew of 400 s at 10.0.0.7',
         }),
       ],
-      deadLetters: new Map([['default', 3]]),
+      deadLetters: ['default'],
     })
     expect(report.serving).toBe(true)
     expect(report.document.status).toBe('degraded')
     expect(report.document.reasons).toEqual([
-      'the volume is full: writes are refused, reads and deletes go on',
+      'the volume is full',
       'remote default is unreachable since 2025-12-03T20:00:00.000Z',
       'remote c refuses replication for the difference of clocks since 2025-12-03T20:00:00.000Z',
-      '3 changes could not be replicated to remote default: see comio repl failed list',
+      'some changes could not be replicated to remote default: see comio repl failed list',
     ])
   })
 

@@ -1,0 +1,187 @@
+/** The three planes of a site over its storage and replication, behind one dispatcher. */
+import type { IncomingMessage } from 'node:http'
+import { denialFailure } from '../admin/control-failure.ts'
+import { type ControlPlane, createControlPlane } from '../admin/control-plane.ts'
+import type { HealthReport, ReplicationControl } from '../admin/ports.ts'
+import { answerUnread } from '../admin/unread-body.ts'
+import { ByteBudget } from '../base/byte-budget.ts'
+import { systemClock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import { systemRandom } from '../base/random.ts'
+import type { ServerConfig } from '../config/server-config.ts'
+import { createHttpReceiver } from '../replication/http-receiver.ts'
+import { replicationPaths } from '../replication/protocol.ts'
+import type { Replicator } from '../replication/replicator.ts'
+import type { Authorize } from '../s3/access.ts'
+import { createS3Handler } from '../s3/handler.ts'
+import type { AccessControl } from './access.ts'
+import { createDispatcher } from './dispatcher.ts'
+import { reportHealth } from './health.ts'
+import type { RequestHandler } from './listener.ts'
+import { type SiteFigures, SiteMetrics } from './metrics.ts'
+import { createReplicationControl } from './replication-control.ts'
+import type { Storage } from './storage.ts'
+
+/** Body bytes of the data plane in memory at one time: half of what a site may take above idle. */
+const budgetBytes = 128 * 2 ** 20
+
+export interface PlanesOptions {
+  readonly config: ServerConfig
+  readonly storage: Storage
+  readonly replicator: Replicator
+  readonly access: AccessControl
+  readonly logger: Logger
+  /** Whether the site is on its way down. */
+  readonly closing: () => boolean
+}
+
+export interface Planes {
+  readonly handle: RequestHandler
+  close(): Promise<void>
+}
+
+export async function createPlanes(options: PlanesOptions): Promise<Planes> {
+  const { config, storage, replicator } = options
+  const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
+  const replication = createReplicationControl({
+    enabled: config.replication.enabled,
+    identity: storage.volume.identity,
+    feed: storage.engine.feed,
+    ledgers: () => storage.engine.ledgers(),
+    links: () => replicator.status(),
+    clock: systemClock,
+  })
+  const metrics = new SiteMetrics(() => siteFigures(storage, replication, budget))
+  const control = await createControl(options, replication, metrics)
+  const handle = createDispatcher({
+    data: createData(options, metrics, budget),
+    control: control.handle,
+    replication: createStreams(options, control),
+  })
+  return { handle, close: () => control.close() }
+}
+
+function createControl(
+  { storage, access, logger, closing }: PlanesOptions,
+  replication: ReplicationControl,
+  metrics: SiteMetrics,
+): Promise<ControlPlane> {
+  return createControlPlane({
+    store: storage.engine,
+    replication,
+    health: () => siteHealth(storage, replication, closing()),
+    metrics: () => metrics.text(),
+    authorize: (request, needed) => access.control(request, needed),
+    observe: (observation) => metrics.observe(observation),
+    logger: logger.child({ component: 'admin' }),
+  })
+}
+
+function createData(
+  { config, storage, access, logger }: PlanesOptions,
+  metrics: SiteMetrics,
+  budget: ByteBudget,
+): RequestHandler {
+  return createS3Handler({
+    store: storage.engine,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    budget,
+    authorize: dataAuthorize(access),
+    autoCreateBuckets: config.server.autoCreateBuckets,
+    observe: (observation) => metrics.observe(observation),
+  })
+}
+
+const allowed = { allowed: true } as const
+
+function dataAuthorize(access: AccessControl): Authorize {
+  return (request, needed) => {
+    const denial = access.data(request, needed)
+    if (denial === undefined) return allowed
+    const { status, message, hint } = denial
+    return { allowed: false, status, message: `${message}. ${hint}` }
+  }
+}
+
+/** The replication streams. Their token is checked here, before anything of the body is read. */
+function createStreams(
+  { config, replicator, access, logger }: PlanesOptions,
+  control: ControlPlane,
+): RequestHandler {
+  const authorize = (request: IncomingMessage) => access.replication(request)
+  const handle = createHttpReceiver({
+    receiver: replicator.receiver,
+    tickets: replicator.tickets,
+    batchSize: config.replication.batchSize,
+    batchBytes: config.replication.batchBytes,
+    authorize,
+    clock: systemClock,
+    logger: logger.child({ component: 'replication' }),
+  })
+  return (request, response) => {
+    const path = (request.url ?? '').split('?', 1)[0] ?? ''
+    // A ticket is a credential of its own.
+    if (!path.startsWith(replicationPaths.blob)) {
+      const denial = authorize(request)
+      if (denial !== undefined) {
+        answerUnread(request, response, denialFailure(denial).answer)
+        return
+      }
+    }
+    if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue()
+    if (!handle(request, response, path)) control.handle(request, response)
+  }
+}
+
+async function siteHealth(
+  { engine }: Storage,
+  replication: ReplicationControl,
+  closing: boolean,
+): Promise<HealthReport> {
+  // Of a store that fails, or is about to close, nothing more is asked.
+  if (closing) return reportHealth({ closing })
+  const storeFailure = readFailure(engine)
+  if (storeFailure !== undefined) return reportHealth({ storeFailure })
+  const { remotes } = await replication.status()
+  const deadLetters: string[] = []
+  for (const ledger of engine.ledgers()) {
+    if ((await ledger.deadLetters(1)).length > 0) deadLetters.push(ledger.remote)
+  }
+  return reportHealth({ storeReasons: engine.health().reasons, remotes, deadLetters })
+}
+
+/** A read that finds nothing shows as well as any other that reads work. */
+function readFailure(engine: Storage['engine']): string | undefined {
+  try {
+    engine.headObject({ bucket: 'health', key: 'health' })
+    return undefined
+  } catch {
+    // What exactly failed is in the log, not for everybody.
+    return 'the index cannot be read: the log has the reason'
+  }
+}
+
+async function siteFigures(
+  { engine, volume }: Storage,
+  replication: ReplicationControl,
+  budget: ByteBudget,
+): Promise<SiteFigures> {
+  const [buckets, totals, status] = await Promise.all([
+    engine.listBuckets(),
+    engine.totals(),
+    replication.status(),
+  ])
+  const usage = volume.usage()
+  return {
+    buckets: buckets.length,
+    objects: totals.count,
+    objectBytes: totals.bytes,
+    volumeCapacityBytes: usage.capacityBytes,
+    volumeUsedBytes: usage.usedBytes,
+    volumeWritable: usage.writable,
+    bytesInFlight: budget.heldBytes,
+    remotes: status.remotes,
+  }
+}
