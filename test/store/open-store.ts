@@ -36,7 +36,11 @@ export class TestStore {
   }
 
   static async open(options: Partial<TestStoreOptions> = {}): Promise<TestStore> {
-    const folder = await mkdtemp(join(tmpdir(), 'comio-store-'))
+    return TestStore.openAt(await mkdtemp(join(tmpdir(), 'comio-store-')), options)
+  }
+
+  /** Over a folder that exists, perhaps with a volume in it. */
+  static async openAt(folder: string, options: Partial<TestStoreOptions> = {}): Promise<TestStore> {
     const store = new TestStore(folder, { siteId: 'here', segmentBytes: 2 ** 20, ...options })
     await store.reopen()
     return store
