@@ -1,0 +1,355 @@
+/**
+ * The control plane from the outside: one method per endpoint. It promises typed errors, an end to
+ * every wait, bounded answers, and that the fields its callers count on are there. It follows no
+ * redirect, so that a token reaches nobody but the site it was meant for.
+ */
+import { Agent, type Dispatcher } from 'undici'
+import { assert } from '../base/assert.ts'
+import { messageOf, systemCodeOf } from '../base/errors.ts'
+import { AdminRequestError, SiteUnreachableError, UnexpectedAnswerError } from './client-errors.ts'
+import type {
+  FailedDocument,
+  HealthDocument,
+  PurgeDocument,
+  PurgePreviewDocument,
+  ReplayDocument,
+  ReplayRequestDocument,
+  ReplicationStatusDocument,
+} from './protocol.ts'
+
+export interface AdminClientOptions {
+  /** The site's origin, such as `http://127.0.0.1:8080`. */
+  readonly url: string
+  readonly token?: string | undefined
+  /** For questions; 10 seconds by default. */
+  readonly timeoutMs?: number
+  /** For what may walk through the whole feed: replay, purge; 10 minutes by default. */
+  readonly workTimeoutMs?: number
+  /** Longest answer that is read; 64 MiB by default, for many dead letters. */
+  readonly answerBytesMax?: number
+}
+
+interface Call {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly path: string
+  readonly body?: unknown
+  readonly timeoutMs?: number
+  /** Statuses besides 200 whose body is a result. */
+  readonly alsoAccept?: readonly number[]
+}
+
+type Shape = Readonly<
+  Record<string, 'string' | 'number' | 'boolean' | 'array' | 'text?' | 'number?'>
+>
+
+export class AdminClient {
+  readonly #options: Required<Omit<AdminClientOptions, 'token'>>
+  readonly #token: string | undefined
+  readonly #agent: Agent
+
+  constructor(options: AdminClientOptions) {
+    const { token, ...rest } = options
+    this.#token = token
+    this.#options = {
+      timeoutMs: 10_000,
+      workTimeoutMs: 600_000,
+      answerBytesMax: 64 * 2 ** 20,
+      ...rest,
+      url: new URL(options.url).origin,
+    }
+    this.#agent = new Agent({ connect: { timeout: this.#options.timeoutMs }, pipelining: 1 })
+  }
+
+  /** Also when the site says that it cannot serve. Needs no token. */
+  async health(): Promise<HealthDocument> {
+    const text = await this.#call({ method: 'GET', path: '/admin/health', alsoAccept: [503] })
+    return this.#parse<HealthDocument>(text, { status: 'string', reasons: 'array' })
+  }
+
+  async status(): Promise<ReplicationStatusDocument> {
+    return this.#parseStatus(await this.statusText())
+  }
+
+  /** The document as the site wrote it, checked. */
+  async statusText(): Promise<string> {
+    const text = await this.#call({ method: 'GET', path: '/admin/replication/status' })
+    this.#parseStatus(text)
+    return text
+  }
+
+  async replay(request: ReplayRequestDocument): Promise<ReplayDocument> {
+    const text = await this.#call({
+      method: 'POST',
+      path: '/admin/replication/replay',
+      body: request,
+      timeoutMs: this.#options.workTimeoutMs,
+    })
+    return this.#parse<ReplayDocument>(text, { count: 'number', bytes: 'number' })
+  }
+
+  /** The dead letters of all remotes. */
+  async failed(): Promise<FailedDocument> {
+    const text = await this.#call({ method: 'GET', path: '/admin/replication/failed' })
+    const document = this.#parse<FailedDocument>(text, { failed: 'array' })
+    for (const change of document.failed) this.#require(change, failedShape)
+    return document
+  }
+
+  /** What {@link purge} would remove now. */
+  async previewPurge(bucket: string): Promise<PurgePreviewDocument> {
+    const path = `/admin/${encodeURIComponent(bucket)}/objects`
+    const text = await this.#call({ method: 'DELETE', path })
+    return this.#parse<PurgePreviewDocument>(text, { count: 'number', total_size: 'number' })
+  }
+
+  async purge(bucket: string): Promise<PurgeDocument> {
+    const text = await this.#call({
+      method: 'DELETE',
+      path: `/admin/${encodeURIComponent(bucket)}/objects?confirm=true`,
+      timeoutMs: this.#options.workTimeoutMs,
+    })
+    return this.#parse<PurgeDocument>(text, { deleted_count: 'number', freed_size: 'number' })
+  }
+
+  /** Prometheus text. */
+  async metrics(): Promise<string> {
+    return this.#call({ method: 'GET', path: '/admin/metrics' })
+  }
+
+  /** Ends what is still running and gives its connections back. */
+  async close(): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  #parseStatus(text: string): ReplicationStatusDocument {
+    const document = this.#parse<ReplicationStatusDocument>(text, statusShape)
+    for (const remote of document.remotes) this.#require(remote, remoteShape)
+    return document
+  }
+
+  async #call(call: Call): Promise<string> {
+    const timeoutMs = call.timeoutMs ?? this.#options.timeoutMs
+    const signal = AbortSignal.timeout(timeoutMs)
+    try {
+      const response = await this.#agent.request({
+        origin: this.#options.url,
+        path: call.path,
+        method: call.method,
+        headers: this.#headers(call),
+        body: call.body === undefined ? null : JSON.stringify(call.body),
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
+        signal,
+      })
+      const text = await this.#readBody(response.body)
+      if (response.statusCode === 200 || call.alsoAccept?.includes(response.statusCode)) return text
+      throw this.#refusal(response.statusCode, text)
+    } catch (error) {
+      if (error instanceof AdminRequestError || error instanceof UnexpectedAnswerError) throw error
+      throw this.#unreachable(error, signal.aborted ? timeoutMs : undefined)
+    }
+  }
+
+  #headers(call: Call): Record<string, string> {
+    return {
+      accept: 'application/json, text/plain',
+      ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+      ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+    }
+  }
+
+  async #readBody(body: Dispatcher.ResponseData['body']): Promise<string> {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    for await (const chunk of body) {
+      assert(Buffer.isBuffer(chunk), 'an answer arrives as bytes')
+      bytes += chunk.length
+      if (bytes > this.#options.answerBytesMax) {
+        throw this.#unexpected(`its answer is longer than ${this.#options.answerBytesMax} bytes`)
+      }
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks).toString('utf8')
+  }
+
+  #parse<T extends object>(text: string, shape: Shape): T {
+    let document: unknown
+    try {
+      document = JSON.parse(text)
+    } catch (error) {
+      throw this.#unexpected('its answer is not JSON', error)
+    }
+    this.#require(document, shape)
+    return document as T
+  }
+
+  #require(document: unknown, shape: Shape): void {
+    if (typeof document !== 'object' || document === null) {
+      throw this.#unexpected('its answer is not an object')
+    }
+    const fields: Readonly<Record<string, unknown>> = { ...document }
+    for (const [name, wanted] of Object.entries(shape)) {
+      if (!isOfShape(fields[name], wanted)) {
+        throw this.#unexpected(`its answer has no usable field "${name}"`)
+      }
+    }
+  }
+
+  #unexpected(what: string, cause?: unknown): UnexpectedAnswerError {
+    return new UnexpectedAnswerError(`${this.#options.url} does not answer as a site: ${what}`, {
+      hint: 'Is this the address of a ComIO site, and of the same version?',
+      facts: { url: this.#options.url },
+      cause,
+    })
+  }
+
+  #refusal(status: number, text: string): AdminRequestError | UnexpectedAnswerError {
+    const answer = parseError(text)
+    if (answer === undefined) {
+      return this.#unexpected(`HTTP status ${status} without a reason`)
+    }
+    const hint = accessHint(status, this.#token !== undefined) ?? answer.hint ?? roleHint(status)
+    return new AdminRequestError(`${this.#options.url} refuses: ${answer.message}`, {
+      status,
+      code: answer.code,
+      facts: { url: this.#options.url, status },
+      ...(hint === undefined ? {} : { hint }),
+    })
+  }
+
+  #unreachable(error: unknown, timeoutMs: number | undefined): SiteUnreachableError {
+    const why = timeoutMs === undefined ? reasonOf(error) : `no answer within ${timeoutMs / 1000} s`
+    return new SiteUnreachableError(`cannot reach a site at ${this.#options.url}: ${why}`, {
+      hint: 'Start it with comio server, or name another address with --url or COMIO_URL.',
+      facts: { url: this.#options.url },
+      cause: error,
+    })
+  }
+}
+
+function isOfShape(value: unknown, wanted: Shape[string]): boolean {
+  switch (wanted) {
+    case 'array':
+      return Array.isArray(value)
+    case 'text?':
+      return value === null || typeof value === 'string'
+    case 'number?':
+      return value === null || typeof value === 'number'
+    case 'string':
+    case 'number':
+    case 'boolean':
+      return typeof value === wanted
+  }
+}
+
+const statusShape: Shape = {
+  enabled: 'boolean',
+  events_queued: 'number',
+  events_replicated: 'number',
+  events_failed: 'number',
+  events_superseded: 'number',
+  pending: 'number',
+  lag_seconds: 'number',
+  last_replication: 'text?',
+  site_id: 'string',
+  volume_id: 'string',
+  remotes: 'array',
+}
+
+const remoteShape: Shape = {
+  name: 'string',
+  url: 'string',
+  state: 'string',
+  state_since: 'string',
+  cursor: 'number',
+  head: 'number',
+  pending_events: 'number',
+  pending_bytes: 'number',
+  oldest_pending: 'text?',
+  in_flight: 'number',
+  pulling: 'number',
+  rate: 'number',
+  lag_p50_ms: 'number?',
+  lag_p99_ms: 'number?',
+  events_queued: 'number',
+  events_replicated: 'number',
+  events_failed: 'number',
+  events_superseded: 'number',
+  remote_superseded: 'number',
+  remote_conflicts: 'number',
+  last_replication: 'text?',
+  last_error: 'text?',
+  last_error_at: 'text?',
+}
+
+const failedShape: Shape = {
+  remote: 'string',
+  seq: 'number',
+  bucket: 'string',
+  key: 'text?',
+  bytes: 'number',
+  reason: 'string',
+  attempts: 'number',
+  time: 'string',
+}
+
+/** How to show a token to a site that wants one: in the words of the command line, not of HTTP. */
+function accessHint(status: number, hasToken: boolean): string | undefined {
+  if (status !== 401) return undefined
+  return hasToken
+    ? 'The site does not know this token: check --token-file, --token or COMIO_TOKEN.'
+    : 'The site wants a token: pass it with --token-file FILE, --token TOKEN or COMIO_TOKEN.'
+}
+
+function roleHint(status: number): string | undefined {
+  if (status !== 403) return undefined
+  return 'Status and metrics need a token of the role read, replay and purge one of the role admin.'
+}
+
+interface ErrorAnswer {
+  readonly code: string
+  readonly message: string
+  readonly hint: string | undefined
+}
+
+/** The `error` of an ErrorDocument; undefined when the body is none. */
+function parseError(text: string): ErrorAnswer | undefined {
+  try {
+    const document: unknown = JSON.parse(text)
+    const error = fieldOf(document, 'error')
+    const code = fieldOf(error, 'code')
+    const message = fieldOf(error, 'message')
+    const hint = fieldOf(error, 'hint')
+    if (typeof code !== 'string' || typeof message !== 'string') return undefined
+    return { code, message, hint: typeof hint === 'string' ? hint : undefined }
+  } catch {
+    // Not JSON: then it is not a site's answer, which is what undefined says.
+    return undefined
+  }
+}
+
+function fieldOf(document: unknown, name: string): unknown {
+  if (typeof document !== 'object' || document === null) return undefined
+  return Object.entries(document).find(([key]) => key === name)?.[1]
+}
+
+/** The system's reason in words; with several addresses each has one, and the first is told. */
+function reasonOf(error: unknown): string {
+  const inner = error instanceof AggregateError ? error.errors[0] : error
+  switch (systemCodeOf(inner) ?? systemCodeOf(error)) {
+    case 'ECONNREFUSED':
+      return 'nothing listens there'
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'the host name is unknown'
+    case 'ECONNRESET':
+    case 'UND_ERR_SOCKET':
+      return 'the connection broke'
+    case 'UND_ERR_CONNECT_TIMEOUT':
+    case 'UND_ERR_HEADERS_TIMEOUT':
+    case 'UND_ERR_BODY_TIMEOUT':
+      return 'no answer in time'
+    default:
+      return messageOf(inner)
+  }
+}

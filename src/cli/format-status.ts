@@ -1,0 +1,135 @@
+/** The replication status for a person with 80 columns: words, units, one block per remote. */
+import Table from 'cli-table3'
+import type { LinkState, RemoteStatus, ReplicationStatusDocument } from '../admin/protocol.ts'
+import { formatByteSize } from '../base/byte-size.ts'
+import { formatDuration } from '../base/duration.ts'
+import { type Paint, paint } from './output.ts'
+import { countOf, formatCount, printable } from './printable.ts'
+
+type Row = readonly [label: string, text: string]
+
+/** @param now milliseconds since 1970, for "3 s ago" */
+export function formatStatus(document: ReplicationStatusDocument, now: number): string {
+  const blocks = [
+    `${paint('bold', `site ${printable(document.site_id)}`)}, ${summaryOf(document)}`,
+    tableOf(totalRows(document, now)),
+  ]
+  for (const remote of document.remotes) {
+    const name = paint('bold', `remote ${printable(remote.name)}`)
+    blocks.push(`${name}, ${printable(remote.url)}`, tableOf(remoteRows(remote, now)))
+  }
+  return blocks.join('\n')
+}
+
+function summaryOf(document: ReplicationStatusDocument): string {
+  if (!document.enabled) return 'replication is off (replication.enabled: false)'
+  if (document.pending === 0) return 'everything has arrived'
+  return `${countOf(document.pending, 'change')} on the way`
+}
+
+function totalRows(document: ReplicationStatusDocument, now: number): readonly Row[] {
+  return [
+    ['changes', `${formatCount(document.events_queued)} since this volume was made`],
+    ['replicated', formatCount(document.events_replicated)],
+    ['failed', failedText(document.events_failed)],
+    ['superseded', `${formatCount(document.events_superseded)}, overtaken by a newer change`],
+    ['pending', formatCount(document.pending)],
+    ['lag', document.pending === 0 ? 'none' : formatDuration(document.lag_seconds * 1000)],
+    ['last success', agoOf(document.last_replication, now) ?? 'none yet'],
+  ]
+}
+
+function failedText(count: number): string {
+  if (count === 0) return '0'
+  return `${paint('red', formatCount(count))}: comio repl failed list shows why`
+}
+
+function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {
+  const rows: Row[] = [
+    ['state', stateText(remote, now)],
+    ['position', `${formatCount(remote.cursor)} of ${formatCount(remote.head)}`],
+    ['pending', pendingText(remote, now)],
+    ['in flight', inFlightText(remote)],
+    ['rate', `${remote.rate >= 10 ? Math.round(remote.rate) : remote.rate.toFixed(1)} changes/s`],
+    ['lag', lagText(remote)],
+  ]
+  if (remote.remote_superseded > 0) {
+    rows.push(['was newer', `${countOf(remote.remote_superseded, 'object')} at the other side`])
+  }
+  if (remote.remote_conflicts > 0) {
+    rows.push(['conflicts', `${formatCount(remote.remote_conflicts)}, the highest version won`])
+  }
+  if (remote.last_error !== null) {
+    const ago = agoOf(remote.last_error_at, now)
+    rows.push([
+      'last error',
+      `${ago === undefined ? '' : `${ago}: `}${printable(remote.last_error)}`,
+    ])
+  }
+  return rows
+}
+
+const stateColours: Readonly<Record<LinkState, Paint>> = {
+  disabled: 'dim',
+  connecting: 'yellow',
+  'catching-up': 'yellow',
+  idle: 'green',
+  streaming: 'green',
+  unreachable: 'red',
+  refused: 'red',
+}
+
+function stateText(remote: RemoteStatus, now: number): string {
+  const since = Date.parse(remote.state_since)
+  const duration = Number.isNaN(since) ? '' : ` for ${formatDuration(Math.max(0, now - since))}`
+  // A newer site may know states that this table does not.
+  const colour: Paint = stateColours[remote.state] ?? 'bold'
+  return `${paint(colour, printable(remote.state))}${duration}`
+}
+
+function pendingText(remote: RemoteStatus, now: number): string {
+  if (remote.pending_events === 0) return 'nothing'
+  const ago = agoOf(remote.oldest_pending, now)
+  const oldest = ago === undefined ? '' : `, the oldest from ${ago}`
+  const size = formatByteSize(remote.pending_bytes)
+  return `${countOf(remote.pending_events, 'change')}, ${size}${oldest}`
+}
+
+function inFlightText(remote: RemoteStatus): string {
+  const pulling =
+    remote.pulling === 0 ? '' : `, ${countOf(remote.pulling, 'large object')} being pulled`
+  return `${countOf(remote.in_flight, 'change')}${pulling}`
+}
+
+function lagText(remote: RemoteStatus): string {
+  if (remote.lag_p50_ms === null || remote.lag_p99_ms === null) {
+    return 'nothing was sent in the last minute'
+  }
+  const typical = formatDuration(remote.lag_p50_ms)
+  return `${typical} typical (p50), ${formatDuration(remote.lag_p99_ms)} slow (p99), last minute`
+}
+
+function agoOf(time: string | null, now: number): string | undefined {
+  const at = time === null ? Number.NaN : Date.parse(time)
+  return Number.isNaN(at) ? undefined : `${formatDuration(Math.max(0, now - at))} ago`
+}
+
+const labelColumns = 14
+const textColumns = 64
+
+/** 80 columns at most: 14 + 64 and the lines of the frame, less the padding inside. */
+function tableOf(rows: readonly Row[]): string {
+  const table = new Table({
+    colWidths: [labelColumns, textColumns - 1],
+    style: { head: [], border: [] },
+    wordWrap: true,
+    wrapOnWordBoundary: rows.every(([, text]) => hasShortWords(text)),
+  })
+  table.push(...rows.map(([label, text]) => [label, text]))
+  return table.toString()
+}
+
+/** The table cuts a word that is longer than its column; breaking it loses nothing. */
+function hasShortWords(text: string): boolean {
+  return text.split(' ').every((word) => word.length < textColumns - 4)
+}

@@ -1,0 +1,20 @@
+/**
+ * Text from elsewhere (keys, reasons, names) for a terminal: control characters, which could move
+ * the cursor or hide what follows, become visible.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\u2028\u2029]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0
+    return `\\u{${code.toString(16)}}`
+  })
+}
+
+/** `1,523`: large counts are read in groups of three, whatever the machine's language. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** `1 change`, `1,523 changes`. */
+export function countOf(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
+}

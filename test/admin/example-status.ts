@@ -1,0 +1,41 @@
+import type { RemoteStatus, ReplicationStatusDocument } from '../../src/admin/protocol.ts'
+
+export const exampleRemote: RemoteStatus = {
+  name: 'default',
+  url: 'https://site-b.example.com',
+  state: 'streaming',
+  state_since: '2025-12-03T20:55:00Z',
+  cursor: 1500,
+  head: 1535,
+  pending_events: 12,
+  pending_bytes: 3_565_158,
+  oldest_pending: '2025-12-03T20:59:58.800Z',
+  in_flight: 5,
+  pulling: 1,
+  rate: 480.4,
+  lag_p50_ms: 12,
+  lag_p99_ms: 48,
+  events_queued: 1535,
+  events_replicated: 1500,
+  events_failed: 23,
+  events_superseded: 0,
+  remote_superseded: 2,
+  remote_conflicts: 1,
+  last_replication: '2025-12-03T20:59:59Z',
+  last_error: 'connect ECONNREFUSED 10.0.0.2:8080',
+  last_error_at: '2025-12-03T20:50:00Z',
+}
+
+export const exampleStatus: ReplicationStatusDocument = {
+  enabled: true,
+  events_queued: 1535,
+  events_replicated: 1500,
+  events_failed: 23,
+  events_superseded: 0,
+  pending: 12,
+  lag_seconds: 1.2,
+  last_replication: '2025-12-03T20:59:59Z',
+  site_id: 'site-a',
+  volume_id: 'f00d',
+  remotes: [exampleRemote],
+}
