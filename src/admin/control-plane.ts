@@ -9,6 +9,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { AssertionError } from '../base/assert.ts'
 import type { Logger } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
 import { describeFailure, noSuchEndpoint } from './control-failure.ts'
 import type { ControlAccess, ControlPlaneOptions } from './ports.ts'
 import { controlRoutes } from './routes.ts'
@@ -33,10 +34,11 @@ export interface ControlPlane {
 }
 
 export async function createControlPlane(
-  options: ControlPlaneOptions & { readonly logger: Logger },
+  options: ControlPlaneOptions & { readonly logger: Logger; readonly random: Random },
 ): Promise<ControlPlane> {
   const app = fastify({
     logger: false,
+    genReqId: requestIds(options.random),
     bodyLimit: bodyBytesMax,
     // Unknown fields are refused, not dropped, and nothing is bent into the type it should have.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
@@ -55,13 +57,15 @@ export async function createControlPlane(
     const failure = describeFailure(error)
     if (failure.status >= 500) {
       const { operation } = request.routeOptions.config
-      options.logger.error({ operation, error, code: failure.code }, 'A control request failed')
+      const fields = { operation, request_id: request.id, code: failure.code, error }
+      options.logger.error(fields, 'A control request failed')
     }
     reply.hijack()
     answerUnread(request.raw, reply.raw, failure.answer)
   }
 
   app.addHook('onRequest', (request, reply, done) => {
+    reply.raw.setHeader('x-request-id', request.id)
     const denial = options.authorize(request.raw, request.routeOptions.config.access ?? 'read')
     if (denial === undefined) done()
     else sendFailure(denial, request, reply)
@@ -93,5 +97,15 @@ export async function createControlPlane(
   return {
     handle: (request, response) => app.routing(request, response),
     close: () => app.close(),
+  }
+}
+
+/** Sixteen hex digits: eight that tell this start of the site from others, and a count. */
+function requestIds(random: Random): () => string {
+  const start = Buffer.from(random.bytes(4)).toString('hex')
+  let count = 0
+  return () => {
+    count = (count + 1) >>> 0
+    return start + count.toString(16).padStart(8, '0')
   }
 }

@@ -119,7 +119,7 @@ function replayRoute({ replication }: ControlPlaneOptions): ControlRoute {
 }
 
 /** @throws InvalidRequestError unless exactly one of failed, from and all is asked for */
-export function replayOrder(request: ReplayRequestDocument): ReplayOrder {
+function replayOrder(request: ReplayRequestDocument): ReplayOrder {
   const rest = { remote: request.remote, dryRun: request.dry_run ?? false }
   const asked = [request.failed === true, request.from !== undefined, request.all === true]
   if (asked.filter(Boolean).length !== 1) {

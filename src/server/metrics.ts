@@ -3,15 +3,10 @@
  * (operations, statuses, remotes): never a bucket, a key or a caller, so the number of series has a
  * bound whatever clients do.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import type { RemoteStatus } from '../admin/protocol.ts'
 import { addProcessMetrics } from './process-metrics.ts'
-
-export interface RequestObservation {
-  readonly operation: string
-  readonly status: number
-  readonly durationMs: number
-}
+import { type RequestObservation, RequestTally } from './request-tally.ts'
 
 export interface SiteFigures {
   readonly buckets: number
@@ -24,38 +19,14 @@ export interface SiteFigures {
   readonly remotes: readonly RemoteStatus[]
 }
 
-/** What one pair of operation and status writes to: looking labels up costs more than counting. */
-interface RequestSeries {
-  inc(): void
-  observe(seconds: number): void
-}
-
-const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60]
-
 export class SiteMetrics {
   readonly #registry = new Registry()
+  readonly #requests = new RequestTally()
   readonly #figures: () => Promise<SiteFigures>
-  readonly #series = new Map<string, RequestSeries>()
-  readonly #requests: Counter<'operation' | 'status'>
-  readonly #durations: Histogram<'operation'>
   readonly #publish: (figures: SiteFigures) => void
 
   constructor(figures: () => Promise<SiteFigures>) {
     this.#figures = figures
-    const registers = [this.#registry]
-    this.#requests = new Counter({
-      name: 'comio_http_requests_total',
-      help: 'Requests answered, by operation and HTTP status.',
-      labelNames: ['operation', 'status'],
-      registers,
-    })
-    this.#durations = new Histogram({
-      name: 'comio_http_request_duration_seconds',
-      help: 'From the request line to the last byte of the answer.',
-      labelNames: ['operation'],
-      buckets: durationBuckets,
-      registers,
-    })
     const publishSite = addSiteMetrics(this.#registry)
     const publishRemotes = addRemoteMetrics(this.#registry)
     this.#publish = (current) => {
@@ -66,26 +37,18 @@ export class SiteMetrics {
   }
 
   /** Counts one answered request. */
-  observe({ operation, status, durationMs }: RequestObservation): void {
-    const name = `${operation} ${status}`
-    let series = this.#series.get(name)
-    if (series === undefined) {
-      const counter = this.#requests.labels({ operation, status: String(status) })
-      const histogram = this.#durations.labels({ operation })
-      series = {
-        inc: () => counter.inc(),
-        observe: (seconds) => histogram.observe(seconds),
-      }
-      this.#series.set(name, series)
-    }
-    series.inc()
-    series.observe(durationMs / 1000)
+  observe(observation: RequestObservation): void {
+    this.#requests.add(observation)
   }
 
   /** The Prometheus text of this moment. */
   async text(): Promise<{ readonly contentType: string; readonly text: string }> {
     this.#publish(await this.#figures())
-    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() }
+    const figures = await this.#registry.metrics()
+    return {
+      contentType: this.#registry.contentType,
+      text: `${this.#requests.text()}\n${figures}`,
+    }
   }
 }
 

@@ -74,6 +74,7 @@ function createControl(
     authorize: (request, needed) => access.control(request, needed),
     observe: (observation) => metrics.observe(observation),
     logger: logger.child({ component: 'admin' }),
+    random: systemRandom,
   })
 }
 

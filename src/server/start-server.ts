@@ -11,6 +11,7 @@ import { isLoopbackHost, isWildcardHost, urlOfHost } from '../config/host-kind.t
 import type { ServerConfig } from '../config/server-config.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import { AccessControl } from './access.ts'
+import { withAccessLog } from './access-log.ts'
 import { UnprotectedListenerError } from './errors.ts'
 import { Listener } from './listener.ts'
 import { createLogger } from './logging.ts'
@@ -114,7 +115,8 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<string>
     closing: () => closing,
   })
   teardown.add('planes', () => planes.close())
-  listener.serve(planes.handle)
+  const isDebugging = config.logging.level === 'debug'
+  listener.serve(isDebugging ? withAccessLog(planes.handle, logger) : planes.handle)
   replicator.start()
   const url = urlOfHost(reachableHost(server.host), port)
   announce({ config, storage, url, logger })

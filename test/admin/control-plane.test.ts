@@ -11,6 +11,7 @@ import { NoSuchRemoteError } from '../../src/admin/errors.ts'
 import type { ControlObservation, ControlPlaneOptions, ReplayOrder } from '../../src/admin/ports.ts'
 import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { type Logger, silentLogger } from '../../src/base/log.ts'
+import { seededRandom } from '../../src/base/random.ts'
 import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
 
 const statusDocument: ReplicationStatusDocument = {
@@ -108,6 +109,7 @@ class Bench {
       authorize: () => undefined,
       observe: (observation) => this.observations.push(observation),
       logger: silentLogger,
+      random: seededRandom(7),
       ...changes,
     })
     const { plane } = this
@@ -378,6 +380,16 @@ describe('everything else', () => {
     expect(JSON.parse(answer.text).error.code).toBe('METHOD_NOT_ALLOWED')
   })
 
+  it('names every answer, errors included, differently', async () => {
+    await start()
+    const ids = new Set<unknown>()
+    for (const path of ['/admin/health', '/admin/health', '/admin/nothing']) {
+      ids.add((await bench.send('GET', path)).headers['x-request-id'])
+    }
+    expect([...ids].every((id) => /^[0-9a-f]{16}$/.test(String(id)))).toBe(true)
+    expect(ids.size).toBe(3)
+  })
+
   it('answers 400 to a path that does not decode', async () => {
     await start()
     const answer = await bench.send('DELETE', '/admin/%zz/objects')
@@ -397,7 +409,9 @@ describe('everything else', () => {
     expect(answer.status).toBe(500)
     expect(answer.text).not.toContain('detail')
     expect(JSON.parse(answer.text).error.code).toBe('INTERNAL_ERROR')
-    expect(logged).toMatchObject([{ operation: 'AdminMetrics' }])
+    expect(logged).toMatchObject([
+      { operation: 'AdminMetrics', request_id: answer.headers['x-request-id'] },
+    ])
   })
 
   it('asks for the access of each endpoint, before it looks at anything else', async () => {

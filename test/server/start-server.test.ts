@@ -111,6 +111,26 @@ describe('a site', () => {
     expect((await site.json('GET', '/admin/health')).status).toBe('ok')
   })
 
+  it('writes a line for every request at level debug, without queries and tickets', async () => {
+    await site.start({ logging: { level: 'debug' } })
+    await site.send('PUT', '/docs/a?x-id=PutObject', { body: 'a' })
+    const missing = await site.send('GET', '/admin/nothing')
+    await site.send('GET', `/admin/replication/blob/${'ab'.repeat(32)}`)
+    await site.stop()
+    const lines = site.records().filter(({ msg }) => msg === 'Request')
+    expect(lines).toMatchObject([
+      { method: 'PUT', path: '/docs/a', status: 200, complete: true },
+      {
+        method: 'GET',
+        path: '/admin/nothing',
+        status: 404,
+        request_id: missing.headers['x-request-id'],
+      },
+      { method: 'GET', path: '/admin/replication/blob/[hidden]' },
+    ])
+    expect(site.log.join('')).not.toContain('abab')
+  })
+
   it('writes no token into its log, whatever happens', async () => {
     const secret = 'a-token-that-nobody-may-ever-see-1'
     await site.start({

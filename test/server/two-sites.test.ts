@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
+import { seededRandom } from '../../src/base/random.ts'
+import { type ConfigChanges, TestSite } from './test-site.ts'
+
+const token = 'a-token-for-site-a-to-write-to-b'
+
+let a: TestSite
+let b: TestSite
+
+beforeEach(async () => {
+  a = await TestSite.make()
+  b = await TestSite.make()
+})
+
+afterEach(async () => {
+  await a.remove()
+  await b.remove()
+})
+
+const accepting: ConfigChanges = {
+  server: { siteId: 'site-b' },
+  replication: { acceptTokens: [token] },
+}
+
+function shippingTo(url: string): ConfigChanges {
+  return {
+    server: { siteId: 'site-a' },
+    replication: {
+      enabled: true,
+      remoteUrl: url,
+      remoteToken: token,
+      retryDelayMs: 200,
+      inlineLimit: 64 * 1024,
+    },
+  }
+}
+
+async function statusOf(site: TestSite): Promise<ReplicationStatusDocument> {
+  const status: ReplicationStatusDocument = await site.json('GET', '/admin/replication/status')
+  const { events_replicated, events_failed, events_superseded, pending } = status
+  expect(status.events_queued).toBe(events_replicated + events_failed + events_superseded + pending)
+  return status
+}
+
+/** Asks until the status is as wanted; every answer on the way has to balance. */
+async function statusWhen(
+  site: TestSite,
+  wanted: (status: ReplicationStatusDocument) => boolean,
+): Promise<ReplicationStatusDocument> {
+  const deadline = Date.now() + 15_000
+  for (;;) {
+    const status = await statusOf(site)
+    if (wanted(status)) return status
+    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(status, null, 2)}`)
+  }
+}
+
+const shipped = (status: ReplicationStatusDocument): boolean => status.pending === 0
+
+describe('two sites', () => {
+  it('hold the same after puts, overwrites, deletes and a purge, large objects included', async () => {
+    await b.start(accepting)
+    await a.start(shippingTo(b.url))
+    const large = Buffer.from(seededRandom(1).bytes(5 * 2 ** 20))
+    const headers = { 'content-type': 'text/plain', 'x-amz-meta-author': 'somebody' }
+    await a.send('PUT', '/docs/small', { body: 'one', headers })
+    await a.send('PUT', '/docs/small', { body: 'two', headers })
+    await a.send('PUT', '/docs/gone', { body: 'gone' })
+    await a.send('DELETE', '/docs/gone')
+    await a.send('PUT', '/docs/large', { body: large })
+    await a.send('PUT', '/trash/x', { body: 'x' })
+    await a.send('DELETE', '/admin/trash/objects?confirm=true')
+    const status = await statusWhen(a, shipped)
+    expect(status).toMatchObject({
+      enabled: true,
+      site_id: 'site-a',
+      events_failed: 0,
+      lag_seconds: 0,
+      last_replication: expect.stringMatching(/Z$/),
+    })
+    const [atA, atB] = await Promise.all([
+      a.send('GET', '/docs/small'),
+      b.send('GET', '/docs/small'),
+    ])
+    expect(atB.body.toString()).toBe('two')
+    for (const name of ['etag', 'last-modified', 'content-type', 'x-amz-meta-author']) {
+      expect(atB.headers[name]).toBe(atA.headers[name])
+    }
+    const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+    expect(digest((await b.send('GET', '/docs/large')).body)).toBe(digest(large))
+    expect((await b.send('GET', '/docs/gone')).status).toBe(404)
+    expect((await b.send('GET', '/trash/x')).status).toBe(404)
+    expect((await a.json('GET', '/admin/health')).status).toBe('ok')
+  })
+
+  it('catch up after the remote was away, with what was there before replication', async () => {
+    await a.start({ server: { siteId: 'site-a' } })
+    await a.send('PUT', '/docs/before', { body: 'before' })
+    await a.stop()
+    await b.start(accepting)
+    const { port } = new URL(b.url)
+    await b.stop()
+    await a.start(shippingTo(`http://127.0.0.1:${port}`))
+    await a.send('PUT', '/docs/during', { body: 'during' })
+    await statusWhen(a, ({ remotes }) => remotes[0]?.state === 'unreachable')
+    await b.start({ ...accepting, server: { ...accepting.server, port: Number(port) } })
+    await statusWhen(a, shipped)
+    expect((await b.send('GET', '/docs/before')).body.toString()).toBe('before')
+    expect((await b.send('GET', '/docs/during')).body.toString()).toBe('during')
+  })
+
+  it('say so when the token is wrong, and go on when it is right', async () => {
+    await b.start({ ...accepting, replication: { acceptTokens: ['another-token'] } })
+    const { port } = new URL(b.url)
+    await a.start(shippingTo(b.url))
+    await a.send('PUT', '/docs/a', { body: 'a' })
+    const refused = await statusWhen(a, ({ remotes }) => remotes[0]?.state === 'refused')
+    expect(refused.remotes[0]?.last_error).toContain('401')
+    expect(refused.events_failed).toBe(0)
+    const health = await a.json('GET', '/admin/health')
+    expect(health.reasons).toEqual([expect.stringMatching(/^remote default refuses replication/)])
+    await b.stop()
+    await b.start({ ...accepting, server: { ...accepting.server, port: Number(port) } })
+    await statusWhen(a, shipped)
+    expect((await b.send('GET', '/docs/a')).status).toBe(200)
+  })
+
+  it('replay what is asked for, and count it as queued again', async () => {
+    await b.start(accepting)
+    await a.start(shippingTo(b.url))
+    for (const name of ['x', 'y', 'z']) await a.send('PUT', `/docs/${name}`, { body: 'abc' })
+    const before = await statusWhen(a, shipped)
+    const headers = { 'content-type': 'application/json' }
+    const replay = (body: object) =>
+      a.json('POST', '/admin/replication/replay', { headers, body: JSON.stringify(body) })
+    const dry = await replay({ all: true, dry_run: true })
+    expect(dry.bytes).toBe(9)
+    expect((await statusOf(a)).events_queued).toBe(before.events_queued)
+    expect(await replay({ all: true, remote: 'default' })).toEqual(dry)
+    const after = await statusWhen(a, shipped)
+    expect(after.events_queued).toBe(before.events_queued + dry.count)
+    expect(after.events_replicated).toBe(before.events_replicated + dry.count)
+    const last = await replay({ from: after.remotes[0]?.head, dry_run: true })
+    expect(last.count).toBe(1)
+    expect(await replay({ failed: true })).toEqual({ count: 0, bytes: 0 })
+  })
+
+  it('stop while a sender waits at the other, without waiting for it', async () => {
+    await b.start(accepting)
+    await a.start(shippingTo(b.url))
+    await a.send('PUT', '/docs/large', { body: Buffer.alloc(3 * 2 ** 20) })
+    await b.stop()
+    await a.stop()
+    const records = [...a.records(), ...b.records()]
+    expect(records.filter(({ msg }) => String(msg).startsWith('Requests were cut off'))).toEqual([])
+  })
+
+  it('that point at each other do not send in circles', async () => {
+    await b.start(accepting)
+    const { port } = new URL(b.url)
+    await a.start({
+      ...shippingTo(b.url),
+      replication: { ...shippingTo(b.url).replication, acceptTokens: [token] },
+    })
+    await b.stop()
+    await b.start({
+      server: { siteId: 'site-b', port: Number(port) },
+      replication: { ...shippingTo(a.url).replication, acceptTokens: [token] },
+    })
+    await a.send('PUT', '/docs/from-a', { body: 'a' })
+    await b.send('PUT', '/docs/from-b', { body: 'b' })
+    const hasBoth = async (site: TestSite): Promise<boolean> => {
+      const statuses = await Promise.all(
+        ['from-a', 'from-b'].map(async (key) => (await site.send('GET', `/docs/${key}`)).status),
+      )
+      return statuses.every((status) => status === 200)
+    }
+    const deadline = Date.now() + 15_000
+    while (!((await hasBoth(a)) && (await hasBoth(b)))) expect(Date.now()).toBeLessThan(deadline)
+    await statusWhen(a, shipped)
+    await statusWhen(b, shipped)
+    const heads = [await statusOf(a), await statusOf(b)].map(({ remotes }) => remotes[0]?.head)
+    await a.send('GET', '/docs/from-b')
+    expect([await statusOf(a), await statusOf(b)].map(({ remotes }) => remotes[0]?.head)).toEqual(
+      heads,
+    )
+  })
+})
