@@ -7,7 +7,7 @@ import { type Comparison, compareSites } from './compare-sites.ts'
 import { type DemoPlan, planDemo } from './demo-plan.ts'
 import { DemoFailedError } from './errors.ts'
 import { GeneratedContent } from './generated-content.ts'
-import { type LagSamples, lagClasses, probeLag } from './lag-probe.ts'
+import { type LagSamples, lagClasses, probeLag, warmUp } from './lag-probe.ts'
 import { findProjectFiles } from './project-files.ts'
 import { changes, describeLag, lagTable, type Story } from './story.ts'
 import { linkOf, type TwoSites } from './two-sites.ts'
@@ -66,13 +66,13 @@ export class DemoRun {
   async #measureLag(): Promise<readonly LagSamples[]> {
     const { story, signal } = this.#options
     story.tell('From an answered PUT at A until the object can be read at B:')
-    const lags: LagSamples[] = []
-    for (const lagClass of lagClasses) {
-      const onSample = (name: string, ms: number): void =>
-        story.live(`measuring ${name}: ${ms.toFixed(1)} ms`)
-      const options = { writer: this.#writer, remote: this.#atB, signal, onSample }
-      lags.push(await probeLag(lagClass, options))
+    const probe = {
+      ...{ writer: this.#writer, remote: this.#atB, signal },
+      onSample: (name: string, ms: number) => story.live(`measuring ${name}: ${ms.toFixed(1)} ms`),
     }
+    await warmUp(probe)
+    const lags: LagSamples[] = []
+    for (const lagClass of lagClasses) lags.push(await probeLag(lagClass, probe))
     for (const line of lagTable(lags)) story.tell(line)
     story.tell()
     return lags

@@ -27,8 +27,11 @@ export interface LagProbeOptions {
 
 const kib = 2 ** 10
 const mib = 2 ** 20
-const lookMs = 1
+/** Looking costs B something: at a large object a look per millisecond and MiB is fine enough. */
+const bytesPerLookMs = mib
+const lookMsMax = 20
 const patienceMs = 60_000
+const warmUpWrites = 10
 
 export const lagClasses: readonly LagClass[] = [
   {
@@ -46,6 +49,13 @@ export const lagClasses: readonly LagClass[] = [
     sizes: [10, 16, 24, 64].map((size) => size * mib),
   },
 ]
+
+/** A few writes that nobody measures: the first ones make the bucket and wake code and connections. */
+export async function warmUp(options: LagProbeOptions): Promise<void> {
+  for (let i = 0; i < warmUpWrites; i++) {
+    await probeOnce({ key: `warm-up/${i}.bin`, size: (i + 1) * 16 * kib }, options)
+  }
+}
 
 /** Writes one object after the other and looks at the other site until it is there. */
 export async function probeLag(lagClass: LagClass, options: LagProbeOptions): Promise<LagSamples> {
@@ -83,6 +93,6 @@ async function probeOnce(
     if (waitedMs > patienceMs) {
       throw new DemoFailedError(`${key} did not arrive at B within ${patienceMs / 1000} s`)
     }
-    await sleep(lookMs)
+    await sleep(Math.min(lookMsMax, Math.max(1, size / bytesPerLookMs)))
   }
 }

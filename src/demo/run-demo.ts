@@ -23,6 +23,8 @@ export interface DemoOptions {
   readonly signal?: AbortSignal
 }
 
+const logLinesQuoted = 8
+
 /**
  * Runs the demonstration; `ok` when both sites are equal in the end, and equal to what was written.
  * @throws DemoFailedError and the clients' errors when it cannot be carried to its end
@@ -61,8 +63,22 @@ async function tellWithSites(
     story.tell(verdictLine(comparison, { seconds, lags }))
     kept = keep
     return { ok: comparison.differences === 0 }
+  } catch (error) {
+    if (!signal?.aborted) await quoteLogs(sites, options.stderr)
+    throw error
   } finally {
     if (kept) await sites.release()
     else await sites.end()
+  }
+}
+
+/** The logs go with the folder: their ends are what somebody needs to find out what went wrong. */
+async function quoteLogs(sites: TwoSites, stderr: NodeJS.WritableStream): Promise<void> {
+  for (const [name, site] of [
+    ['A', sites.a],
+    ['B', sites.b],
+  ] as const) {
+    stderr.write(`the end of site ${name}'s log:\n`)
+    for (const line of await site.lastWords(logLinesQuoted)) stderr.write(`  ${line}\n`)
   }
 }

@@ -78,6 +78,13 @@ export class SiteProcess {
     await this.#end('SIGTERM').finally(() => clearTimeout(gaveUp))
   }
 
+  /** The last lines of what the site wrote. */
+  async lastWords(lines: number): Promise<readonly string[]> {
+    const { folder, site } = this.#options
+    const log = await readFile(folder.logFile(site), 'utf8').catch(() => '')
+    return log.trim().split('\n').slice(-lines)
+  }
+
   /** Lets the process go on without the demo. */
   release(): void {
     this.#child?.unref()

@@ -71,7 +71,7 @@ describe('comio demo', () => {
       demo.stdout?.on('data', (chunk) => {
         said += String(chunk)
       })
-      await vi.waitUntil(() => said.includes('Writing at A'), { timeout: 60_000 })
+      await vi.waitUntil(() => said.includes('From an answered PUT'), { timeout: 60_000 })
       expect(processes(said)).toHaveLength(2)
       demo.kill(signal)
       const [code] = await once(demo, 'close')
