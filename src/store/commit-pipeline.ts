@@ -7,7 +7,7 @@
  * index batch ends writing until the site is started again: the log has the truth, and replay brings
  * it into the index.
  */
-import { assert } from '../base/assert.ts'
+import { AssertionError, assert } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
@@ -131,6 +131,8 @@ export class CommitPipeline {
           item.logged(location)
         })
       } catch (thrown) {
+        // A broken invariant ends the process: answering it as a failed write would hide it.
+        if (thrown instanceof AssertionError) throw thrown
         this.#failGathered(items, thrown)
         continue
       }

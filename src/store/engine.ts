@@ -12,7 +12,7 @@ import type { Random } from '../base/random.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Volume } from '../volume/volume.ts'
 import { Accounts } from './accounts.ts'
-import { OpenWriters } from './blob-writer.ts'
+import { BlobWriter, OpenWriters } from './blob-writer.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
 import { NoSuchBucketError } from './errors.ts'
@@ -158,6 +158,8 @@ export class Engine implements ObjectStore, ChangeSink {
       maxClockSkewMs: options.maxClockSkewMs,
       isRoomFor: (bytes) => volume.isRoomFor(bytes, { essential: false }),
       room: () => pipeline.room(),
+      inlineBytesMax: volume.limits.inlineBytesMax,
+      openWriter: () => new BlobWriter({ log: volume, random, writers }),
     })
   }
 

@@ -7,7 +7,7 @@ import { hash } from 'node:crypto'
 import { assert, unreachable } from '../base/assert.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import { VolumeFullError } from '../volume/errors.ts'
-import type { BodyDigests } from './blob-writer.ts'
+import type { BlobWriter, BodyDigests } from './blob-writer.ts'
 import { higher } from './effects.ts'
 import { StorageFullError } from './errors.ts'
 import type {
@@ -36,6 +36,9 @@ export interface IncomingOptions {
   readonly sequencer: Sequencer
   readonly versions: VersionClock
   readonly maxClockSkewMs: number
+  /** Larger bodies are not recorded inline. */
+  readonly inlineBytesMax: number
+  readonly openWriter: () => BlobWriter
   /** False when a put of so many bytes must wait for space. */
   readonly isRoomFor: (bytes: number) => boolean
   /** Resolves when the pipeline can take another record. */
@@ -68,12 +71,7 @@ export class Incoming {
       return later(`its version is ${Math.round(skew / 1000)} s ahead of this site's clock`)
     }
     try {
-      const body = await readyBody(change)
-      if (body !== undefined && 'result' in body) return body
-      await this.#options.room()
-      const { outcome, done } = this.#decide(change, body)
-      await done
-      return outcome
+      return await this.#applySane(change)
     } catch (thrown) {
       if (thrown instanceof VolumeFullError || thrown instanceof StorageFullError) {
         return later('its volume is full')
@@ -81,6 +79,38 @@ export class Incoming {
       if (thrown instanceof ComioError) return later(thrown.message)
       throw thrown
     }
+  }
+
+  async #applySane(change: IncomingChange): Promise<ApplyOutcome> {
+    const { mutation, body } = change
+    const verified = await verifiedBody(change)
+    if (verified !== undefined && 'result' in verified) return verified
+    if (
+      verified === undefined ||
+      'blobs' in verified ||
+      verified.bytes.length <= this.#options.inlineBytesMax
+    ) {
+      return this.#settle(change, verified)
+    }
+    // A body that is too large for a record goes into the bulk log first, unless nobody wants it.
+    const asked = await this.#settle({ mutation, body: { kind: 'offered' } }, undefined)
+    if (asked.result !== 'need' || body.kind !== 'inline') return asked
+    if (!this.#options.isRoomFor(body.bytes.length))
+      throw new StorageFullError({ wanted: body.bytes.length })
+    const writer = this.#options.openWriter()
+    try {
+      await writer.write(body.bytes)
+      return await this.#settle(change, { blobs: [await writer.finish()] })
+    } finally {
+      await writer.close()
+    }
+  }
+
+  async #settle(change: IncomingChange, body: ReadyBody | undefined): Promise<ApplyOutcome> {
+    await this.#options.room()
+    const { outcome, done } = this.#decide(change, body)
+    await done
+    return outcome
   }
 
   #decide(change: IncomingChange, body: ReadyBody | undefined): Decision {
@@ -213,7 +243,7 @@ export class Incoming {
 }
 
 /** The body as it will be recorded, verified; undefined when there is none; or why it is not taken. */
-async function readyBody(
+async function verifiedBody(
   change: IncomingChange,
 ): Promise<ReadyBody | (ApplyOutcome & { readonly result: 'refused' }) | undefined> {
   const { mutation, body } = change

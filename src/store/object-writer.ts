@@ -53,6 +53,7 @@ export class ObjectWriter {
   }
 
   async put(input: PutInput): Promise<ObjectInfo> {
+    if (this.#pipeline.broken !== undefined) throw this.#pipeline.broken
     const { bucket, key, contentLength, headers, userMetadata } = input
     checkBucketName(bucket)
     checkKey(key)

@@ -159,6 +159,17 @@ describe('a change from another site', () => {
     expect(await apply(size)).toMatchObject({ result: 'refused', code: 'OBJECT_TOO_LARGE' })
   })
 
+  it('carries a body too large for a record inline, and leaves no bytes behind when nobody wants it', async () => {
+    const bytes = randomBytes(store.volume.limits.inlineBytesMax + 1)
+    expect(await apply(putOf(at(0), bytes))).toEqual({ result: 'applied' })
+    expect((await store.get('photos', 'a'))?.equals(bytes)).toBe(true)
+    const { usedBytes } = store.volume.usage()
+    for (let i = 0; i < 40; i++) {
+      expect(await apply(putOf(at(-1), bytes))).toEqual({ result: 'superseded' })
+    }
+    expect(store.volume.usage().usedBytes).toBe(usedBytes)
+  })
+
   it('offered is needed only when it would take effect', async () => {
     const { mutation } = putOf(at(5), 'x')
     const offer: IncomingChange = { mutation, body: { kind: 'offered' } }
