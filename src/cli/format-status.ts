@@ -121,7 +121,7 @@ const textColumns = 64
 function tableOf(rows: readonly Row[]): string {
   const table = new Table({
     colWidths: [labelColumns, textColumns - 1],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
     wordWrap: true,
     wrapOnWordBoundary: rows.every(([, text]) => hasShortWords(text)),
   })
