@@ -1,0 +1,233 @@
+import { createServer, type Server } from 'node:http'
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
+import { systemClock } from '../../src/base/clock.ts'
+import { systemRandom } from '../../src/base/random.ts'
+import { createHttpBlobTransport } from '../../src/replication/http-blob-transport.ts'
+import { createHttpReceiver } from '../../src/replication/http-receiver.ts'
+import { createHttpTransport } from '../../src/replication/http-transport.ts'
+import type { LinkStatus } from '../../src/replication/link.ts'
+import {
+  defaultReplicationOptions,
+  type ReplicationOptions,
+} from '../../src/replication/options.ts'
+import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
+import type { RemoteLedger } from '../../src/store/object-store.ts'
+import { TestStore } from '../store/open-store.ts'
+import { collectingLogger, type LogLine } from './memory-pair.ts'
+
+export interface HttpSiteOptions {
+  readonly siteId: string
+  readonly capacityBytes?: number
+  readonly segmentBytes?: number
+  readonly acceptToken?: string
+  readonly options?: Partial<ReplicationOptions>
+}
+
+interface RemoteOptions {
+  readonly url: string
+  readonly token?: string
+  readonly advertiseUrl?: string
+}
+
+export const goodToken = 'good-token-0123456789-0123456789-01'
+
+/** A site with a real store and real sockets: what the server puts together, without the rest of it. */
+export class HttpSite {
+  readonly store: TestStore
+  readonly lines: LogLine[] = []
+  readonly #options: HttpSiteOptions
+  #server: Server | undefined
+  #port = 0
+  #remote: RemoteOptions | undefined
+  #replicator: Replicator | undefined
+  #ledger: RemoteLedger | undefined
+
+  private constructor(store: TestStore, options: HttpSiteOptions) {
+    this.store = store
+    this.#options = options
+  }
+
+  static async open(options: HttpSiteOptions): Promise<HttpSite> {
+    const { siteId, segmentBytes = 16 * 2 ** 20, capacityBytes } = options
+    const store = await TestStore.open({
+      siteId,
+      segmentBytes,
+      ...(capacityBytes === undefined ? {} : { capacityBytes }),
+    })
+    const site = new HttpSite(store, options)
+    await site.#start()
+    return site
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`
+  }
+
+  get ledger(): RemoteLedger {
+    if (this.#ledger === undefined) throw new Error('this site has no remote')
+    return this.#ledger
+  }
+
+  async connectTo(remote: RemoteOptions): Promise<void> {
+    this.#remote = remote
+    await this.#stop()
+    await this.#start()
+  }
+
+  /** Stops without a word and starts again on the same port, from what is on disk. */
+  async restart(): Promise<void> {
+    await this.#stop()
+    await this.store.reopen()
+    await this.#start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#stop()
+  }
+
+  async status(): Promise<LinkStatus> {
+    const [status] = (await this.#replicator?.status()) ?? []
+    if (status === undefined) throw new Error('this site has no remote')
+    return status
+  }
+
+  async close(): Promise<void> {
+    await this.#stop()
+    await this.store.remove()
+  }
+
+  async #start(): Promise<void> {
+    const options = { ...defaultReplicationOptions, retryDelayMs: 500, ...this.#options.options }
+    const { engine, volume } = this.store
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(this.#port, '127.0.0.1', resolve))
+    this.#port = (server.address() as AddressInfo).port
+    const remote = this.#remote
+    this.#ledger = remote === undefined ? undefined : await engine.ledger('default')
+    const logger = collectingLogger(this.lines)
+    const replicator = createReplicator({
+      feed: engine.feed,
+      sink: engine,
+      identity: volume.identity,
+      remotes: remote === undefined ? [] : [this.#remoteDefinition(remote, options)],
+      advertiseUrl: remote?.advertiseUrl ?? this.url,
+      blobTransport: createHttpBlobTransport(),
+      options,
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+    })
+    const handle = createHttpReceiver({
+      receiver: replicator.receiver,
+      tickets: replicator.tickets,
+      batchSize: options.batchSize,
+      batchBytes: options.batchBytes,
+      authorize: (request) =>
+        request.headers.authorization === `Bearer ${this.#options.acceptToken ?? goodToken}`
+          ? undefined
+          : { status: 401, code: 'UNAUTHORIZED', message: 'the token is not known here' },
+      clock: systemClock,
+      logger,
+    })
+    server.on('request', (request, response) => {
+      if (!handle(request, response, request.url ?? '')) response.writeHead(404).end()
+    })
+    this.#server = server
+    this.#replicator = replicator
+    replicator.start()
+  }
+
+  #remoteDefinition(remote: RemoteOptions, options: ReplicationOptions) {
+    const transport = createHttpTransport({
+      url: remote.url,
+      token: remote.token ?? goodToken,
+      workers: options.workers,
+      allowPlaintext: false,
+    })
+    return { name: 'default', url: remote.url, transport, ledger: this.ledger }
+  }
+
+  async #stop(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    server?.closeAllConnections()
+    await this.#replicator?.close()
+    this.#replicator = undefined
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve))
+  }
+}
+
+/** Passes bytes on to `target`, and cuts all connections once so many have come back. */
+export class CuttingProxy {
+  readonly #target: URL
+  readonly #sockets = new Set<Socket>()
+  readonly #server = createTcpServer((socket) => this.#serve(socket))
+  /** Bytes from the target until the next cut; Infinity for none. */
+  bytesUntilCut = Number.POSITIVE_INFINITY
+  passed = 0
+  cuts = 0
+
+  constructor(target: string) {
+    this.#target = new URL(target)
+  }
+
+  static async open(target: string): Promise<CuttingProxy> {
+    const proxy = new CuttingProxy(target)
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve))
+    return proxy
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async close(): Promise<void> {
+    this.#cut()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  #serve(client: Socket): void {
+    const target = connect(Number(this.#target.port), this.#target.hostname)
+    for (const socket of [client, target]) {
+      this.#sockets.add(socket)
+      // Errors are the point here: both ends see theirs.
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        this.#sockets.delete(socket)
+        client.destroy()
+        target.destroy()
+      })
+    }
+    client.pipe(target)
+    target.on('data', (bytes: Buffer) => {
+      this.passed += bytes.length
+      this.bytesUntilCut -= bytes.length
+      if (this.bytesUntilCut <= 0) {
+        this.bytesUntilCut = Number.POSITIVE_INFINITY
+        this.cuts++
+        this.#cut()
+        return
+      }
+      if (client.write(bytes)) return
+      target.pause()
+      client.once('drain', () => target.resume())
+    })
+  }
+
+  #cut(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+}
+
+/** Looks again and again, for at most 15 s. */
+export async function eventually(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+): Promise<void> {
+  const end = performance.now() + 15_000
+  while (performance.now() < end) {
+    if (await holds()) return
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  throw new Error(`it never came true: ${what}`)
+}
