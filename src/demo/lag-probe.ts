@@ -31,7 +31,7 @@ const mib = 2 ** 20
 const bytesPerLookMs = mib
 const lookMsMax = 20
 const patienceMs = 60_000
-const warmUpWrites = 10
+const warmUpSizes = [1, 2, 4, 8, 16, 32, 64, 2048].map((size) => size * kib)
 
 export const lagClasses: readonly LagClass[] = [
   {
@@ -50,10 +50,10 @@ export const lagClasses: readonly LagClass[] = [
   },
 ]
 
-/** A few writes that nobody measures: the first ones make the bucket and wake code and connections. */
+/** A few writes that nobody measures: the first ones make the bucket and wake code and disks. */
 export async function warmUp(options: LagProbeOptions): Promise<void> {
-  for (let i = 0; i < warmUpWrites; i++) {
-    await probeOnce({ key: `warm-up/${i}.bin`, size: (i + 1) * 16 * kib }, options)
+  for (const [i, size] of warmUpSizes.entries()) {
+    await probeOnce({ key: `warm-up/${i}.bin`, size }, options)
   }
 }
 
