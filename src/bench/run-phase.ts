@@ -76,14 +76,14 @@ class PhaseRun {
       phase,
       ops,
       errors: this.#errors,
-      seconds,
-      ops_per_second: seconds > 0 ? ops / seconds : 0,
+      seconds: rounded(seconds),
+      ops_per_second: rounded(seconds > 0 ? ops / seconds : 0),
       bytes,
-      mib_per_second: seconds > 0 ? bytes / 2 ** 20 / seconds : 0,
-      p50_ms: this.#histogram.quantile(0.5) ?? null,
-      p90_ms: this.#histogram.quantile(0.9) ?? null,
-      p99_ms: this.#histogram.quantile(0.99) ?? null,
-      max_ms: this.#histogram.max ?? null,
+      mib_per_second: rounded(seconds > 0 ? bytes / 2 ** 20 / seconds : 0),
+      p50_ms: this.#quantile(0.5),
+      p90_ms: this.#quantile(0.9),
+      p99_ms: this.#quantile(0.99),
+      max_ms: this.#histogram.max === undefined ? null : rounded(this.#histogram.max),
     }
     const failures = this.#gaveUp
       ? [...this.#failures, `${phase}: given up after ${failuresInARowMax} failures in a row`]
@@ -127,6 +127,11 @@ class PhaseRun {
     this.#tellProgress()
   }
 
+  #quantile(fraction: number): number | null {
+    const value = this.#histogram.quantile(fraction)
+    return value === undefined ? null : rounded(value)
+  }
+
   #tellProgress(): void {
     const { phase, indices, bytesPerOp, onProgress } = this.#options
     onProgress?.({
@@ -142,4 +147,9 @@ class PhaseRun {
   #elapsedMs(): number {
     return this.#options.clock.monotonic() - this.#startedAt
   }
+}
+
+/** To microseconds, where the value is milliseconds: what is beyond that nobody has measured. */
+function rounded(value: number): number {
+  return Math.round(value * 1e3) / 1e3
 }
