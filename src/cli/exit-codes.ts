@@ -12,8 +12,6 @@ export const exitCodes = {
   unreachable: 3,
 } as const
 
-export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
-
 /** Errors that say: what you asked for cannot be, ask for something else. */
 const usageErrorCodes: ReadonlySet<string> = new Set([
   'USAGE',

@@ -28,15 +28,16 @@ export interface PrintErrorOptions {
 
 export function printError(thrown: unknown, options: PrintErrorOptions): void {
   const report = reportOf(thrown)
-  if (options.json) {
-    const facts = thrown instanceof ComioError ? { facts: thrown.facts } : {}
-    writeNote(JSON.stringify({ error: { ...report, ...facts } }))
-  } else {
-    writeNote(`${paint('red', 'error:', process.stderr)} ${report.message}`)
-    if (report.hint !== undefined) writeNote(`hint:  ${report.hint}`)
-    writeNote(`code:  ${report.code}`)
-  }
   // A broken invariant is a bug of ComIO's: who reports it needs the place, asked for or not.
   const wanted = options.debug || thrown instanceof AssertionError
-  if (wanted && thrown instanceof Error) writeNote(thrown.stack ?? '')
+  const stack = wanted && thrown instanceof Error ? thrown.stack : undefined
+  if (options.json) {
+    const facts = thrown instanceof ComioError ? thrown.facts : undefined
+    writeNote(JSON.stringify({ error: { ...report, facts, stack } }))
+    return
+  }
+  writeNote(`${paint('red', 'error:', process.stderr)} ${report.message}`)
+  if (report.hint !== undefined) writeNote(`hint:  ${report.hint}`)
+  writeNote(`code:  ${report.code}`)
+  if (stack !== undefined) writeNote(stack)
 }

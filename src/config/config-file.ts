@@ -22,7 +22,7 @@ export interface RawLayer {
 }
 
 /** Configurations are a page long; a file above this is something else. */
-export const configFileCharactersMax = 1_000_000
+const configFileCharactersMax = 1_000_000
 
 export function parseConfigFile(text: string, path: string): RawLayer {
   if (text.length > configFileCharactersMax) {
@@ -167,7 +167,7 @@ function first(section: string): string {
 }
 
 /** A key near to `unknown`: in its own section first, then a whole section, then anywhere. */
-export function suggestKey(unknown: string): string | undefined {
+function suggestKey(unknown: string): string | undefined {
   const [section = '', leaf] = unknown.split('.', 2)
   if (leaf === undefined) {
     return nearestName(section, sections) ?? nearestLeaf(section, configKeyNames)
