@@ -13,10 +13,11 @@ import { entryOf, type SegmentEntry } from './segment-table.ts'
 
 /** Segments looked at together. */
 const scanWidth = 16
+const zeros = Buffer.alloc(2 ** 20)
 
 export interface SegmentScan {
   readonly entries: readonly SegmentEntry[]
-  /** Slots that were made ahead and not used: zeros as far as looked at. */
+  /** Slots that were made ahead and not used: zeros. */
   readonly blank: readonly number[]
   /** Slots whose header was torn by a crash before anything was written behind it. */
   readonly torn: readonly number[]
@@ -46,12 +47,11 @@ export async function scanSegments(device: Device, volumeId: Buffer): Promise<Se
 async function scanSlot(device: Device, slot: number, volumeId: Buffer): Promise<ScannedSlot> {
   const handle = await device.open(slot)
   try {
-    const first = await readBlocks(handle, 0, 2 * blockBytes)
-    const header = decodeSegmentHeader(first.subarray(0, blockBytes), { segment: slot, volumeId })
+    const first = await readBlocks(handle, 0, blockBytes)
+    const header = decodeSegmentHeader(first, { segment: slot, volumeId })
     if (!('mismatch' in header)) return await scanSegment(handle, header, volumeId)
-    if (isZero(first)) return 'blank'
-    if (isZero(first.subarray(blockBytes))) return 'torn'
     const { mismatch } = header
+    if (await isZeroFrom(handle, blockBytes)) return isZero(first) ? 'blank' : 'torn'
     throw new CorruptLogError({ segment: slot, generation: 0, offset: 0, mismatch })
   } finally {
     await handle.close()
@@ -87,6 +87,15 @@ async function findFooter(
   return { validEnd, lastGroup, highestSeq }
 }
 
+/** Looks at all of it: what is not all zeros may be somebody's data, and is not thrown away. */
+async function isZeroFrom(handle: DeviceSegment, offset: number): Promise<boolean> {
+  for (let at = offset; at < handle.size; at += zeros.length) {
+    const bytes = await readBlocks(handle, at, Math.min(zeros.length, handle.size - at))
+    if (!isZero(bytes)) return false
+  }
+  return true
+}
+
 function isZero(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === 0)
+  return bytes.equals(zeros.subarray(0, bytes.length))
 }

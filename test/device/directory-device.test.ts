@@ -1,0 +1,113 @@
+import * as fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { DirectoryDevice } from '../../src/device/directory-device.ts'
+import { DirectorySegment } from '../../src/device/directory-segment.ts'
+import {
+  ShortWriteError,
+  StoragePathError,
+  UnsupportedDeviceError,
+} from '../../src/device/errors.ts'
+import { openFile } from '../../src/device/file-calls.ts'
+import { describeDevice } from './device-contract.ts'
+
+const newFolder = (): Promise<string> => fs.mkdtemp(join(tmpdir(), 'comio-device-'))
+const removeFolder = (path: string): Promise<void> => fs.rm(path, { recursive: true })
+
+describeDevice('DirectoryDevice', async () => {
+  const folder = await newFolder()
+  return {
+    open: () => DirectoryDevice.open(join(folder, 'volume')),
+    remove: () => removeFolder(folder),
+  }
+})
+
+describe('DirectoryDevice: its folder', () => {
+  let folder: string
+
+  beforeEach(async () => {
+    folder = await newFolder()
+  })
+  afterEach(() => removeFolder(folder))
+
+  it('makes the folder and its parents, for the owner alone', async () => {
+    const path = join(folder, 'a', 'b', 'c')
+    const device = await DirectoryDevice.open(path)
+    const segment = await device.create(10, 4096)
+    await segment.close()
+    await device.writeSuperblock(Buffer.from('x'))
+    await device.close()
+    expect(await modeOf(join(folder, 'a'))).toBe(0o700)
+    expect(await modeOf(path)).toBe(0o700)
+    expect(await modeOf(join(path, 'segments'))).toBe(0o700)
+    expect(await modeOf(join(path, 'superblock'))).toBe(0o600)
+    expect(await modeOf(join(path, 'segments', '0000000a.seg'))).toBe(0o600)
+  })
+
+  it('writes zeros ahead: the space of a new segment is really taken', async () => {
+    const device = await DirectoryDevice.open(folder)
+    const segment = await device.create(0, 2 ** 20 + 4096)
+    const { blocks, size } = await fs.stat(join(folder, 'segments', '00000000.seg'))
+    expect(size).toBe(2 ** 20 + 4096)
+    expect(blocks * 512).toBeGreaterThanOrEqual(size)
+    await segment.close()
+    await device.close()
+  })
+
+  it('removes what a crash left half made, and nothing else', async () => {
+    const before = await DirectoryDevice.open(folder)
+    await (await before.create(1, 4096)).close()
+    await before.close()
+    await fs.writeFile(join(folder, 'segments', '00000002.seg.tmp'), 'half')
+    await fs.writeFile(join(folder, 'superblock.tmp'), 'half')
+    await fs.writeFile(join(folder, 'segments', 'notes.txt'), 'mine')
+    const device = await DirectoryDevice.open(folder)
+    expect(await device.list()).toEqual([1])
+    expect((await fs.readdir(join(folder, 'segments'))).sort()).toEqual([
+      '00000001.seg',
+      'notes.txt',
+    ])
+    expect(await fs.readdir(folder)).toEqual(['segments'])
+    await device.close()
+  })
+
+  it('refuses a file as storage path by name', async () => {
+    const path = join(folder, 'file')
+    await fs.writeFile(path, '')
+    await expect(DirectoryDevice.open(path)).rejects.toThrow(UnsupportedDeviceError)
+    await expect(DirectoryDevice.open(path)).rejects.toThrow(/is a file; .* not yet supported/)
+  })
+
+  it('says so when something is in the way of the storage path', async () => {
+    const path = join(folder, 'file')
+    await fs.writeFile(path, '')
+    await expect(DirectoryDevice.open(join(path, 'below'))).rejects.toThrow(StoragePathError)
+  })
+
+  it.skipIf(process.getuid?.() === 0)('says so when permission is missing', async () => {
+    const path = join(folder, 'closed')
+    await fs.mkdir(path, { mode: 0o500 })
+    await expect(DirectoryDevice.open(join(path, 'below'))).rejects.toThrow(/no permission/)
+  })
+})
+
+describe('DirectorySegment: a disk that fails', () => {
+  it.skipIf(process.platform !== 'linux')('passes the error of the system on', async () => {
+    const fd = await openFile('/dev/full', 'r+')
+    const segment = new DirectorySegment({ path: '/dev/full', fd, size: 4096 })
+    await expect(segment.write([Buffer.alloc(10)], 0)).rejects.toThrow(/ENOSPC/)
+    await segment.close()
+  })
+
+  it('names a short write', () => {
+    const facts = { device: 'disk', position: 0, wanted: 10, written: 3 }
+    const error = new ShortWriteError(facts)
+    expect(error.message).toContain('3 of 10 bytes')
+    expect(error.facts).toEqual(facts)
+  })
+})
+
+async function modeOf(path: string): Promise<number> {
+  return (await fs.stat(path)).mode & 0o777
+}

@@ -1,0 +1,215 @@
+import { describe, expect, it } from 'vitest'
+import { CapacityTooSmallError, GroupWriteError, VolumeFullError } from '../../src/volume/errors.ts'
+import type { Location, Volume } from '../../src/volume/volume.ts'
+import { FaultyDisk } from './faulty-disk.ts'
+import {
+  chunk,
+  collect,
+  group,
+  openVolume,
+  recordingLogger,
+  segmentBytes,
+  seqsOf,
+  startVolume,
+  stillClock,
+} from './scenario.ts'
+
+const ordinary = { essential: false }
+const essential = { essential: true }
+
+/** Ordinary writes until there is no room for another one. */
+async function writeUntilFull(
+  volume: Volume,
+  from = 1,
+): Promise<{ next: number; locations: Location[] }> {
+  const locations: Location[] = []
+  let seq = from
+  while (volume.isRoomFor(3000, ordinary)) {
+    locations.push(...(await volume.appendGroup(group(seq, 1, 3000))))
+    seq++
+  }
+  return { next: seq, locations }
+}
+
+describe('Capacity', () => {
+  it('too small to work with is refused when the volume is made', async () => {
+    const disk = new FaultyDisk()
+    const capacityBytes = 4 * segmentBytes
+    await expect(openVolume(disk, { capacityBytes })).rejects.toThrow(CapacityTooSmallError)
+    expect(disk.superblock).toBeUndefined()
+  })
+
+  it('is what was given, or what the disk has', async () => {
+    const disk = new FaultyDisk({ capacityBytes: 100 * segmentBytes })
+    const { volume } = await startVolume(disk)
+    expect(volume.usage()).toMatchObject({ capacityBytes: 100 * segmentBytes, writable: true })
+    await volume.close()
+    const given = await startVolume(disk, { capacityBytes: 20 * segmentBytes })
+    expect(given.volume.usage().capacityBytes).toBe(20 * segmentBytes)
+  })
+
+  it('is never exceeded by ordinary writes, which leave two segments', async () => {
+    const disk = new FaultyDisk()
+    const capacityBytes = 10 * segmentBytes
+    const { volume } = await startVolume(disk, { capacityBytes })
+    await writeUntilFull(volume)
+    expect(volume.usage().writable).toBe(false)
+    expect(volume.isRoomFor(100, essential)).toBe(true)
+    await volume.close()
+    let stored = 0
+    for (const { current } of disk.segments.values()) stored += current.length
+    expect(stored).toBeLessThanOrEqual(capacityBytes)
+    // What was made ahead belongs to the reserve.
+    expect(volume.usage().usedBytes).toBeLessThanOrEqual(capacityBytes - segmentBytes)
+  })
+
+  it('reached: essential writes go on through the reserve, and then the volume is full', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk, { capacityBytes: 8 * segmentBytes })
+    const { next, locations } = await writeUntilFull(volume)
+    let seq = next
+    for (;;) {
+      const appended = await volume
+        .appendGroup(group(seq, 1, 2000))
+        .catch((error: unknown) => error)
+      if (appended instanceof Error) {
+        expect(appended).toBeInstanceOf(VolumeFullError)
+        break
+      }
+      seq++
+    }
+    expect((seq - next) * 4096).toBeGreaterThan(1.5 * segmentBytes)
+    expect(volume.isRoomFor(2000, essential)).toBe(false)
+    expect(volume.health().writable).toBe(true)
+    await volume.readRecord(locations[0] as Location, { seq: 1 })
+    await expect(volume.appendGroup(group(seq, 1, 2000))).rejects.toThrow(VolumeFullError)
+    await volume.close()
+    const again = await openVolume(disk, { capacityBytes: 8 * segmentBytes })
+    const replayed = seqsOf(await collect(again))
+    expect(replayed).toEqual(Array.from({ length: seq - 1 }, (_, i) => i + 1))
+  })
+
+  it('reached: a freed segment makes it writable again', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk, { capacityBytes: 8 * segmentBytes })
+    const { next } = await writeUntilFull(volume)
+    expect(volume.usage().writable).toBe(false)
+    const [oldest] = volume.segments()
+    await volume.freeSegment(oldest?.segment ?? -1, oldest?.generation ?? -1)
+    expect(volume.usage().writable).toBe(true)
+    const more = await writeUntilFull(volume, next)
+    expect(more.next).toBeGreaterThan(next)
+  })
+
+  it('reached: bulk leaves the reserve to the log, whatever was promised before', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk, { capacityBytes: 8 * segmentBytes })
+    let failure: unknown
+    for (let index = 0; failure === undefined; index++) {
+      await volume.appendBulk(chunk(index, 8000)).catch((error: unknown) => {
+        failure = error
+      })
+    }
+    expect(failure).toBeInstanceOf(VolumeFullError)
+    expect(volume.isRoomFor(segmentBytes, ordinary)).toBe(false)
+    for (let seq = 1; seq < 60; seq += 3) await volume.appendGroup(group(seq, 3, 1000))
+  })
+
+  it('counts large writes against all free segments', async () => {
+    const { volume } = await startVolume(new FaultyDisk(), { capacityBytes: 12 * segmentBytes })
+    expect(volume.isRoomFor(7 * segmentBytes, ordinary)).toBe(true)
+    expect(volume.isRoomFor(9 * segmentBytes, ordinary)).toBe(false)
+    expect(volume.isRoomFor(9 * segmentBytes, essential)).toBe(true)
+    expect(volume.isRoomFor(12 * segmentBytes, essential)).toBe(false)
+  })
+})
+
+describe('A full disk', () => {
+  it('is a full volume, without harm, and writes again when there is room', async () => {
+    const disk = new FaultyDisk({ capacityBytes: 12 * segmentBytes })
+    let now = 0
+    const clock = { ...stillClock, monotonic: () => now }
+    const { volume } = await startVolume(disk, { clock, logger: recordingLogger() })
+    disk.capacityBytes = 2 * segmentBytes
+    let seq = 1
+    let failure: unknown
+    while (failure === undefined) {
+      await volume.appendGroup(group(seq, 3, 3000)).then(
+        () => {
+          seq += 3
+        },
+        (error: unknown) => {
+          failure = error
+        },
+      )
+    }
+    expect(failure).toBeInstanceOf(VolumeFullError)
+    expect(volume.isRoomFor(100, ordinary)).toBe(false)
+    disk.capacityBytes = 12 * segmentBytes
+    now += 2000
+    await volume.appendGroup(group(seq, 3, 3000))
+    now += 2000
+    volume.isRoomFor(100, ordinary)
+    await volume.appendGroup(group(seq + 3, 1))
+    expect(volume.isRoomFor(100, ordinary)).toBe(true)
+    const replayed = seqsOf((await startVolume(disk)).replayed)
+    expect(replayed).toEqual(Array.from({ length: seq + 3 }, (_, i) => i + 1))
+  })
+
+  it('that cannot make a segment for another reason fails the group, not the volume', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk)
+    await volume.appendBulk(chunk(1))
+    disk.fail('create', 'EIO', { times: 2 })
+    let seq = 1
+    let failure: unknown
+    while (failure === undefined) {
+      await volume.appendGroup(group(seq, 3, 3000)).then(
+        () => {
+          seq += 3
+        },
+        (error: unknown) => {
+          failure = error
+        },
+      )
+    }
+    expect(failure).toBeInstanceOf(GroupWriteError)
+    await volume.appendGroup(group(seq, 3, 3000))
+    expect(volume.health().writable).toBe(true)
+  })
+})
+
+describe('The segment made ahead', () => {
+  it('is there before the open one is full, so that no group waits for its zeros', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk)
+    let seq = 1
+    while (volume.logPosition().offset < segmentBytes / 2) {
+      await volume.appendGroup(group(seq, 3, 3000))
+      seq += 3
+    }
+    expect(disk.segments.size).toBe(2)
+    disk.trace.length = 0
+    while (volume.logPosition().segment === 0) {
+      disk.trace.length = 0
+      await volume.appendGroup(group(seq, 3, 3000))
+      seq += 3
+    }
+    // Footer, header, group: each written and synced; nothing is created in between.
+    expect(disk.trace.slice(0, 4)).toEqual(['write', 'sync', 'write', 'sync'])
+    expect(disk.trace.slice(0, disk.trace.lastIndexOf('write'))).not.toContain('create')
+  })
+
+  it('is used by the next opening when it was left unused', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk)
+    await volume.appendGroup(group(1, 3, 4000))
+    await volume.appendGroup(group(4, 3, 4000))
+    await volume.close()
+    expect([...disk.segments.keys()]).toEqual([0, 1])
+    disk.trace.length = 0
+    const again = await startVolume(disk)
+    expect(again.volume.logPosition().segment).toBe(1)
+    expect(disk.trace).not.toContain('create')
+  })
+})
