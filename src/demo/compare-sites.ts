@@ -107,7 +107,7 @@ class SiteComparison {
 }
 
 /** What two answers for one object do not have in common: nothing, if they are equal. */
-export function differencesOf(a: ObjectDigest, b: ObjectDigest): string[] {
+function differencesOf(a: ObjectDigest, b: ObjectDigest): string[] {
   const names = new Set([...Object.keys(a.headers), ...Object.keys(b.headers)])
   const different = [...names]
     .filter((name) => !headersOfTheAnswer.has(name) && a.headers[name] !== b.headers[name])
