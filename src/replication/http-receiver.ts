@@ -4,7 +4,6 @@
  */
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { MalformedBytesError } from '../base/byte-reader.ts'
 import type { Clock } from '../base/clock.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -12,16 +11,10 @@ import type { ByteRange } from '../store/object-store.ts'
 import { frameOverheadBytes } from './batch-codec.ts'
 import {
   BadRangeError,
-  BadRemoteUrlError,
   BatchTooLargeError,
-  HandshakeRequiredError,
-  ProtocolMismatchError,
   RemoteUnreachableError,
-  SelfReplicationError,
-  SiteIdTakenError,
   TicketGoneError,
 } from './errors.ts'
-import { ticketEndCodes } from './http-blob-transport.ts'
 import {
   documentBytesMax,
   parseCompletionsQuery,
@@ -30,6 +23,7 @@ import {
   ticketBytes,
 } from './protocol.ts'
 import type { Receiver } from './receiver.ts'
+import { answerRefusal, type Refusal, refusalFor } from './refusal.ts'
 import type { TicketBook } from './tickets.ts'
 
 export interface HttpReceiverOptions {
@@ -58,7 +52,7 @@ export type ReplicationHandler = (
 ) => boolean
 
 /** Bytes of batches being read and applied at one time; beyond, senders are told to wait. */
-const bytesInFlightMax = 256 * 2 ** 20
+const bytesInFlightMax = 96 * 2 ** 20
 /** Labels and heads of a change take no more than this. */
 const changeHeadBytes = 16 * 1024
 const stallMs = 30_000
@@ -116,14 +110,14 @@ class HttpReceiver {
   ): Promise<void> {
     if (request.method !== 'POST') {
       response.setHeader('allow', 'POST')
-      return refuse(request, response, {
+      return this.#refuse(request, response, {
         status: 405,
         code: 'METHOD_NOT_ALLOWED',
         message: 'POST it',
       })
     }
     const denial = this.#options.authorize(request)
-    if (denial !== undefined) return refuse(request, response, denial)
+    if (denial !== undefined) return this.#refuse(request, response, denial)
     await handle()
   }
 
@@ -136,14 +130,14 @@ class HttpReceiver {
   async #batch(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const length = Number(request.headers['content-length'] ?? Number.NaN)
     if (!Number.isSafeInteger(length)) {
-      return refuse(request, response, {
+      return this.#refuse(request, response, {
         status: 411,
         code: 'LENGTH_REQUIRED',
         message: 'a batch needs a Content-Length',
       })
     }
     if (length <= this.#batchBytesMax && this.#bytesInFlight + length > bytesInFlightMax) {
-      return refuse(request, response, {
+      return this.#refuse(request, response, {
         status: 503,
         code: 'BUSY',
         message: 'too many batches are being applied at once',
@@ -176,7 +170,7 @@ class HttpReceiver {
   async #blob(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {
     if (request.method !== 'GET') {
       response.setHeader('allow', 'GET')
-      return refuse(request, response, {
+      return this.#refuse(request, response, {
         status: 405,
         code: 'METHOD_NOT_ALLOWED',
         message: 'GET it',
@@ -209,62 +203,21 @@ class HttpReceiver {
     }
   }
 
+  #refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+    answerRefusal({ request, response, refusal, clock: this.#options.clock })
+  }
+
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     const refusal = refusalFor(error)
     if (refusal.status >= 500) {
       this.#options.logger.error(
-        { error: messageOf(error), path: 'replication', code: refusal.code },
+        { error: messageOf(error), code: refusal.code },
         'A replication request failed',
       )
     }
     if (response.headersSent || response.destroyed) response.destroy()
-    else refuse(request, response, refusal)
+    else this.#refuse(request, response, refusal)
   }
-}
-
-interface Refusal {
-  readonly status: number
-  readonly code: string
-  readonly message: string
-  readonly hint?: string | undefined
-}
-
-function refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
-  const { status, code, message, hint } = refusal
-  const error = hint === undefined ? { code, message } : { code, message, hint }
-  const body = Buffer.from(JSON.stringify({ error }))
-  // The body was not read: the connection cannot serve another request.
-  if (!request.complete) response.setHeader('connection', 'close')
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length })
-  response.end(body)
-}
-
-function refusalFor(error: unknown): Refusal {
-  const status = statusOf(error)
-  const hint = error instanceof ComioError ? error.hint : undefined
-  if (error instanceof TicketGoneError) {
-    return { status, code: ticketEndCodes[error.end], message: error.message, hint }
-  }
-  const code = error instanceof ComioError ? error.code : 'INTERNAL_ERROR'
-  return { status, code, message: messageOf(error), hint }
-}
-
-function statusOf(error: unknown): number {
-  if (error instanceof MalformedBytesError || error instanceof BadRemoteUrlError) return 400
-  if (error instanceof HandshakeRequiredError) return 409
-  if (error instanceof BatchTooLargeError) return 413
-  if (error instanceof BadRangeError) return 416
-  if (error instanceof TicketGoneError) return error.end === 'unknown' ? 404 : 410
-  if (error instanceof RemoteUnreachableError) return 408
-  const isWrongPeer =
-    error instanceof ProtocolMismatchError ||
-    error instanceof SelfReplicationError ||
-    error instanceof SiteIdTakenError
-  if (isWrongPeer) return 421
-  if (!(error instanceof ComioError)) return 500
-  if (error.code === 'STORAGE_FULL') return 507
-  // The store's own trouble is this site's state, not the batch's fault.
-  return 503
 }
 
 function reply(response: ServerResponse, contentType: string, body: Buffer): void {

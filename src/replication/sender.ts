@@ -295,7 +295,7 @@ export class Sender {
 }
 
 /** Milliseconds of the version, bucket, and key if it is about one. */
-export function eventIdOf(slot: Slot, version: Version): string {
+function eventIdOf(slot: Slot, version: Version): string {
   const key = slot.kind === 'object' ? `-${slot.key}` : ''
   return `${timeOf(version)}-${slot.bucket}${key}`
 }

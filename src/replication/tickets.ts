@@ -19,7 +19,7 @@ export interface TicketBookOptions {
   readonly leasesMax?: number
 }
 
-export const defaultTicketOptions = { leaseMs: 60_000, leasesMax: 64 } as const
+const defaultTicketOptions = { leaseMs: 60_000, leasesMax: 64 } as const
 
 /** Ended tickets whose end is still told apart; older ones are `unknown`. */
 const remembered = 1024

@@ -1,5 +1,6 @@
 import { request } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createHttpTransport } from '../../src/replication/http-transport.ts'
 import { goodToken, HttpSite } from './http-site.ts'
 
 let site: HttpSite
@@ -64,6 +65,26 @@ describe('the endpoints of replication', () => {
     })
     expect(answer.status).toBe(413)
     expect(JSON.parse(answer.text)).toMatchObject({ error: { code: 'BATCH_TOO_LARGE' } })
+  })
+
+  test('get a refusal through to a sender that is still sending', async () => {
+    const transport = createHttpTransport({
+      url: site.url,
+      token: goodToken,
+      workers: 1,
+      allowPlaintext: false,
+    })
+    try {
+      for (let i = 0; i < 5; i++) {
+        const sending = transport.sendBatch(
+          [Buffer.alloc(8 * 2 ** 20)],
+          new AbortController().signal,
+        )
+        await expect(sending).rejects.toMatchObject({ status: 413, remoteCode: 'BATCH_TOO_LARGE' })
+      }
+    } finally {
+      await transport.close()
+    }
   })
 
   test('want to know a batch’s length', async () => {
