@@ -129,18 +129,16 @@ function encodeHead(mutation: Mutation): Buffer {
 }
 
 /** @throws MalformedBytesError when the pieces do not decode or do not belong together */
-export function decodeMutation(encoded: EncodedMutation): Mutation {
-  const { slot, version } = decodeLabel(encoded.label)
-  const reader = new ByteReader(encoded.head)
-  const mutation = decodeHead(encoded.kind, slot, version, reader)
+export function decodeMutation({ kind, label, head }: EncodedMutation): Mutation {
+  const reader = new ByteReader(head)
+  const mutation = decodeHead(kind, decodeLabel(label), reader)
   reader.end()
   return mutation
 }
 
 function decodeHead(
   kind: Mutation['kind'],
-  slot: Slot,
-  version: Version,
+  { slot, version }: { readonly slot: Slot; readonly version: Version },
   reader: ByteReader,
 ): Mutation {
   switch (kind) {

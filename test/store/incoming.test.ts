@@ -234,7 +234,7 @@ describe('any interleaving of changes', () => {
           }
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 12 },
     )
   })
 })
