@@ -17,7 +17,7 @@ export function withAccessLog(handle: RequestHandler, logger: Logger): RequestHa
           path: printablePath(url ?? ''),
           status: response.headersSent ? response.statusCode : undefined,
           complete: response.writableFinished,
-          ms: Math.round((performance.now() - startedAt) * 10) / 10,
+          duration_ms: Math.round((performance.now() - startedAt) * 10) / 10,
           from: request.socket.remoteAddress,
         },
         'Request',

@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { HealthDocument } from '../admin/protocol.ts'
 import { assert } from '../base/assert.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -47,6 +48,7 @@ export class Listener {
   readonly #logger: Logger
   #handle: RequestHandler | undefined
   #closing = false
+  #closed: Promise<void> | undefined
 
   private constructor(options: ListenerOptions) {
     const limits = { ...defaultLimits, ...options.limits }
@@ -100,7 +102,12 @@ export class Listener {
   }
 
   /** Accepts nothing more; what is under way may finish for `graceMs`, then it is cut off. */
-  async close(graceMs: number): Promise<void> {
+  close(graceMs: number): Promise<void> {
+    this.#closed ??= this.#close(graceMs)
+    return this.#closed
+  }
+
+  async #close(graceMs: number): Promise<void> {
     this.#closing = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const response of this.#guard.unfinished()) this.#sayGoodbye(response)
@@ -131,7 +138,7 @@ export class Listener {
     this.#guard.begin(request, response)
     if (this.#closing) this.#sayGoodbye(response)
     if (this.#handle === undefined) {
-      response.writeHead(503, { connection: 'close', 'retry-after': '1' }).end()
+      answerStarting(request, response)
       return
     }
     this.#handle(request, response)
@@ -155,6 +162,17 @@ export class Listener {
       `HTTP/1.1 ${statusOfClientError(code)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
     )
   }
+}
+
+/** In the form of the health document, which is what probes look at while a site starts. */
+function answerStarting(request: IncomingMessage, response: ServerResponse): void {
+  const document: HealthDocument = { status: 'degraded', reasons: ['the site is starting'] }
+  response.writeHead(503, {
+    'content-type': 'application/json; charset=utf-8',
+    'retry-after': '1',
+    connection: 'close',
+  })
+  response.end(request.method === 'HEAD' ? undefined : `${JSON.stringify(document)}\n`)
 }
 
 function statusOfClientError(code: string): string {

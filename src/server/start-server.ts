@@ -9,7 +9,6 @@ import { isIPv6 } from 'node:net'
 import type { Logger } from '../base/log.ts'
 import { isLoopbackHost, isWildcardHost, urlOfHost } from '../config/host-kind.ts'
 import type { ServerConfig } from '../config/server-config.ts'
-import type { Replicator } from '../replication/replicator.ts'
 import { AccessControl } from './access.ts'
 import { withAccessLog } from './access-log.ts'
 import { UnprotectedListenerError } from './errors.ts'
@@ -85,22 +84,24 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<string>
   const { server, replication } = config
   const loopback = isLoopbackHost(server.host)
   assertProtected(config, loopback)
-  const storage = await openStorage(config, { logger, teardown })
+  // Bound before anything is written; until the site is ready, whoever connects is told to wait.
   const listener = await Listener.open({ host: server.host, port: server.port, logger })
-  let closing = false
-  let replicator: Replicator | undefined
-  teardown.add('network', async () => {
-    closing = true
-    // Together: the polls of senders wait in the listener, and the replicator ends them.
-    await Promise.all([listener.close(graceMs), replicator?.close()])
-  })
+  teardown.add('listener', () => listener.close(0))
   assertLoopback(listener, loopback)
+  const storage = await openStorage(config, { logger, teardown })
   const { port } = listener.address
-  replicator = await openReplication(config, {
+  const replicator = await openReplication(config, {
     storage,
     advertiseUrl: server.advertiseUrl ?? urlOfHost(server.host, port),
     logger,
   })
+  let closing = false
+  let replicationClosed: Promise<void> | undefined
+  const closeReplication = (): Promise<void> => {
+    replicationClosed ??= replicator.close()
+    return replicationClosed
+  }
+  teardown.add('replication', closeReplication)
   const planes = await createPlanes({
     config,
     storage,
@@ -115,6 +116,11 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<string>
     closing: () => closing,
   })
   teardown.add('planes', () => planes.close())
+  teardown.add('requests', async () => {
+    closing = true
+    // Together: the polls of senders wait in the listener, and the replicator ends them.
+    await Promise.all([listener.close(graceMs), closeReplication()])
+  })
   const isDebugging = config.logging.level === 'debug'
   listener.serve(isDebugging ? withAccessLog(planes.handle, logger) : planes.handle)
   replicator.start()

@@ -64,7 +64,7 @@ async function openVolume(
       site_id: volume.identity.siteId,
       capacity_bytes: volume.usage().capacityBytes,
       used_bytes: volume.usage().usedBytes,
-      ms: elapsed(clock, startedAt),
+      duration_ms: elapsed(clock, startedAt),
     },
     'Volume opened',
   )
@@ -95,7 +95,7 @@ async function recoverEngine(
       index: indexPath,
       replayed_records: engine.replayed,
       head: engine.feed.head(),
-      ms: elapsed(clock, startedAt),
+      duration_ms: elapsed(clock, startedAt),
     },
     'Index brought up to the log',
   )

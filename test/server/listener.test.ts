@@ -74,7 +74,10 @@ describe('the listener', () => {
 
   it('answers 503 before it is told who answers', async () => {
     const listener = await listen()
-    expect(await talk(listener, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')).toMatch(/^HTTP\/1\.1 503 /)
+    const answer = await talk(listener, 'GET /admin/health HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /)
+    expect(answer.toLowerCase()).toContain('retry-after: 1\r\n')
+    expect(answer).toContain('the site is starting')
   })
 
   it.each([

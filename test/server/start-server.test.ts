@@ -154,6 +154,7 @@ describe('a site does not start', () => {
     await once(other, 'listening')
     const { port } = other.address() as AddressInfo
     await expect(site.start({ server: { port } })).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
+    await expect(stat(site.storage)).rejects.toThrow('ENOENT')
     other.close()
     await site.start()
   })
@@ -419,6 +420,43 @@ describe('shutting down', () => {
     expect(site.records().some(({ msg }) => msg === 'Requests were cut off at shutdown')).toBe(true)
     await site.start()
     expect((await site.send('GET', '/docs/half')).status).toBe(404)
+  })
+})
+
+describe('shutting down in the middle of large transfers', () => {
+  const large = Buffer.alloc(20 * 2 ** 20, 'large')
+
+  it('ends downloads that nobody takes, and uploads that never end', async () => {
+    await site.start({}, { graceMs: 50 })
+    expect((await site.send('PUT', '/docs/large', { body: large })).status).toBe(200)
+    const port = Number(new URL(site.url).port)
+    const sockets = [0, 1, 2, 3].map((number) => {
+      const socket = connect(port, '127.0.0.1')
+      socket.on('error', () => undefined)
+      // once() would take the reset for a failure.
+      const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+      if (number < 2) {
+        socket.write('GET /docs/large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+      } else {
+        socket.write(
+          `PUT /docs/l HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${2 ** 25}\r\n\r\n`,
+        )
+        socket.write(large)
+      }
+      return { socket, closed }
+    })
+    await Promise.all(sockets.slice(0, 2).map(({ socket }) => once(socket, 'readable')))
+    await site.send('GET', '/admin/health')
+    await site.stop()
+    for (const { socket, closed } of sockets) {
+      socket.destroy()
+      await closed
+    }
+    const trouble = site.records().filter(({ level }) => level === 'error')
+    expect(trouble).toEqual([])
+    await site.start()
+    expect((await site.send('GET', '/docs/large')).body.equals(large)).toBe(true)
+    expect((await site.send('GET', '/docs/l')).status).toBe(404)
   })
 })
 
