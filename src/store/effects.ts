@@ -195,7 +195,7 @@ export function blobDies(context: EffectContext, blob: BlobRef): void {
   context.batch.delReadable(key)
 }
 
-export function bytesOf(entry: SlotEntry): number {
+function bytesOf(entry: SlotEntry): number {
   return entry.kind === 'live' ? entry.meta.size : 0
 }
 

@@ -5,7 +5,7 @@ import { nullVersionId } from './slot.ts'
 
 export const keyBytesMax = 1024
 /** Content headers and user metadata together; S3 allows 2 KiB of the latter. */
-export const metadataBytesMax = 8 * 1024
+const metadataBytesMax = 8 * 1024
 /** 5 TiB, as S3: the most that a change may announce. What a volume takes may be less. */
 const objectBytesMax = 5 * 2 ** 40
 

@@ -326,16 +326,19 @@ describe('without its index', () => {
     await store.put('old', 'x', 'purged')
     await store.engine.purgeBucket('old')
     await store.put('old', 'y', 'kept')
-    const before = await store.engine.feed.readPlaces(0, 100)
+    const places = async () => {
+      const all = await store.engine.feed.readPlaces(0, 100)
+      // The purged object's place is there until the sweep has come by.
+      const live = all.filter(({ slot }) => slot.kind !== 'object' || slot.key !== 'x')
+      return live.map(({ seq, version }) => ({ seq, version }))
+    }
+    const before = await places()
     await store.loseIndex()
     expect((await store.get('photos', 'a'))?.toString()).toBe('two')
     expect((await store.get('photos', 'large'))?.equals(large)).toBe(true)
     expect(await store.get('photos', 'b')).toBeUndefined()
     expect(await store.keys('old')).toEqual(['y'])
-    const after = await store.engine.feed.readPlaces(0, 100)
-    expect(after.map(({ seq, version }) => ({ seq, version }))).toEqual(
-      before.map(({ seq, version }) => ({ seq, version })),
-    )
+    expect(await places()).toEqual(before)
     expect(await store.engine.previewPurge('photos')).toEqual({ count: 2, bytes: 3 + large.length })
   })
 })
