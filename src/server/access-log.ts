@@ -9,6 +9,10 @@ export function withAccessLog(handle: RequestHandler, logger: Logger): RequestHa
     const startedAt = performance.now()
     // Kept before anybody rewrites it.
     const { method, url } = request
+    // Headers that a plane hands to writeHead as a list can be read back only from a response that
+    // has had headers of its own before.
+    response.setHeader('x-request-id', '')
+    response.removeHeader('x-request-id')
     response.once('close', () => {
       logger.debug(
         {

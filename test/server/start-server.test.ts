@@ -113,13 +113,19 @@ describe('a site', () => {
 
   it('writes a line for every request at level debug, without queries and tickets', async () => {
     await site.start({ logging: { level: 'debug' } })
-    await site.send('PUT', '/docs/a?x-id=PutObject', { body: 'a' })
+    const put = await site.send('PUT', '/docs/a?x-id=PutObject', { body: 'a' })
     const missing = await site.send('GET', '/admin/nothing')
     await site.send('GET', `/admin/replication/blob/${'ab'.repeat(32)}`)
     await site.stop()
     const lines = site.records().filter(({ msg }) => msg === 'Request')
     expect(lines).toMatchObject([
-      { method: 'PUT', path: '/docs/a', status: 200, complete: true },
+      {
+        method: 'PUT',
+        path: '/docs/a',
+        status: 200,
+        complete: true,
+        request_id: put.headers['x-amz-request-id'],
+      },
       {
         method: 'GET',
         path: '/admin/nothing',
