@@ -9,7 +9,10 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.{ts,tsx}'],
           exclude: ['test/e2e/**', 'test/large/**'],
-          testTimeout: 20_000,
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+          // On two cores the default is one, which would also put these after the others.
+          maxWorkers: '100%',
           sequence: { groupOrder: 0 },
         },
       },
