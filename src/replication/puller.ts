@@ -197,7 +197,10 @@ export class Puller {
     assert(outcome !== undefined, 'an outcome for the change')
     const isTaken = outcome.result === 'applied' || (outcome.result === 'conflict' && outcome.won)
     // For `later` the bytes are kept: the next offer continues behind those that are durable.
-    if (!isTaken && outcome.result !== 'later') await this.#giveUp(upload)
+    // Applying has ended the handle: what it left behind is given up through another.
+    if (!isTaken && outcome.result !== 'later') {
+      await this.#giveUp(await this.#options.sink.stageUpload(mutation))
+    }
     if (outcome.result !== 'refused') return pullOutcomeOf(outcome)
     const key = keyOf(mutation)
     if (this.#refusedOnce.delete(key)) return outcome

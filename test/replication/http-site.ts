@@ -219,12 +219,12 @@ export class CuttingProxy {
   }
 }
 
-/** Looks again and again, for at most 15 s. */
+/** Looks again and again, for at most 60 s. */
 export async function eventually(
   holds: () => boolean | Promise<boolean>,
   what: string,
 ): Promise<void> {
-  const end = performance.now() + 15_000
+  const end = performance.now() + 60_000
   while (performance.now() < end) {
     if (await holds()) return
     await new Promise((resolve) => setTimeout(resolve, 5))
