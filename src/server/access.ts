@@ -28,11 +28,16 @@ export interface AccessOptions {
 /** Each role has those before it. Replication is not among them: it opens its own endpoints only. */
 const ranks = { read: 1, write: 2, admin: 3 } as const
 
+/** There are 2^24 names for this machine; a few of them are worth a note. */
+const localHostsMax = 16
+
 export class AccessControl {
   readonly #tokens: TokenTable
   readonly #plan: 'tokens' | 'local' | 'anonymous'
   readonly #loopback: boolean
   readonly #acceptsReplication: boolean
+  /** Hosts found to be loopback: a client repeats its own, and looking closely costs a microsecond. */
+  readonly #localHosts = new Set<string>()
 
   constructor(options: AccessOptions) {
     const accepted = options.acceptTokens.map((token) => ({ role: 'replication', token }) as const)
@@ -50,7 +55,7 @@ export class AccessControl {
       case 'tokens':
         return this.#bearer(request.headers, ranks[access])
       case 'local':
-        return refuseWebPages(request.headers)
+        return this.#refuseWebPages(request.headers)
       case 'anonymous':
         return undefined
     }
@@ -59,7 +64,7 @@ export class AccessControl {
   /** The control plane; beyond loopback never without a token. */
   control(request: IncomingMessage, access: ControlAccess): AccessDenial | undefined {
     if (access === 'open') return undefined
-    if (this.#plan === 'local') return refuseWebPages(request.headers)
+    if (this.#plan === 'local') return this.#refuseWebPages(request.headers)
     return this.#bearer(request.headers, ranks[access])
   }
 
@@ -89,6 +94,39 @@ export class AccessControl {
       if (role !== 'replication' && ranks[role] >= rank) return undefined
     }
     return forbidden(rank === 1 ? 'read' : rank === 2 ? 'write' : 'admin')
+  }
+
+  /** Refuses what a browser sends on behalf of a page that this site did not serve. */
+  #refuseWebPages(headers: IncomingHttpHeaders): AccessDenial | undefined {
+    const { host, origin } = headers
+    if (host === undefined || !this.#isLocal(host)) {
+      return {
+        status: 403,
+        code: 'FOREIGN_HOST',
+        message: 'without auth.tokens this site answers only requests to a loopback host',
+        hint: 'Use http://127.0.0.1:PORT, or configure auth.tokens, above all behind a proxy.',
+      }
+    }
+    // Pages of another port are foreign, too: the origin must be this very address.
+    const foreignOrigin =
+      origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`
+    const site = headers['sec-fetch-site']
+    if (foreignOrigin || site === 'cross-site' || site === 'same-site') {
+      return {
+        status: 403,
+        code: 'FOREIGN_ORIGIN',
+        message: 'without auth.tokens this site answers no web pages of another origin',
+        hint: 'Configure auth.tokens, and let the page send Authorization: Bearer TOKEN.',
+      }
+    }
+    return undefined
+  }
+
+  #isLocal(host: string): boolean {
+    if (this.#localHosts.has(host)) return true
+    if (!isLoopbackAuthority(host)) return false
+    if (this.#localHosts.size < localHostsMax) this.#localHosts.add(host)
+    return true
   }
 
   #unconfiguredHint(): string {
@@ -121,32 +159,6 @@ function forbidden(role: string): AccessDenial {
     message: `the token is known, but this needs the role ${role}`,
     hint: `Use a token with the role ${role}; roles are set in auth.tokens.`,
   }
-}
-
-/** Refuses what a browser sends on behalf of a page that this site did not serve. */
-function refuseWebPages(headers: IncomingHttpHeaders): AccessDenial | undefined {
-  const { host, origin } = headers
-  if (host === undefined || !isLoopbackAuthority(host)) {
-    return {
-      status: 403,
-      code: 'FOREIGN_HOST',
-      message: 'without auth.tokens this site answers only requests to a loopback host',
-      hint: 'Use http://127.0.0.1:PORT, or configure auth.tokens, above all behind a proxy.',
-    }
-  }
-  // Pages of another port are foreign, too: the origin must be this very address.
-  const foreignOrigin =
-    origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`
-  const site = headers['sec-fetch-site']
-  if (foreignOrigin || site === 'cross-site' || site === 'same-site') {
-    return {
-      status: 403,
-      code: 'FOREIGN_ORIGIN',
-      message: 'without auth.tokens this site answers no web pages of another origin',
-      hint: 'Configure auth.tokens, and let the page send Authorization: Bearer TOKEN.',
-    }
-  }
-  return undefined
 }
 
 /** `localhost`, `127.x.x.x` or `[::1]`, with any port or none. */

@@ -202,6 +202,16 @@ describe('web pages', () => {
     expect(site.control(request, 'open')).toBeUndefined()
   })
 
+  it('are told apart however many hosts were seen before', () => {
+    const site = control({})
+    const judge = (host: string) => site.data(from({ headers: { host } }), 'read')?.code
+    for (let port = 1; port < 100; port++) expect(judge(`localhost:${port}`)).toBeUndefined()
+    for (const _again of [1, 2]) {
+      expect(judge('localhost:99')).toBeUndefined()
+      expect(judge('localhost.evil.example:99')).toBe('FOREIGN_HOST')
+    }
+  })
+
   it('are refused without any Host', () => {
     const request = { headers: {} } as unknown as IncomingMessage
     expect(sites['loopback, no tokens'].data(request, 'read')).toMatchObject({ status: 403 })
