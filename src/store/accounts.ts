@@ -56,6 +56,7 @@ export class Accounts {
   readonly #dirtySegments = new Set<number>()
   readonly #dirtyLedgers = new Set<string>()
   #state: StoreState
+  #emptiedCount = 0
 
   private constructor(index: OrderedIndex, state: StoreState) {
     this.#index = index
@@ -76,6 +77,11 @@ export class Accounts {
       accounts.#ledgers.set(nameOf(key), decodeLedger(value, sinceOf))
     }
     return accounts
+  }
+
+  /** How many times the last live record of a segment has died. */
+  get emptiedCount(): number {
+    return this.#emptiedCount
   }
 
   get state(): StoreState {
@@ -217,6 +223,7 @@ export class Accounts {
       batch.put(ledgerKey(remote), encodeLedger(ledger))
     }
     batch.put(stateKey, encodeStoreState(this.#state))
+    for (const ledger of this.#ledgers.values()) ledger.batchBuilt()
     this.#dirtyBuckets.clear()
     this.#dirtySegments.clear()
     this.#dirtyLedgers.clear()
@@ -228,8 +235,10 @@ export class Accounts {
   }
 
   #setSegment(segment: number, count: SegmentCount): void {
-    if (count.records === 0) this.#segments.delete(segment)
-    else this.#segments.set(segment, count)
+    if (count.records === 0) {
+      this.#segments.delete(segment)
+      this.#emptiedCount++
+    } else this.#segments.set(segment, count)
     this.#dirtySegments.add(segment)
   }
 

@@ -42,6 +42,8 @@ export class BodyHasher {
 /** Which bulk segments may still receive bytes that the index does not count yet. */
 export class OpenWriters {
   readonly #from = new Map<BlobWriter, number>()
+  /** How many writers have closed so far. */
+  closedCount = 0
 
   opened(writer: BlobWriter, segments: readonly SegmentInfo[]): void {
     let from = 0
@@ -53,7 +55,7 @@ export class OpenWriters {
   }
 
   closed(writer: BlobWriter): void {
-    this.#from.delete(writer)
+    if (this.#from.delete(writer)) this.closedCount++
   }
 
   mayUse(generation: number): boolean {

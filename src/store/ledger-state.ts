@@ -16,6 +16,9 @@ export class LedgerState {
   /** Dead letters that are still about the newest change of their slot. */
   openLetters = 0
   readonly #watchers = new Set<(seq: number, bytes: number) => void>()
+  /** Removed by the index batch that is being built, and by the one that is being written. */
+  #removing = new Set<number>()
+  #removed: ReadonlySet<number> = new Set()
   queued = 0
   replicated = 0
   failed = 0
@@ -50,6 +53,7 @@ export class LedgerState {
   /** A newer mutation of the slot took the place away, or a purge did. */
   placeRemoved(seq: number, bytes: number): void {
     for (const watcher of this.#watchers) watcher(seq, bytes)
+    this.#removing.add(seq)
     if (!this.isPending(seq)) return
     this.outstanding.delete(seq)
     this.superseded++
@@ -92,6 +96,18 @@ export class LedgerState {
     let low = this.high
     for (const seq of this.outstanding.keys()) if (seq <= low) low = seq - 1
     return low
+  }
+
+  /** The index batch under construction is complete, which means that the one before is durable. */
+  batchBuilt(): void {
+    if (this.#removing.size + this.#removed.size === 0) return
+    this.#removed = this.#removing
+    this.#removing = new Set()
+  }
+
+  /** Places that have left the feed and may show in a snapshot of the index all the same. */
+  removedUnwritten(): ReadonlySet<number> {
+    return this.#removed
   }
 
   /** Tells of every place that leaves the feed, before it is counted; returns the way to stop. */

@@ -163,7 +163,7 @@ export class StoredLedger implements RemoteLedger {
   async #take(limit: number): Promise<readonly FeedPlace[]> {
     const again = this.#takeAgain(limit)
     if (again.length === limit) return again
-    const removed = new Set<number>()
+    const removed = new Set(this.#state.removedUnwritten())
     const stopWatching = this.#state.watchRemovals((seq) => removed.add(seq))
     try {
       const places = await this.#options.feed.readPlaces(this.#state.high, limit - again.length)

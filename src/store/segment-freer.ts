@@ -4,11 +4,12 @@
  */
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import type { SegmentInfo } from '../volume/volume.ts'
+import type { LogPosition, SegmentInfo } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { OpenWriters } from './blob-writer.ts'
 
 export interface SegmentOwner {
+  logPosition(): LogPosition
   segments(): readonly SegmentInfo[]
   freeSegment(segment: number, generation: number): Promise<void>
 }
@@ -18,6 +19,7 @@ export class SegmentFreer {
   readonly #accounts: Accounts
   readonly #writers: OpenWriters
   readonly #logger: Logger
+  #looked = ''
   readonly #freeing = new Map<number, Promise<void>>()
 
   constructor(options: {
@@ -32,8 +34,16 @@ export class SegmentFreer {
     this.#logger = options.logger
   }
 
-  /** Frees what can be freed now; called after each index batch, so it must be cheap. */
+  /**
+   * Frees what can be freed now. Called after each index batch, so it goes through the segments only
+   * when one may have become free: the last record of one died, a writer has closed, or the log went
+   * on to another segment.
+   */
   look(): void {
+    const { generation } = this.#volume.logPosition()
+    const looked = `${this.#accounts.emptiedCount}/${this.#writers.closedCount}/${generation}`
+    if (looked === this.#looked) return
+    this.#looked = looked
     for (const segment of this.#volume.segments()) {
       if (this.#freeing.has(segment.segment) || !this.#isDead(segment)) continue
       this.#free(segment)
@@ -55,7 +65,8 @@ export class SegmentFreer {
     const freed = this.#volume
       .freeSegment(segment, generation)
       .catch((thrown: unknown) => {
-        // Looked at again after the next batch; until then only its space is held.
+        // Looked at again before long; until then only its space is held.
+        this.#looked = ''
         this.#logger.warn({ segment, error: messageOf(thrown) }, 'A segment could not be freed')
       })
       .finally(() => this.#freeing.delete(segment))

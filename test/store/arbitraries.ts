@@ -5,7 +5,7 @@ import type { Slot } from '../../src/store/slot.ts'
 import { type Context, joinContext, makeVersion } from '../../src/store/version.ts'
 import type { Location } from '../../src/volume/volume.ts'
 
-export const site = fc.constantFrom('a', 'site-b', 'c9')
+const site = fc.constantFrom('a', 'site-b', 'c9')
 
 export const version = fc
   .tuple(fc.integer({ min: 0, max: 2 ** 48 - 1 }), fc.integer({ min: 0, max: 0xffff }), site)
@@ -15,10 +15,10 @@ export const context: fc.Arbitrary<Context> = fc
   .array(version, { maxLength: 4 })
   .map((versions) => joinContext([], versions))
 
-export const bucket = fc.stringMatching(/^[a-z0-9]{3,12}$/)
-export const key = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
+const bucket = fc.stringMatching(/^[a-z0-9]{3,12}$/)
+const key = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
 
-export const objectSlot = fc.record({
+const objectSlot = fc.record({
   kind: fc.constant('object' as const),
   bucket,
   key,
