@@ -2,7 +2,7 @@
  * A device in a folder: PATH/superblock, and PATH/segments/ with one file per segment, named by the
  * slot in eight hex digits. Every name that this class makes, moves or removes is synced into its
  * folder before the call resolves; whole files appear by rename, so that a crash leaves either
- * nothing or everything, and a leftover temporary file that the next opening removes.
+ * nothing or everything, and a leftover temporary file that the next opening's first change removes.
  */
 import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
@@ -25,6 +25,7 @@ import { makeStorageFolder } from './storage-folder.ts'
 const fileMode = 0o600
 const superblockBytesMax = 4096
 const temporarySuffix = '.tmp'
+const temporaryPattern = /^([0-9a-f]{8}\.seg|superblock)\.tmp$/
 const segmentPattern = /^([0-9a-f]{8})\.seg$/
 const zeros = Buffer.alloc(2 ** 20)
 /** Zeros are synced in steps, so that no single sync of a whole segment holds up the log's own. */
@@ -33,6 +34,8 @@ const zeroSyncStep = 4 * zeros.length
 export class DirectoryDevice implements Device {
   readonly name: string
   readonly #segments: string
+  /** Leftovers are removed before the first change and not before: they may be another process's. */
+  #tidied: Promise<void> | undefined
   #closed = false
 
   private constructor(path: string, segments: string) {
@@ -48,8 +51,9 @@ export class DirectoryDevice implements Device {
     const segments = join(path, 'segments')
     await makeStorageFolder(path)
     await makeStorageFolder(segments)
-    await removeTemporaries(path)
-    await removeTemporaries(segments)
+    // A process that was killed may have left names that are seen, but not durable yet.
+    await syncFolder(segments)
+    await syncFolder(path)
     return new DirectoryDevice(path, segments)
   }
 
@@ -63,7 +67,7 @@ export class DirectoryDevice implements Device {
   }
 
   async writeSuperblock(bytes: Uint8Array): Promise<void> {
-    this.#assertOpen()
+    await this.#beforeChange()
     assert(bytes.length <= superblockBytesMax, 'a superblock beyond 4 KiB')
     const temporary = this.#superblockPath + temporarySuffix
     await withFile(openFile(temporary, 'w', fileMode), async (fd) => {
@@ -84,7 +88,7 @@ export class DirectoryDevice implements Device {
   }
 
   async create(slot: number, size: number): Promise<DeviceSegment> {
-    this.#assertOpen()
+    await this.#beforeChange()
     const path = this.#segmentPath(slot)
     assert(!(await exists(path)), `slot ${slot} is not empty`)
     const temporary = path + temporarySuffix
@@ -116,7 +120,7 @@ export class DirectoryDevice implements Device {
   }
 
   async remove(slot: number): Promise<void> {
-    this.#assertOpen()
+    await this.#beforeChange()
     await fs.rm(this.#segmentPath(slot), { force: true })
     await syncFolder(this.#segments)
   }
@@ -142,6 +146,13 @@ export class DirectoryDevice implements Device {
   #assertOpen(): void {
     assert(!this.#closed, 'a device is used after it was closed')
   }
+
+  /** Whoever changes the device has locked the volume by then. */
+  async #beforeChange(): Promise<void> {
+    this.#assertOpen()
+    this.#tidied ??= removeTemporaries([this.name, this.#segments])
+    await this.#tidied
+  }
 }
 
 async function writeZeros(fd: number, size: number, path: string): Promise<void> {
@@ -164,15 +175,12 @@ async function writeWhole(
   throw new ShortWriteError({ device, position, wanted: bytes.length, written })
 }
 
-async function removeTemporaries(folder: string): Promise<void> {
-  let removed = false
-  for (const name of await fs.readdir(folder)) {
-    if (!name.endsWith(`.seg${temporarySuffix}`) && name !== `superblock${temporarySuffix}`)
-      continue
-    await fs.rm(join(folder, name), { force: true })
-    removed = true
+async function removeTemporaries(folders: readonly string[]): Promise<void> {
+  for (const folder of folders) {
+    for (const name of await fs.readdir(folder)) {
+      if (temporaryPattern.test(name)) await fs.rm(join(folder, name), { force: true })
+    }
   }
-  if (removed) await syncFolder(folder)
 }
 
 async function exists(path: string): Promise<boolean> {

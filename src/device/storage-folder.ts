@@ -15,6 +15,7 @@ export async function makeStorageFolder(path: string): Promise<void> {
   try {
     const first = await fs.mkdir(path, { recursive: true, mode: folderMode })
     if (first !== undefined) await syncParents(resolve(path), dirname(resolve(first)))
+    else await syncParent(resolve(path))
     await fs.access(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
   } catch (error) {
     throw await explain(path, error)
@@ -28,6 +29,16 @@ async function syncParents(path: string, top: string): Promise<void> {
     await syncFolder(folder)
     if (folder === top) return
     folder = dirname(folder)
+  }
+}
+
+/** For a folder that an earlier process made and may have been killed before it synced the name. */
+async function syncParent(path: string): Promise<void> {
+  try {
+    await syncFolder(dirname(path))
+  } catch (error) {
+    // A parent that we may not read was not made by us.
+    if (systemCodeOf(error) !== 'EACCES') throw error
   }
 }
 

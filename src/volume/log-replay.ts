@@ -1,5 +1,5 @@
 /**
- * Hands out what the log holds from a position on, and tells a crash's torn tail from damage and from
+ * Hands out what the log holds from a position on, durable and verified, and tells a crash's torn tail from damage and from
  * loss. The tail is forgiven only where a crash can have made it: at the end of the newest segment,
  * with no later group behind it. Everything else is refused by name.
  */
@@ -16,7 +16,6 @@ import type { VolumeContext } from './volume-context.ts'
 export class LogReplay {
   readonly #context: VolumeContext
   readonly #entries: readonly SegmentEntry[]
-  readonly #replayed: SegmentEntry[] = []
   #finished = false
 
   /** @param entries the log's segments in order */
@@ -30,15 +29,9 @@ export class LogReplay {
     return this.#finished
   }
 
-  /** The segments that were read. */
-  get replayed(): readonly SegmentEntry[] {
-    return this.#replayed
-  }
-
   async *run(from: LogPosition | undefined): AsyncGenerator<ReplayedRecord> {
     let start = from
     for (const entry of this.#startingAt(from)) {
-      this.#replayed.push(entry)
       yield* this.#replaySegment(entry, isSameUse(start, entry) ? start?.offset : undefined)
       start = undefined
     }
@@ -70,6 +63,9 @@ export class LogReplay {
     const { handles } = this.#context
     const handle = await handles.acquire(entry.segment)
     try {
+      // After a mere kill, what is read may be in memory only. Whoever gets it here builds on it, and
+      // makes that durable: so this must be durable first.
+      await handle.sync()
       const { seed } = entry
       const walk = new SegmentWalk({ handle, seed, limit: entry.end?.validEnd })
       let highestSeq = entry.previous?.highestSeq ?? 0

@@ -99,7 +99,7 @@ export class Volume {
 
   /**
    * The log's records in order, from a position or from the oldest segment. Every byte handed out has
-   * been verified. May be run again until the volume is active.
+   * been verified and is durable, also if an earlier process was killed before it had synced it. May be run again until the volume is active.
    * @throws CorruptLogError, LostLogError
    */
   replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord> {
@@ -109,8 +109,8 @@ export class Volume {
   }
 
   /**
-   * Makes what was replayed durable, seals the log's last segment with the synced header of a new one,
-   * and finishes segments that were left open. Resolves to where the log continues.
+   * Seals the log's last segment with the synced header of a new one, and finishes segments that were
+   * left open. Resolves to where the log continues.
    */
   async activate(): Promise<LogPosition> {
     assert(this.#state === 'opened', 'a volume is activated once')
@@ -118,7 +118,6 @@ export class Volume {
       this.#replay?.finished || this.#log.entries.length === 0,
       'the log is replayed to its end',
     )
-    for (const entry of this.#replay?.replayed ?? []) await this.#sync(entry)
     this.#logWriter.continueAfter(sealOf(this.#log))
     const position = await this.#logWriter.open()
     await this.#finish(this.#log)
@@ -247,16 +246,6 @@ export class Volume {
 
   #assertActive(): void {
     assert(this.#state === 'active', `the volume is ${this.#state}, not active`)
-  }
-
-  async #sync(entry: SegmentUse): Promise<void> {
-    const { handles } = this.#context
-    const handle = await handles.acquire(entry.segment)
-    try {
-      await handle.sync()
-    } finally {
-      handles.release(entry.segment)
-    }
   }
 
   /** Gives every segment of an earlier run its footer, and removes those that were given up. */

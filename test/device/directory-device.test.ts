@@ -64,11 +64,24 @@ describe('DirectoryDevice: its folder', () => {
     await fs.writeFile(join(folder, 'segments', 'notes.txt'), 'mine')
     const device = await DirectoryDevice.open(folder)
     expect(await device.list()).toEqual([1])
+    await (await device.create(2, 4096)).close()
     expect((await fs.readdir(join(folder, 'segments'))).sort()).toEqual([
       '00000001.seg',
+      '00000002.seg',
       'notes.txt',
     ])
     expect(await fs.readdir(folder)).toEqual(['segments'])
+    await device.close()
+  })
+
+  it('leaves what another process is just making alone until it changes something itself', async () => {
+    const path = join(folder, 'segments')
+    await fs.mkdir(path)
+    await fs.writeFile(join(path, '00000002.seg.tmp'), 'on its way')
+    const device = await DirectoryDevice.open(folder)
+    await device.readSuperblock()
+    await device.list()
+    expect(await fs.readdir(path)).toEqual(['00000002.seg.tmp'])
     await device.close()
   })
 

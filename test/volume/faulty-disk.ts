@@ -75,6 +75,19 @@ export class FaultyDisk implements Device {
     return found
   }
 
+  /** The disk as the next process finds it after this one was killed: what was not synced is still there. */
+  afterKill(): FaultyDisk {
+    const found = this.afterPowerLoss()
+    for (const [slot, { current, durable, unsynced }] of this.segments) {
+      found.segments.set(slot, {
+        current: Buffer.from(current),
+        durable: Buffer.from(durable),
+        unsynced: [...unsynced],
+      })
+    }
+    return found
+  }
+
   /** Changes what is stored, as rot or a careless hand does. */
   tamper(slot: number, change: (bytes: Buffer) => void): void {
     const stored = this.#stored(slot)
