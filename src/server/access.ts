@@ -34,6 +34,8 @@ const localHostsMax = 16
 export class AccessControl {
   readonly #tokens: TokenTable
   readonly #plan: 'tokens' | 'local' | 'anonymous'
+  /** `allow_anonymous`: the data plane is open to everybody, whatever the control plane asks for. */
+  readonly #openData: boolean
   readonly #loopback: boolean
   readonly #acceptsReplication: boolean
   /** Hosts found to be loopback: a client repeats its own, and looking closely costs a microsecond. */
@@ -45,12 +47,14 @@ export class AccessControl {
     this.#tokens = new TokenTable(all)
     this.#acceptsReplication = all.some(({ role }) => role === 'replication')
     this.#loopback = options.loopback
+    this.#openData = options.allowAnonymous && (!options.loopback || options.tokens.length > 0)
     this.#plan = options.tokens.length > 0 ? 'tokens' : options.loopback ? 'local' : 'anonymous'
     assert(this.#plan !== 'anonymous' || options.allowAnonymous, 'such a site does not start')
   }
 
   /** The data plane. */
   data(request: IncomingMessage, access: DataAccess): AccessDenial | undefined {
+    if (this.#openData) return undefined
     switch (this.#plan) {
       case 'tokens':
         return this.#bearer(request.headers, ranks[access])
@@ -64,7 +68,9 @@ export class AccessControl {
   /** The control plane; beyond loopback never without a token. */
   control(request: IncomingMessage, access: ControlAccess): AccessDenial | undefined {
     if (access === 'open') return undefined
-    if (this.#plan === 'local') return this.#refuseWebPages(request.headers)
+    if (this.#plan === 'local') {
+      return this.#refuseWebPages(request.headers) ?? refuseOwnPages(request.headers)
+    }
     return this.#bearer(request.headers, ranks[access])
   }
 
@@ -158,6 +164,21 @@ function forbidden(role: string): AccessDenial {
     code: 'FORBIDDEN',
     message: `the token is known, but this needs the role ${role}`,
     hint: `Use a token with the role ${role}; roles are set in auth.tokens.`,
+  }
+}
+
+/**
+ * For the control plane: an object that is stored here and opened in a browser is a page of this very
+ * origin, and must not purge buckets. Browsers name themselves; people and programs do not.
+ */
+function refuseOwnPages(headers: IncomingHttpHeaders): AccessDenial | undefined {
+  const site = headers['sec-fetch-site']
+  if (headers.origin === undefined && (site === undefined || site === 'none')) return undefined
+  return {
+    status: 403,
+    code: 'FOREIGN_ORIGIN',
+    message: 'without auth.tokens the control plane answers no web pages',
+    hint: 'Use the command line, or configure auth.tokens.',
   }
 }
 

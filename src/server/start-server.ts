@@ -164,9 +164,7 @@ function announce(site: {
 }): void {
   const { config, storage, url, logger } = site
   const { server, replication, auth } = config
-  if (server.allowAnonymous && auth.tokens.length > 0) {
-    logger.warn({}, 'server.allow_anonymous has no effect: auth.tokens asks everybody for a token')
-  } else if (server.allowAnonymous && !isLoopbackHost(server.host)) {
+  if (server.allowAnonymous && !isLoopbackHost(server.host)) {
     logger.warn({ host: server.host }, 'Whoever reaches this port can read and write all objects')
   }
   const { identity } = storage.volume

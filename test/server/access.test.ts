@@ -111,8 +111,8 @@ const matrix: Readonly<Record<keyof typeof sites, Record<keyof typeof endpoints,
     batch: '11333..',
   },
   'beyond, tokens, anonymous': {
-    'data read': '11...31',
-    'data write': '113..31',
+    'data read': '.......',
+    'data write': '.......',
     health: '.......',
     status: '11...31',
     purge: '1133.31',
@@ -238,5 +238,28 @@ describe('web pages', () => {
     const site = sites['loopback, tokens']
     expect(site.data(from({ role: 'write', headers }), 'write')).toBeUndefined()
     expect(site.replication(from({ role: 'accepted', headers }))).toBeUndefined()
+  })
+})
+
+describe('a page that is stored here and opened in a browser', () => {
+  const site = control({})
+  const page = { 'sec-fetch-site': 'same-origin', origin: 'http://127.0.0.1:8080' }
+
+  it('can read its own site', () => {
+    expect(site.data(from({ headers: page }), 'read')).toBeUndefined()
+  })
+
+  it.each([page, { 'sec-fetch-site': 'same-origin' }, { origin: 'http://127.0.0.1:8080' }])(
+    'cannot reach the control plane: %j',
+    (headers) => {
+      expect(site.control(from({ headers }), 'admin')).toMatchObject({
+        status: 403,
+        code: 'FOREIGN_ORIGIN',
+      })
+    },
+  )
+
+  it('does not keep an address typed into a browser from it', () => {
+    expect(site.control(from({ headers: { 'sec-fetch-site': 'none' } }), 'read')).toBeUndefined()
   })
 })
