@@ -155,6 +155,7 @@ export class Accounts {
   }
 
   recordLives(location: Location): void {
+    if (this.#isReused(location)) return
     const count = this.#segmentCount(location)
     this.#setSegment(location.segment, {
       generation: location.generation,
@@ -164,6 +165,7 @@ export class Accounts {
   }
 
   recordDies(location: Location): void {
+    if (this.#isReused(location)) return
     const count = this.#segmentCount(location)
     const bytes = count.bytes - location.headLength - location.bodyLength
     assert(count.records > 0 && bytes >= 0, 'a record dies once')
@@ -228,6 +230,15 @@ export class Accounts {
     this.#dirtySegments.clear()
     this.#dirtyLedgers.clear()
     this.#trimBuckets()
+  }
+
+  /**
+   * A rebuild from the log replays puts whose replacement lay in a segment that is freed: their bytes
+   * are in segments that were freed too, and may hold something else by now.
+   */
+  #isReused({ segment, generation }: Location): boolean {
+    const count = this.#segments.get(segment)
+    return count !== undefined && count.generation > generation
   }
 
   #segmentCount(location: Location): SegmentCount {

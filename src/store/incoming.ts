@@ -7,7 +7,7 @@ import { hash } from 'node:crypto'
 import { assert, unreachable } from '../base/assert.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import { VolumeFullError } from '../volume/errors.ts'
-import type { BlobWriter, BodyDigests } from './blob-writer.ts'
+import type { BlobWriter } from './blob-writer.ts'
 import { higher } from './effects.ts'
 import { StorageFullError } from './errors.ts'
 import type {
@@ -199,7 +199,10 @@ export class Incoming {
       readonly result: 'applied' | 'conflict'
     },
   ): Decision {
-    if (how.offered.kind === 'offered') return { outcome: { result: 'need' }, done: undefined }
+    if (how.offered.kind === 'offered') {
+      this.#checkRoom(mutation)
+      return { outcome: { result: 'need' }, done: undefined }
+    }
     const outcome: ApplyOutcome =
       how.result === 'applied' ? { result: 'applied' } : { result: 'conflict', won: true }
     return { outcome, done: this.#sequence(mutation, how) }
@@ -211,13 +214,16 @@ export class Incoming {
   ): Promise<void> {
     const { sequencer, versions } = this.#options
     const { version, slot } = mutation
-    if (mutation.kind === 'put' && !this.#options.isRoomFor(mutation.meta.size)) {
-      throw new StorageFullError({ wanted: mutation.meta.size })
-    }
+    this.#checkRoom(mutation)
     versions.observe(version)
     if (mutation.kind === 'delete') return sequencer.sequenceDelete(slot, { version, context }).done
     assert(body !== undefined, 'a put comes with its bytes')
     return sequencer.sequencePut(slot, { meta: mutation.meta, body, version, context }).done
+  }
+
+  #checkRoom(mutation: ObjectMutation): void {
+    if (mutation.kind !== 'put' || this.#options.isRoomFor(mutation.meta.size)) return
+    throw new StorageFullError({ wanted: mutation.meta.size })
   }
 
   #decidePurge(mutation: PurgeMutation): Decision {
@@ -252,16 +258,13 @@ async function verifiedBody(
     case 'none':
       return refused('BODY_MISSING', 'a put came without its bytes')
     case 'inline': {
-      const digests = {
-        md5: hash('md5', body.bytes, 'buffer'),
-        sha256: hash('sha256', body.bytes, 'buffer'),
-      }
-      return mismatch(mutation.meta, body.bytes.length, digests) ?? { bytes: body.bytes }
+      const sha256 = hash('sha256', body.bytes, 'buffer')
+      return mismatch(mutation.meta, body.bytes.length, sha256) ?? { bytes: body.bytes }
     }
     case 'staged': {
       assert(body.upload instanceof OpenUpload, 'uploads are staged by this store')
       const blobs = await body.upload.complete()
-      return mismatch(mutation.meta, body.upload.heldBytes, body.upload.digests) ?? { blobs }
+      return mismatch(mutation.meta, body.upload.heldBytes, body.upload.digests.sha256) ?? { blobs }
     }
     default:
       return unreachable(body)
@@ -271,7 +274,7 @@ async function verifiedBody(
 function mismatch(
   meta: ObjectMeta,
   size: number,
-  digests: BodyDigests,
+  sha256: Buffer,
 ): (ApplyOutcome & { readonly result: 'refused' }) | undefined {
   if (size !== meta.size) {
     return refused('SIZE_MISMATCH', `it announced ${meta.size} bytes and came with ${size}`)
@@ -280,8 +283,7 @@ function mismatch(
   if (algorithm === 'sha256-parts') {
     return refused('HASH_UNSUPPORTED', 'this site does not take objects made of parts yet')
   }
-  const sameTag = meta.etag.length !== 32 || digests.md5.toString('hex') === meta.etag
-  if (digests.sha256.equals(digest) && sameTag) return undefined
+  if (sha256.equals(digest)) return undefined
   return refused('CONTENT_MISMATCH', 'its bytes do not have the hash that it announced')
 }
 

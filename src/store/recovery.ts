@@ -194,11 +194,9 @@ class Replay {
     if (record.slot.kind !== 'object') throw new CorruptIndexError('a join is about an object')
     const previous = this.#read(record.slot)
     if (previous === undefined || previous.seq >= seq) return
-    if (previous.kind !== 'live' || previous.version !== record.version) {
-      throw new CorruptIndexError(
-        `the log joins ${record.slot.bucket}/${record.slot.key} to a write that is not there`,
-      )
-    }
+    // The put that it widened lay in a segment that is freed, since a newer one, still to come, took
+    // its place.
+    if (previous.kind !== 'live' || previous.version !== record.version) return
     const next: LiveEntry = { ...previous, seq, context: record.context, joinLocation: location }
     joinSlot(this.#context(), { ...record.slot, previous, next })
     this.#remember(record.slot, next)

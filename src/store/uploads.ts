@@ -131,6 +131,10 @@ export class Uploads {
     }
   }
 
+  isOpen(label: Buffer): boolean {
+    return this.#open.has(label.toString('hex'))
+  }
+
   has(label: Buffer): boolean {
     return this.#entries.has(label.toString('hex'))
   }
@@ -241,11 +245,11 @@ export class OpenUpload implements StagedUpload {
     return this.#blobs
   }
 
+  /** Also when the handle has ended, as long as nobody else has taken the upload over. */
   async abort(): Promise<void> {
-    if (this.#closed) return
     await this.closeQuietly()
     const { sequencer, uploads } = this.#options
-    if (!uploads.has(this.label)) return
+    if (!uploads.has(this.label) || uploads.isOpen(this.label)) return
     await sequencer.sequenceUnplaced(uploadRecord('abort', this.label), (context) =>
       uploads.aborted(context, this.label),
     )
