@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.ts'
 import type { Device, DeviceSegment } from '../device/device.ts'
 
-export const openSegmentsMax = 128
+const openSegmentsMax = 128
 
 interface CachedHandle {
   readonly opened: Promise<DeviceSegment>

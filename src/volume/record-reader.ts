@@ -6,6 +6,7 @@ import { assert } from '../base/assert.ts'
 import type { DeviceSegment } from '../device/device.ts'
 import { CorruptRecordError } from './errors.ts'
 import { checksumBlockBytes } from './limits.ts'
+import { ReadMerger } from './read-merger.ts'
 import type { Location, StoredRecord } from './record.ts'
 import { type BodyPart, decodeRecordHeader, type RecordHeader, verifyBody } from './record-codec.ts'
 import { readBlocks } from './segment-read.ts'
@@ -16,7 +17,7 @@ import type { VolumeContext } from './volume-context.ts'
 /** Records up to this size are read whole even for a range: one call costs less than two. */
 const wholeReadBytesMax = 128 * 1024
 /** Largest range of one call. */
-export const readBytesMax = 2 ** 20
+const readBytesMax = 2 ** 20
 
 export interface BodyRange {
   /** First byte. */
@@ -28,6 +29,7 @@ export interface BodyRange {
 export class RecordReader {
   readonly #context: VolumeContext
   readonly #reclaimer: SegmentReclaimer
+  readonly #merger = new ReadMerger()
 
   constructor(context: VolumeContext, reclaimer: SegmentReclaimer) {
     this.#context = context
@@ -41,7 +43,7 @@ export class RecordReader {
   ): Promise<StoredRecord & { readonly body: Buffer }> {
     return this.#withSegment(location, async (handle, seed) => {
       const { offset, headLength, bodyLength } = location
-      const bytes = await readBlocks(handle, offset, headLength + bodyLength)
+      const bytes = await this.#merger.read(handle, offset, headLength + bodyLength)
       const header = headerOf(location, bytes, seed)
       if (header.seq !== expect.seq) {
         throw damaged(location, `it has seq ${header.seq}, ${expect.seq} was asked for`)

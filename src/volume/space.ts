@@ -10,7 +10,7 @@ import { blockBytes } from './limits.ts'
 import type { VolumeContext } from './volume-context.ts'
 import type { Stream, VolumeUsage } from './volume-status.ts'
 
-export const reserveSegments = 2
+const reserveSegments = 2
 /** Reserve, one open segment per stream, and one to free while the next is written. */
 const segmentsMin = reserveSegments + 3
 /** How old the device's own figure may be before it is asked for again. */
