@@ -5,7 +5,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
-import type { Location, LogPosition } from '../volume/volume.ts'
+import type { Location, LogPosition, SegmentInfo } from '../volume/volume.ts'
 import type { IndexBatch } from './index-batch.ts'
 import { decodeLedger, encodeLedger, LedgerState } from './ledger-state.ts'
 import { readAll } from './read-all.ts'
@@ -57,15 +57,20 @@ export class Accounts {
   readonly #dirtyLedgers = new Set<string>()
   #state: StoreState
   #emptiedCount = 0
+  /** Of the segments that were there at opening; later ones have higher generations. */
+  readonly #generations = new Set<number>()
+  #newestGeneration = 0
 
   private constructor(index: OrderedIndex, state: StoreState) {
     this.#index = index
     this.#state = state
   }
 
-  static async load(index: OrderedIndex): Promise<Accounts> {
+  /** @param segments those of the volume as it was opened */
+  static async load(index: OrderedIndex, segments: readonly SegmentInfo[]): Promise<Accounts> {
     const state = index.get(stateKey)
     const accounts = new Accounts(index, state ? decodeStoreState(state) : emptyState)
+    for (const { generation } of segments) accounts.#opened(generation)
     for (const [key, value] of await readAll(index, segmentsRange)) {
       accounts.#segments.set(key.readUInt32BE(1), decodeSegmentCount(value))
     }
@@ -155,7 +160,7 @@ export class Accounts {
   }
 
   recordLives(location: Location): void {
-    if (this.#isReused(location)) return
+    if (this.#isFreed(location)) return
     const count = this.#segmentCount(location)
     this.#setSegment(location.segment, {
       generation: location.generation,
@@ -165,7 +170,7 @@ export class Accounts {
   }
 
   recordDies(location: Location): void {
-    if (this.#isReused(location)) return
+    if (this.#isFreed(location)) return
     const count = this.#segmentCount(location)
     const bytes = count.bytes - location.headLength - location.bodyLength
     assert(count.records > 0 && bytes >= 0, 'a record dies once')
@@ -233,12 +238,16 @@ export class Accounts {
   }
 
   /**
-   * A rebuild from the log replays puts whose replacement lay in a segment that is freed: their bytes
-   * are in segments that were freed too, and may hold something else by now.
+   * A rebuild replays puts whose replacement lay in a log segment that is freed. Their bytes were in
+   * segments that were freed before, and nothing is counted of those.
    */
-  #isReused({ segment, generation }: Location): boolean {
-    const count = this.#segments.get(segment)
-    return count !== undefined && count.generation > generation
+  #isFreed({ generation }: Location): boolean {
+    return generation <= this.#newestGeneration && !this.#generations.has(generation)
+  }
+
+  #opened(generation: number): void {
+    this.#generations.add(generation)
+    this.#newestGeneration = Math.max(this.#newestGeneration, generation)
   }
 
   #segmentCount(location: Location): SegmentCount {

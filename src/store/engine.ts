@@ -88,7 +88,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const { volume, clock, random, logger } = options
   const index = await openIndexFor(volume.identity, options)
   try {
-    const accounts = await Accounts.load(index)
+    const accounts = await Accounts.load(index, volume.segments())
     const versions = new VersionClock({ clock, site: volume.identity.siteId })
     const writers = new OpenWriters()
     const uploads = await Uploads.load({ log: volume, index, reader: volume, random, writers })

@@ -4,12 +4,11 @@
  */
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import type { LogPosition, SegmentInfo } from '../volume/volume.ts'
+import type { SegmentInfo } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { OpenWriters } from './blob-writer.ts'
 
 export interface SegmentOwner {
-  logPosition(): LogPosition
   segments(): readonly SegmentInfo[]
   freeSegment(segment: number, generation: number): Promise<void>
 }
@@ -36,11 +35,11 @@ export class SegmentFreer {
 
   /**
    * Frees what can be freed now. Called after each index batch, so it goes through the segments only
-   * when one may have become free: the last record of one died, a writer has closed, or the log went
-   * on to another segment.
+   * when one may have become free: the last record of one died, a writer has closed, or the index has
+   * all of another log segment.
    */
   look(): void {
-    const { generation } = this.#volume.logPosition()
+    const generation = this.#accounts.state.checkpoint?.generation
     const looked = `${this.#accounts.emptiedCount}/${this.#writers.closedCount}/${generation}`
     if (looked === this.#looked) return
     this.#looked = looked
