@@ -190,6 +190,9 @@ export class Link {
       batchBytes: options.batchBytes,
       inlineLimit: options.inlineLimit,
       isEcho: (place) => {
+        // A bucket's register holds two versions: that it took one of them from the remote does not
+        // say that the remote has the other.
+        if (place.slot.kind === 'bucket') return false
         const peer = this.#connection.session?.answer
         if (peer === undefined || siteOf(place.version) !== peer.siteId) return false
         return timeOf(place.version) >= peer.incarnationSince
