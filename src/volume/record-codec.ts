@@ -21,7 +21,7 @@ export function bodyLengthOf(record: RecordInput): number {
 }
 
 /** Bytes from a record's first to the first of its body. */
-export function headLengthOf(record: RecordInput, bodyLength: number): number {
+function headLengthOf(record: RecordInput, bodyLength: number): number {
   const checksums = checksumBytes * Math.ceil(bodyLength / checksumBlockBytes)
   return headLengthMin + record.label.length + record.head.length + checksums
 }

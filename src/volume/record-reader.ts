@@ -56,11 +56,11 @@ export class RecordReader {
   }
 
   /** @throws StaleLocationError, CorruptRecordError */
-  readBody(location: Location, range: BodyRange): Promise<Buffer> {
+  async readBody(location: Location, range: BodyRange): Promise<Buffer> {
     const { start, end } = range
     assert(start >= 0 && start <= end && end <= location.bodyLength, 'a range inside the body')
     assert(end - start <= readBytesMax, 'a range of at most 1 MiB')
-    return this.#withSegment(location, async (handle, seed) => {
+    return await this.#withSegment(location, async (handle, seed) => {
       const firstBlock = Math.floor(start / checksumBlockBytes)
       const from = firstBlock * checksumBlockBytes
       const to = Math.min(

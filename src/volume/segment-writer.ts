@@ -59,17 +59,19 @@ export class SegmentWriter {
     return this.#current?.room ?? 0
   }
 
-  /** The end of the last durable group. */
+  /** The end of the last durable group, of an earlier run if need be. */
   get position(): LogPosition | undefined {
-    return this.#current?.position
+    if (this.#current !== undefined || this.#previous === undefined) return this.#current?.position
+    const { segment, generation, validEnd: offset } = this.#previous
+    return { segment, generation, offset }
   }
 
   /**
    * Opens the next segment now.
    * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError
    */
-  async open(): Promise<LogPosition> {
-    return (await this.#exclusively(() => this.#roll())).position
+  async open(): Promise<void> {
+    await this.#exclusively(() => this.#roll())
   }
 
   /**

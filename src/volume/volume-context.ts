@@ -34,6 +34,7 @@ export class VolumeContext {
    */
   readonly naming = new SerialQueue()
   readonly #background = new Set<Promise<void>>()
+  #closed = false
   #readOnlyReason: string | undefined
   #readOnlyCause: unknown
 
@@ -68,14 +69,17 @@ export class VolumeContext {
 
   /** Runs `work` beside everything else; a failure is logged as `failure`, closing waits for it. */
   inBackground(failure: string, work: () => Promise<void>): void {
+    // A pin that is released late must not change a volume that is somebody else's by now.
+    if (this.#closed) return
     const running = work()
       .catch((error: unknown) => this.logger.warn({ error }, failure))
       .finally(() => this.#background.delete(running))
     this.#background.add(running)
   }
 
-  /** Resolves when nothing runs in the background any more. */
-  async settleBackground(): Promise<void> {
+  /** Resolves when nothing runs in the background any more, and keeps it so. */
+  async close(): Promise<void> {
     while (this.#background.size > 0) await Promise.all(this.#background)
+    this.#closed = true
   }
 }

@@ -8,6 +8,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { BulkQueue } from './bulk-queue.ts'
+import { VolumeFullError } from './errors.ts'
 import { finishSegment } from './finish-segment.ts'
 import type { VolumeLimits } from './limits.ts'
 import { LogReplay } from './log-replay.ts'
@@ -49,7 +50,6 @@ export type { BodyRange } from './record-reader.ts'
 export type { VolumeHold, VolumeOptions } from './volume-opening.ts'
 export type {
   SegmentInfo,
-  Stream,
   VolumeHealth,
   VolumeIdentity,
   VolumeUsage,
@@ -99,7 +99,8 @@ export class Volume {
 
   /**
    * The log's records in order, from a position or from the oldest segment. Every byte handed out has
-   * been verified and is durable, also if an earlier process was killed before it had synced it. May be run again until the volume is active.
+   * been verified and is durable, also if an earlier process was killed before it had synced it. May
+   * be run again until the volume is active.
    * @throws CorruptLogError, LostLogError
    */
   replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord> {
@@ -109,8 +110,9 @@ export class Volume {
   }
 
   /**
-   * Seals the log's last segment with the synced header of a new one, and finishes segments that were
-   * left open. Resolves to where the log continues.
+   * Finishes segments that were left open, and seals the log's last one with the synced header of a
+   * new one. Resolves to where the log continues. When there is no space for a segment the volume is
+   * active all the same: it reads, and opens the segment with the first append that finds space.
    */
   async activate(): Promise<LogPosition> {
     assert(this.#state === 'opened', 'a volume is activated once')
@@ -118,13 +120,14 @@ export class Volume {
       this.#replay?.finished || this.#log.entries.length === 0,
       'the log is replayed to its end',
     )
+    // First what gives space back, so that a full volume can be opened again.
+    for (const chain of [this.#log, this.#bulk]) await this.#finish(chain)
     this.#logWriter.continueAfter(sealOf(this.#log))
-    const position = await this.#logWriter.open()
-    await this.#finish(this.#log)
-    await this.#finish(this.#bulk)
     this.#bulkWriter.continueAfter(sealOf(this.#bulk))
+    await this.#openLog()
+    for (const chain of [this.#log, this.#bulk]) await this.#discardAbandoned(chain)
     this.#state = 'active'
-    return position
+    return this.logPosition()
   }
 
   /**
@@ -132,7 +135,7 @@ export class Volume {
    * records' lengths (`recordLength`) must not add up to more than `limits.groupBytesMax`.
    * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError: nothing of the group counts
    */
-  appendGroup(records: readonly RecordInput[]): Promise<readonly Location[]> {
+  async appendGroup(records: readonly RecordInput[]): Promise<readonly Location[]> {
     this.#assertActive()
     assert(records.length > 0, 'a group has records')
     let bytes = 0
@@ -141,14 +144,14 @@ export class Volume {
       bytes += recordLength(record)
     }
     assert(bytes <= this.limits.groupBytesMax, 'a group of at most groupBytesMax')
-    return this.#logWriter.append(records)
+    return await this.#logWriter.append(records)
   }
 
   /** The end of the last durable group. */
   logPosition(): LogPosition {
     this.#assertActive()
     const { position } = this.#logWriter
-    assert(position !== undefined, 'an active volume has an open log segment')
+    assert(position !== undefined, 'an active volume has a log segment')
     return position
   }
 
@@ -207,9 +210,9 @@ export class Volume {
    * Frees a sealed segment: at once, or when its last pin is released (then it resolves before that).
    * One that is gone already stays gone.
    */
-  freeSegment(segment: number, generation: number): Promise<void> {
+  async freeSegment(segment: number, generation: number): Promise<void> {
     this.#assertActive()
-    return this.#reclaimer.free({ segment, generation })
+    await this.#reclaimer.free({ segment, generation })
   }
 
   /** In the order in which they were opened. */
@@ -238,7 +241,7 @@ export class Volume {
     await this.#bulkQueue.settle()
     await this.#logWriter.close()
     await this.#bulkWriter.close()
-    await this.#context.settleBackground()
+    await this.#context.close()
     await this.#space.close()
     await this.#context.handles.close()
     await this.#hold?.release()
@@ -248,19 +251,32 @@ export class Volume {
     assert(this.#state === 'active', `the volume is ${this.#state}, not active`)
   }
 
-  /** Gives every segment of an earlier run its footer, and removes those that were given up. */
+  /** Gives every segment of an earlier run its footer. */
   async #finish(chain: SegmentChain): Promise<void> {
-    const { logger } = this.#context
     for (const entry of chain.entries) {
       if (entry.hasFooter) this.#context.table.seal(entry)
       else await finishSegment(this.#context, entry)
     }
+  }
+
+  async #openLog(): Promise<void> {
+    try {
+      await this.#logWriter.open()
+    } catch (error) {
+      if (!(error instanceof VolumeFullError) || this.#log.entries.length === 0) throw error
+      this.#context.logger.warn({ ...error.facts }, 'the volume is full and can only be read')
+    }
+  }
+
+  /** Removes the empty segments that were given up while their header was written. */
+  async #discardAbandoned(chain: SegmentChain): Promise<void> {
     for (const entry of chain.abandoned) {
       this.#context.table.seal(entry)
       try {
         await this.#reclaimer.free(entry)
       } catch (error) {
-        logger.warn({ segment: entry.segment, error }, 'an empty segment could not be freed')
+        const { segment } = entry
+        this.#context.logger.warn({ segment, error }, 'an empty segment could not be freed')
       }
     }
   }

@@ -53,7 +53,7 @@ describe('Appending a group', () => {
   it('never overlaps another', async () => {
     const { volume } = await started()
     const first = volume.appendGroup(group(1))
-    expect(() => volume.appendGroup(group(4))).toThrow('overlap')
+    await expect(volume.appendGroup(group(4))).rejects.toThrow('overlap')
     await first
   })
 
@@ -68,9 +68,9 @@ describe('Appending a group', () => {
       { ...good, label: Buffer.alloc(labelBytesMax + 1) },
       { ...good, head: Buffer.alloc(headBytesMax + 1) },
     ]
-    for (const one of bad) expect(() => volume.appendGroup([one])).toThrow()
-    expect(() => volume.appendGroup([])).toThrow()
-    expect(() => volume.appendGroup(group(1, 10, inlineBytesMax))).toThrow('groupBytesMax')
+    for (const one of bad) await expect(volume.appendGroup([one])).rejects.toThrow()
+    await expect(volume.appendGroup([])).rejects.toThrow()
+    await expect(volume.appendGroup(group(1, 10, inlineBytesMax))).rejects.toThrow('groupBytesMax')
     await volume.appendGroup([{ ...good, body: [Buffer.alloc(inlineBytesMax)] }])
   })
 
@@ -182,7 +182,7 @@ describe('A write that fails', () => {
     expect(health.reason).toContain('read-only')
     expect(volume.usage().writable).toBe(false)
     expect(volume.isRoomFor(1, { essential: true })).toBe(false)
-    expect(() => volume.appendGroup(group(10))).toThrow(VolumeReadOnlyError)
+    await expect(volume.appendGroup(group(10))).rejects.toThrow(VolumeReadOnlyError)
     await expect(volume.appendBulk(chunk(1))).rejects.toThrow(VolumeReadOnlyError)
     await expect(volume.freeSegment(0, 1)).rejects.toThrow(VolumeReadOnlyError)
     expect(await readable(volume, kept as Location, 1)).toBe(true)
@@ -313,7 +313,7 @@ describe('Closing', () => {
     await volume.close()
     await Promise.all([bulk, log])
     expect(await replayedSeqs(disk)).toEqual([1, 2, 3])
-    expect(() => volume.appendGroup(group(4))).toThrow('closed')
+    await expect(volume.appendGroup(group(4))).rejects.toThrow('closed')
   })
 
   it('keeps locations valid for the next opening', async () => {

@@ -43,7 +43,7 @@ describe('Making a volume', () => {
 
   it('takes no records before it is active', async () => {
     const volume = await openVolume(new FaultyDisk())
-    expect(() => volume.appendGroup([record(1)])).toThrow('not active')
+    await expect(volume.appendGroup([record(1)])).rejects.toThrow('not active')
     await expect(volume.appendBulk(record(1))).rejects.toThrow('not active')
   })
 })

@@ -4,7 +4,7 @@ import { seededRandom } from '../../src/base/random.ts'
 import { CorruptRecordError, StaleLocationError } from '../../src/volume/errors.ts'
 import type { Location, Volume } from '../../src/volume/volume.ts'
 import { FaultyDisk } from './faulty-disk.ts'
-import { chunk, contentOf, group, startVolume } from './scenario.ts'
+import { chunk, contentOf, group, seqsOf, startVolume } from './scenario.ts'
 
 const bodyBytes = 300_000
 
@@ -134,11 +134,13 @@ describe('Reading a range of a body', () => {
 
   it('refuses a range outside of the body', async () => {
     const { volume, location } = await withLargeChunk()
-    expect(() => volume.readBody(location, { start: 0, end: bodyBytes + 1 })).toThrow(
+    await expect(volume.readBody(location, { start: 0, end: bodyBytes + 1 })).rejects.toThrow(
       'inside the body',
     )
-    expect(() => volume.readBody(location, { start: -1, end: 1 })).toThrow('inside the body')
-    expect(() => volume.readBody(location, { start: 2, end: 1 })).toThrow('inside the body')
+    await expect(volume.readBody(location, { start: -1, end: 1 })).rejects.toThrow(
+      'inside the body',
+    )
+    await expect(volume.readBody(location, { start: 2, end: 1 })).rejects.toThrow('inside the body')
   })
 
   it('can be of no bytes', async () => {
@@ -204,6 +206,17 @@ describe('Freeing a segment', () => {
     releaseTwo()
     await volume.close()
     expect(disk.segments.has(0)).toBe(false)
+  })
+
+  it('does not happen any more when the last pin is released after closing', async () => {
+    const { disk, volume, locations } = await sealedAndOpen()
+    const release = volume.pin(at(locations, 0))
+    await volume.freeSegment(0, 1)
+    await volume.close()
+    const { operations } = disk
+    release()
+    expect(seqsOf((await startVolume(disk)).replayed)).toEqual([1, 2, 3])
+    expect(disk.operations).toBeGreaterThan(operations)
   })
 
   it('waits for a read that is under way', async () => {

@@ -121,16 +121,6 @@ describe('Recovery: an orderly log', () => {
     for await (const _ of volume.replay(undefined)) break
     expect(disk.trace[0]).toBe('sync')
   })
-
-  it('seals the log with a synced header before anything else is changed', async () => {
-    const { disk } = await threeGroups()
-    const volume = await openVolume(disk)
-    await collect(volume)
-    disk.trace.length = 0
-    await volume.activate()
-    const changes = disk.trace.filter((operation) => operation !== 'read')
-    expect(changes.slice(0, 2)).toEqual(['write', 'sync'])
-  })
 })
 
 describe('Recovery: the tail', () => {

@@ -125,6 +125,28 @@ describe('Capacity', () => {
 })
 
 describe('A full disk', () => {
+  it('does not keep the volume from being opened and read, and written when there is room', async () => {
+    const disk = new FaultyDisk({ capacityBytes: 12 * segmentBytes })
+    const { volume } = await startVolume(disk)
+    const [kept] = await volume.appendGroup(group(1, 1))
+    await volume.close()
+    disk.capacityBytes = 0
+    let now = 0
+    const clock = { ...stillClock, monotonic: () => now }
+    const logger = recordingLogger()
+    const again = (await startVolume(disk, { clock, logger })).volume
+    expect(logger.messages).toContain('the volume is full and can only be read')
+    expect(again.logPosition()).toMatchObject({ segment: 0, offset: 8192 })
+    await again.readRecord(kept as Location, { seq: 1 })
+    expect(again.usage().writable).toBe(false)
+    await expect(again.appendGroup(group(2, 1))).rejects.toThrow(VolumeFullError)
+    disk.capacityBytes = 12 * segmentBytes
+    now += 2000
+    await again.appendGroup(group(2, 1))
+    await again.close()
+    expect(seqsOf((await startVolume(disk)).replayed)).toEqual([1, 2])
+  })
+
   it('is a full volume, without harm, and writes again when there is room', async () => {
     const disk = new FaultyDisk({ capacityBytes: 12 * segmentBytes })
     let now = 0
