@@ -76,10 +76,12 @@ export class SegmentWriter {
 
   /**
    * Writes `records` as one group; durable when resolved. Calls must not overlap.
+   * Whatever is refused is refused by rejecting: a queue that calls this from its own beginning must
+   * not find itself at its end already.
    * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError: nothing of the group counts
    */
-  append(records: readonly RecordInput[]): Promise<readonly Location[]> {
-    return this.#exclusively(() => this.#append(records))
+  async append(records: readonly RecordInput[]): Promise<readonly Location[]> {
+    return await this.#exclusively(() => this.#append(records))
   }
 
   /** Waits for what is under way. */
