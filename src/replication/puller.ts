@@ -86,6 +86,8 @@ export class Puller {
       const replaced = running.offers.get(offer.volumeId)
       running.offers.delete(offer.volumeId)
       running.offers.set(offer.volumeId, offer)
+      // Its earlier ticket may have been withdrawn because the same write got a new place in the feed.
+      if (!running.abort.signal.aborted) running.superseded = false
       if (replaced !== undefined && replaced.seq !== offer.seq) {
         this.#options.onOutcome(replaced, { result: 'again', reason: 'it was offered anew' })
       }
