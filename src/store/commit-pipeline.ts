@@ -95,7 +95,10 @@ export class CommitPipeline {
 
   /** Takes a sequenced record; order of calls is order in the log. */
   append(item: LogItem): void {
-    assert(this.#broken === undefined, 'nothing is sequenced on a broken store')
+    if (this.#broken !== undefined) {
+      item.settled(this.#broken)
+      return
+    }
     this.#gathered.push(item)
     this.#gatheredBytes += item.bytes
     this.#logging ??= this.#runLog()
@@ -135,6 +138,11 @@ export class CommitPipeline {
         if (thrown instanceof AssertionError) throw thrown
         this.#failGathered(items, thrown)
         continue
+      }
+      if (this.#broken !== undefined) {
+        // The index broke while this group was being logged: it counts after the next start.
+        for (const item of items) item.settled(this.#broken)
+        break
       }
       this.#logged.push({ items, position: this.#log.logPosition() })
       this.#indexing ??= this.#runIndex()

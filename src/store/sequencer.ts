@@ -142,9 +142,9 @@ export class Sequencer {
     return this.#options.accounts.bucket(bucket).objectCount > 0
   }
 
-  /** True when a write to the slot is under way. */
-  isPending(name: ObjectName): boolean {
-    return this.#slots.get(slotKeyOf(name)) !== undefined
+  /** The write to the slot that is under way, if there is one. */
+  pendingOf(name: ObjectName): Promise<void> | undefined {
+    return this.#slots.get(slotKeyOf(name))?.done
   }
 
   /** Keeps later writes from seeing a slot that the running batch takes out of the index. */
@@ -347,17 +347,18 @@ export class Sequencer {
     return { kind: 'sequenced', seq, version, done }
   }
 
-  sequenceBucketMutation(mutation: BucketMutation): WriteDecision & { readonly kind: 'sequenced' } {
+  /** What is recorded is the register as it is then: the records before it may be freed. */
+  sequenceBucketMutation(change: BucketMutation): WriteDecision & { readonly kind: 'sequenced' } {
     const seq = this.#nextSeq()
-    const { bucket } = mutation.slot
-    const register = this.registerOf(bucket)
-    const next: Register = {
-      created: higher(register.created, mutation.created),
-      deleted: higher(register.deleted, mutation.deleted),
-    }
+    const { slot } = change
+    const register = this.registerOf(slot.bucket)
+    const created = higher(register.created, change.created)
+    const deleted = higher(register.deleted, change.deleted)
+    const version = higher(created, deleted) ?? change.version
+    const mutation: BucketMutation = { kind: 'bucket', slot, version, created, deleted }
     let at: Location | undefined
     const done = this.#append(plainRecord(seq, mutation), {
-      cover: (promise) => this.#registers.cover(bucket, next, promise),
+      cover: (promise) => this.#registers.cover(slot.bucket, { created, deleted }, promise),
       logged: (location) => {
         at = location
       },
@@ -366,7 +367,7 @@ export class Sequencer {
         mergeBucket(this.#effectContext(batch), { mutation, seq, location: at })
       },
     })
-    return { kind: 'sequenced', seq, version: mutation.version, done }
+    return { kind: 'sequenced', seq, version, done }
   }
 
   /** A record that takes no place in the feed. */

@@ -69,37 +69,40 @@ export class Sweeper {
       if (this.#stopped) return
       let finished = false
       await this.#pipeline.runTask(() => {
-        finished = left === 0 && this.#accounts.bucket(bucket).floor === floor
+        finished = left.length === 0 && this.#accounts.bucket(bucket).floor === floor
         if (finished) this.#accounts.updateBucket(bucket, { sweeping: false })
       })
       if (finished) return
+      // Whether those writes succeed or fail, their slots can be looked at again afterwards.
+      await Promise.allSettled(left)
     }
   }
 
-  /** @returns how many swept objects a pending write kept from being taken out */
-  async #pass(bucket: string): Promise<number> {
+  /** @returns the pending writes that kept swept objects from being taken out */
+  async #pass(bucket: string): Promise<readonly Promise<void>[]> {
     const bucketLength = Buffer.byteLength(bucket)
-    let skipped = 0
+    const left: Promise<void>[] = []
     for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
-      if (this.#stopped) return skipped
+      if (this.#stopped) return left
       const { floor } = this.#accounts.bucket(bucket)
       const names = entries
         .filter(([, value]) => floor !== undefined && decodeLiveEntry(value).version <= floor)
         .map(([key]) => ({ bucket, key: keyBytesOf(key, bucketLength).toString() }))
-      if (names.length > 0) skipped += await this.#remove(names)
+      if (names.length > 0) left.push(...(await this.#remove(names)))
     }
-    return skipped
+    return left
   }
 
-  async #remove(names: readonly ObjectName[]): Promise<number> {
+  async #remove(names: readonly ObjectName[]): Promise<readonly Promise<void>[]> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const uncover: ((succeeded: boolean) => void)[] = []
-    let skipped = 0
+    const left: Promise<void>[] = []
     let succeeded = false
     try {
       await this.#pipeline.runTask((batch) => {
         for (const name of names) {
-          if (this.#sequencer.isPending(name)) skipped++
+          const pending = this.#sequencer.pendingOf(name)
+          if (pending !== undefined) left.push(pending)
           else if (this.#removeOne(batch, name))
             uncover.push(this.#sequencer.coverRemoved(name, promise))
         }
@@ -109,7 +112,7 @@ export class Sweeper {
       for (const reveal of uncover) reveal(succeeded)
       resolve()
     }
-    return skipped
+    return left
   }
 
   #removeOne(batch: IndexBatch, name: ObjectName): boolean {
