@@ -166,10 +166,16 @@ export class StoredLedger implements RemoteLedger {
     const removed = new Set(this.#state.removedUnwritten())
     const stopWatching = this.#state.watchRemovals((seq) => removed.add(seq))
     try {
-      const places = await this.#options.feed.readPlaces(this.#state.high, limit - again.length)
-      const still = places.filter((place) => !removed.has(place.seq))
-      for (const place of still) this.#state.take(place.seq, place.since)
-      return [...again, ...still]
+      let after = this.#state.high
+      for (;;) {
+        const places = await this.#options.feed.readPlaces(after, limit - again.length)
+        const still = places.filter((place) => !removed.has(place.seq))
+        for (const place of still) this.#state.take(place.seq, place.since)
+        const last = places.at(-1)
+        // Nothing at all is answered only at the end of the feed: nobody would ask again.
+        if (again.length + still.length > 0 || last === undefined) return [...again, ...still]
+        after = last.seq
+      }
     } finally {
       stopWatching()
     }
