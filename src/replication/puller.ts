@@ -51,12 +51,14 @@ const retryMaxMs = 5000
 const interruptedMax = 256
 
 interface Pull {
-  readonly mutation: PutMutation
+  mutation: PutMutation
   /** Who offers it: the newest offer of each site, the latest last. */
   readonly offers: Map<string, PullOffer>
   readonly abort: AbortController
   /** Set when nobody wants the bytes any more. */
   superseded: boolean
+  /** The last offer was taken back, which may mean no more than that it is going to be made anew. */
+  withdrawn: boolean
   /** The store failed to take bytes: what it holds is uncertain, and the handle is of no use. */
   storeFailed: boolean
 }
@@ -86,8 +88,9 @@ export class Puller {
       const replaced = running.offers.get(offer.volumeId)
       running.offers.delete(offer.volumeId)
       running.offers.set(offer.volumeId, offer)
-      // Its earlier ticket may have been withdrawn because the same write got a new place in the feed.
-      if (!running.abort.signal.aborted) running.superseded = false
+      // The same write with a new place in the feed: its context may be wider now.
+      running.mutation = offer.mutation
+      running.withdrawn = false
       if (replaced !== undefined && replaced.seq !== offer.seq) {
         this.#options.onOutcome(replaced, { result: 'again', reason: 'it was offered anew' })
       }
@@ -98,6 +101,7 @@ export class Puller {
       offers: new Map([[offer.volumeId, offer]]),
       abort: new AbortController(),
       superseded: false,
+      withdrawn: false,
       storeFailed: false,
     }
     this.#pulls.set(key, pull)
@@ -183,6 +187,10 @@ export class Puller {
       await this.#giveUp(upload)
       return { kind: 'applied', outcome: { result: 'superseded' } }
     }
+    if (missing !== undefined && pull.withdrawn) {
+      await this.#giveUp(upload)
+      return { kind: 'given-up', reason: 'the offer before was taken back' }
+    }
     if (missing !== undefined) {
       await upload.checkpoint()
       this.#keep(key, { mutation: pull.mutation, upload })
@@ -252,7 +260,7 @@ export class Puller {
     if (pull.offers.get(offer.volumeId) !== offer) return
     pull.offers.delete(offer.volumeId)
     if (error.end === 'superseded') {
-      pull.superseded = pull.offers.size === 0
+      pull.withdrawn = pull.offers.size === 0
       this.#options.onOutcome(offer, { result: 'superseded' })
     } else {
       this.#options.onOutcome(offer, { result: 'again', reason: error.message })
