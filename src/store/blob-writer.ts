@@ -44,6 +44,12 @@ export class OpenWriters {
   readonly #from = new Map<BlobWriter, number>()
   /** How many writers have closed so far. */
   closedCount = 0
+  #listener: () => void = () => undefined
+
+  /** `listener` is called whenever a writer has closed; there is one. */
+  onClosed(listener: () => void): void {
+    this.#listener = listener
+  }
 
   opened(writer: BlobWriter, segments: readonly SegmentInfo[]): void {
     let from = 0
@@ -55,7 +61,9 @@ export class OpenWriters {
   }
 
   closed(writer: BlobWriter): void {
-    if (this.#from.delete(writer)) this.closedCount++
+    if (!this.#from.delete(writer)) return
+    this.closedCount++
+    this.#listener()
   }
 
   mayUse(generation: number): boolean {

@@ -134,6 +134,8 @@ export class Engine implements ObjectStore, ChangeSink {
     const feed = new IndexedChangeFeed({ index, accounts, reader: volume })
     this.feed = feed
     this.#freer = new SegmentFreer({ volume, accounts, writers, logger })
+    // A broken-off upload leaves no batch: on a full volume nothing else would free its segments.
+    writers.onClosed(() => this.#freer.look())
     const onIndexed = (): void => {
       this.#freer.look()
       feed.advanced()

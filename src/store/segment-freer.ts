@@ -34,7 +34,7 @@ export class SegmentFreer {
   }
 
   /**
-   * Frees what can be freed now. Called after each index batch, so it goes through the segments only
+   * Frees what can be freed now. Called after each index batch and writer, so it goes through the segments only
    * when one may have become free: the last record of one died, a writer has closed, or the index has
    * all of another log segment.
    */

@@ -4,6 +4,7 @@ import { accepting, shippingTo } from './pair-settings.ts'
 import { inParallel } from './parallel.ts'
 import { expectEqualBuckets } from './site-contents.ts'
 import { type SiteProcess, TestBed } from './site-process.ts'
+import { NotYet, until } from './until.ts'
 
 const mib = 2 ** 20
 
@@ -41,6 +42,11 @@ async function remove(site: SiteProcess, count: number): Promise<void> {
   })
 }
 
+function* brokenOff(bytes: Buffer): Generator<Buffer, void> {
+  yield bytes
+  throw new Error('the client gives up')
+}
+
 describe('a full site', () => {
   test('answers 507, goes on reading and deleting, and writes again when space is free', async () => {
     const site = await bed.site('a', { args: ['--size', '64MiB'] }).start()
@@ -67,6 +73,22 @@ describe('a full site', () => {
     const again = await fill(site)
     expect(again.taken).toBeGreaterThan(taken / 2)
     await expectReadable(site, again.taken)
+  })
+
+  test('that was filled by uploads which broke off has its room again', async () => {
+    const site = await bed.site('a', { args: ['--size', '64MiB'] }).start()
+    const body = bytesOf(1, 12 * mib)
+    for (let i = 0; i < 8; i++) {
+      // Less than announced: the client goes when the rest fails to come.
+      const headers = { 'content-length': String(2 * body.length) }
+      await expect(
+        site.send('PUT', '/docs/cut', { headers, body: brokenOff(body) }),
+      ).rejects.toThrow()
+    }
+    await until('there is room', async () => {
+      const { status } = await site.send('PUT', '/docs/whole', { body: bytesOf(2, 30 * mib) })
+      return status === 200 ? true : new NotYet(status)
+    })
   })
 
   test('as a remote is shown as the reason, and gets everything once it has room', async () => {
