@@ -23,7 +23,7 @@ export interface Device {
   open(slot: number): Promise<DeviceSegment>
   /** Gives a segment's space back; durable when resolved. Removing an empty slot does nothing. */
   remove(slot: number): Promise<void>
-  /** Bytes that could still be written, beyond those already given to segments. */
+  /** Bytes that could still be given to segments, beyond those that already were. */
   freeBytes(): Promise<number>
   close(): Promise<void>
 }

@@ -28,6 +28,9 @@ const temporarySuffix = '.tmp'
 const temporaryPattern = /^([0-9a-f]{8}\.seg|superblock)\.tmp$/
 const segmentPattern = /^([0-9a-f]{8})\.seg$/
 const zeros = Buffer.alloc(2 ** 20)
+const keptFreeShare = 0.05
+const keptFreeMin = 32 * 2 ** 20
+const keptFreeMax = 2 ** 30
 
 export class DirectoryDevice implements Device {
   readonly name: string
@@ -124,8 +127,8 @@ export class DirectoryDevice implements Device {
   }
 
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await fs.statfs(this.#segments)
-    return bavail * bsize
+    const { bavail, blocks, bsize } = await fs.statfs(this.#segments)
+    return Math.max(0, bavail * bsize - bytesKeptFree(blocks * bsize))
   }
 
   async close(): Promise<void> {
@@ -151,6 +154,14 @@ export class DirectoryDevice implements Device {
     this.#tidied ??= removeTemporaries([this.name, this.#segments])
     await this.#tidied
   }
+}
+
+/**
+ * The disk is not for segments alone: the index beside them needs room to be written and even to be
+ * opened. Taken to the last byte, the site would not start again.
+ */
+function bytesKeptFree(diskBytes: number): number {
+  return Math.min(keptFreeMax, Math.max(keptFreeMin, diskBytes * keptFreeShare))
 }
 
 /**

@@ -55,6 +55,14 @@ describe('DirectoryDevice: its folder', () => {
     await device.close()
   })
 
+  it('leaves some of the disk to the index, which cannot be opened without', async () => {
+    const device = await DirectoryDevice.open(folder)
+    const { bavail, bsize } = await fs.statfs(folder)
+    const left = bavail * bsize - (await device.freeBytes())
+    expect(left).toBeGreaterThanOrEqual(Math.min(bavail * bsize, 16 * 2 ** 20))
+    await device.close()
+  })
+
   it('removes what a crash left half made, and nothing else', async () => {
     const before = await DirectoryDevice.open(folder)
     await (await before.create(1, 4096)).close()
