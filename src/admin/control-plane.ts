@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type FastifyReply, type FastifyRequest, fastify } from 'fastify'
-import { AssertionError } from '../base/assert.ts'
+import { rethrowAssertion } from '../base/assert.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { describeFailure, noSuchEndpoint } from './control-failure.ts'
@@ -49,11 +49,7 @@ export async function createControlPlane(
 
   function sendFailure(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     // A broken invariant stops the process (see base/assert.ts); it is never an answer.
-    if (error instanceof AssertionError) {
-      setImmediate(() => {
-        throw error
-      })
-    }
+    setImmediate(() => rethrowAssertion(error))
     const failure = describeFailure(error)
     if (failure.status >= 500) {
       const { operation } = request.routeOptions.config

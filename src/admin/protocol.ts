@@ -33,6 +33,8 @@ export type LinkState =
   | 'unreachable'
   /** It says no: wrong token, clock skew, full, protocol. `last_error` has the reason. */
   | 'refused'
+  /** This site's own end fails and is started again. `last_error` has the reason. */
+  | 'failing'
 
 export interface RemoteStatus {
   readonly name: string

@@ -77,6 +77,7 @@ const stateColours: Readonly<Record<LinkState, Paint>> = {
   streaming: 'green',
   unreachable: 'red',
   refused: 'red',
+  failing: 'red',
 }
 
 function stateText(remote: RemoteStatus, now: number): string {

@@ -36,6 +36,7 @@ export interface ConfigKeySpec {
 }
 
 const hour = 3_600_000
+const mib = 2 ** 20
 const gib = 2 ** 30
 
 export const configKeys = {
@@ -154,12 +155,14 @@ export const configKeys = {
     kind: 'duration',
     default: replicationDefaults.batchIntervalMs,
     range: [0, hour],
-    summary: 'Longest that a change waits for company. An idle worker sends at once.',
+    summary:
+      'Longest that a change waits for company. An idle worker sends at once, so none waits longer.',
   },
   'replication.batch_bytes': {
     kind: 'size',
     default: replicationDefaults.batchBytes,
-    range: [65_536, gib],
+    // A receiver reads at most 96 MiB of batches at a time, framing included.
+    range: [65_536, 64 * mib],
     summary: 'Most bytes in one request, and in one that this site accepts.',
   },
   'replication.retry_attempts': {
@@ -200,7 +203,7 @@ export const configKeys = {
   },
   'replication.allow_plaintext': {
     kind: 'switch',
-    default: replicationDefaults.allowPlaintext,
+    default: false,
     summary: 'Send the remote token over http:// beyond loopback, where others can read it.',
   },
 } as const satisfies Readonly<Record<string, ConfigKeySpec>>

@@ -2,6 +2,7 @@
  * Turns shipments into the bytes of one batch: loads each change as it is now, reads small bodies,
  * issues tickets for large ones, withholds those that the remote may have from elsewhere.
  */
+import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import { encodeMutation } from '../store/mutation.ts'
 import type { ChangeFeed, OpenObject, OutgoingChange } from '../store/object-store.ts'
@@ -39,6 +40,8 @@ export async function loadShipment(options: AssemblyOptions, shipment: Shipment)
     const encoded = encodeMutation(change.mutation)
     return { kind: 'frame', shipment, pieces: encodeFrame({ seq: change.seq, encoded, body }) }
   } catch (error) {
+    // A broken invariant here is no fault of the change: it must not make a dead letter of it.
+    rethrowAssertion(error)
     return { kind: 'unreadable', shipment, reason: messageOf(error) }
   }
 }

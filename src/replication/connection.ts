@@ -3,6 +3,7 @@
  * for the remote's sake the gate closes, the remote is probed by handshakes after 100 ms, doubling up
  * to `retryDelayMs`, and what both ends know decides from where to send before the gate opens again.
  */
+import { rethrowAssertion } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
@@ -147,6 +148,7 @@ export class Connection {
       this.#enter('open', undefined)
       this.#release()
     } catch (error) {
+      rethrowAssertion(error)
       if (this.#stop.signal.aborted) return
       const failure = judgeFailure(error)
       const saysNo =
@@ -250,6 +252,7 @@ export class Connection {
       }
       return true
     } catch (error) {
+      rethrowAssertion(error)
       if (!this.#stop.signal.aborted) this.trip(session, judgeFailure(error))
       return false
     }
@@ -262,9 +265,10 @@ export class Connection {
     const { volumeId, incarnation } = session.answer
     this.#confirmed.saving = ledger
       .confirmPeer({ volumeId, incarnation, through: this.#confirmed.through })
-      .catch((error: unknown) =>
-        onError(`cannot record the remote's confirmation: ${messageOf(error)}`),
-      )
+      .catch((error: unknown) => {
+        rethrowAssertion(error)
+        onError(`cannot record the remote's confirmation: ${messageOf(error)}`)
+      })
       .finally(() => {
         this.#confirmed.saving = undefined
       })

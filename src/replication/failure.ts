@@ -1,4 +1,5 @@
 /** What a failed exchange says: about the remote, or about what was in the batch. */
+import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import {
   PlaintextRefusedError,
@@ -21,6 +22,7 @@ export type Failure =
 
 /** Judges what a batch or a completions query failed with. */
 export function judgeFailure(thrown: unknown): Failure {
+  rethrowAssertion(thrown)
   const reason = messageOf(thrown)
   if (thrown instanceof RemoteRefusedError) return judgeStatus(thrown.status, reason)
   const saysNo =

@@ -1,7 +1,12 @@
 /** Fetching large objects over HTTP: the ticket is the only credential, redirects are not followed. */
 import { Agent } from 'undici'
-import { RemoteProtocolError, type TicketEnd, TicketGoneError } from './errors.ts'
-import { readBounded, refusalOf, translateFailure } from './http-transport.ts'
+import {
+  RemoteProtocolError,
+  RemoteRefusedError,
+  type TicketEnd,
+  TicketGoneError,
+} from './errors.ts'
+import { documentCodeOf, readBounded, translateFailure } from './http-transport.ts'
 import { replicationPaths } from './protocol.ts'
 import { parseRemoteUrl } from './remote-url.ts'
 import type { BlobRange, BlobTransport } from './transport.ts'
@@ -54,8 +59,15 @@ class HttpBlobTransport implements BlobTransport {
   }
 }
 
+/**
+ * The address was announced by the sender, and what it is told of a failed pull leads back there:
+ * nothing that some other server says at that address may travel along, only the status and, of a
+ * well-formed document of ours, the code.
+ */
 function refusedRange(status: number, bytes: Buffer): Error {
-  const refusal = refusalOf(status, bytes)
+  const remoteCode = documentCodeOf(bytes)
+  const message = remoteCode === '' ? 'the bytes are not to be had there' : remoteCode
+  const refusal = new RemoteRefusedError({ status, remoteCode, message })
   const end = ends[refusal.remoteCode]
   return (status === 404 || status === 410) && end !== undefined
     ? new TicketGoneError(end, { cause: refusal })

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { rethrowAssertion } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -136,7 +137,10 @@ class HttpReceiver {
         message: 'a batch needs a Content-Length',
       })
     }
-    if (length <= this.#batchBytesMax && this.#bytesInFlight + length > bytesInFlightMax) {
+    const inFlight = this.#bytesInFlight
+    // One alone is always let in: else one that is larger than this bound would be put off for ever.
+    const isBusy = inFlight > 0 && inFlight + length > bytesInFlightMax
+    if (isBusy && length <= this.#batchBytesMax) {
       return this.#refuse(request, response, {
         status: 503,
         code: 'BUSY',
@@ -208,6 +212,7 @@ class HttpReceiver {
   }
 
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    rethrowAssertion(error)
     const refusal = refusalFor(error)
     if (refusal.status >= 500) {
       this.#options.logger.error(
@@ -252,6 +257,7 @@ async function readBody(
       watchdog = clock.after(stallMs, stall)
     }
   } catch (cause) {
+    rethrowAssertion(cause)
     if (cause instanceof ComioError) throw cause
     throw new RemoteUnreachableError('the sender was cut off in its request', { cause })
   } finally {

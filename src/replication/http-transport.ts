@@ -3,6 +3,7 @@
  * for progress and none for the whole.
  */
 import { Pool } from 'undici'
+import { rethrowAssertion } from '../base/assert.ts'
 import { MalformedBytesError } from '../base/byte-reader.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import {
@@ -178,6 +179,7 @@ async function* gathered(
 }
 
 const errorBytesMax = 64 * 1024
+const errorCodePattern = /^[A-Z][A-Z0-9_]{2,39}$/
 
 /** @throws RemoteProtocolError when there is more than `limit` */
 export async function readBounded(body: AsyncIterable<Uint8Array>, limit: number): Promise<Buffer> {
@@ -215,6 +217,12 @@ function errorDocumentOf(bytes: Buffer): { readonly remoteCode: string; readonly
   return { remoteCode: '', message: text.replace(/\s+/g, ' ').trim().slice(0, 200) }
 }
 
+/** The code of ComIO's own error document, and nothing else: empty for anything that is none. */
+export function documentCodeOf(bytes: Buffer): string {
+  const { remoteCode } = errorDocumentOf(bytes)
+  return errorCodePattern.test(remoteCode) ? remoteCode : ''
+}
+
 function memberOf(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined
   return (value as Readonly<Record<string, unknown>>)[name]
@@ -222,6 +230,7 @@ function memberOf(value: unknown, name: string): unknown {
 
 /** Failures of the HTTP client as those that `transport.ts` names. */
 export function translateFailure(error: unknown, base: string): Error {
+  rethrowAssertion(error)
   if (error instanceof RemoteRefusedError || error instanceof RemoteProtocolError) return error
   if (error instanceof MalformedBytesError) {
     return new RemoteProtocolError(`${base} answers, but not as ComIO: ${error.message}`, {

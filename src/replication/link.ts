@@ -1,5 +1,6 @@
 /** One remote: connection, window, workers, pulls and figures put together. */
-import type { Clock } from '../base/clock.ts'
+import { rethrowAssertion } from '../base/assert.ts'
+import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
@@ -29,6 +30,8 @@ export type LinkState =
   | 'unreachable'
   /** It says no: wrong token, clock skew, full, protocol. `lastError` has the reason. */
   | 'refused'
+  /** This end of it fails: a part stopped for a reason of its own, and is started again. */
+  | 'failing'
 
 export interface LinkStatus {
   readonly name: string
@@ -51,6 +54,8 @@ export interface LinkStatus {
   readonly lagP99Ms: number | null
   readonly lastError: string | undefined
   readonly lastErrorAt: number | undefined
+  /** How often a part of this link has failed and was started again. */
+  readonly restarts: number
 }
 
 export interface LinkOptions {
@@ -78,7 +83,11 @@ export class Link {
   readonly #sender: Sender
   readonly #pulls: PullTracker
   readonly #unsubscribe: readonly (() => void)[]
+  readonly #stop = new AbortController()
   #loops: readonly Promise<void>[] = []
+  #restarts = 0
+  /** Monotonic ms until which a failure of this end counts as going on. */
+  #failingUntil = Number.NEGATIVE_INFINITY
   #state: LinkState = 'connecting'
   #stateSince: number
   /** While the position is below this, the link is catching up. */
@@ -111,17 +120,12 @@ export class Link {
   start(): void {
     const { workers } = this.#options.options
     const loops = [
-      this.#connection.run(),
-      this.#pulls.run(),
-      this.#window.run(async () => (await this.#connection.opened()) !== undefined),
-      ...Array.from({ length: workers }, (_, worker) => this.#sender.work(worker)),
+      () => this.#connection.run(),
+      () => this.#pulls.run(),
+      () => this.#window.run(async () => (await this.#connection.opened()) !== undefined),
+      ...Array.from({ length: workers }, (_, worker) => () => this.#sender.work(worker)),
     ]
-    this.#loops = loops.map((loop) =>
-      loop.catch((error: unknown) => {
-        this.#noteError(messageOf(error))
-        this.#options.logger.error({ error: messageOf(error) }, 'Replication to the remote stopped')
-      }),
-    )
+    this.#loops = loops.map((loop) => this.#keepRunning(loop))
   }
 
   async status(): Promise<LinkStatus> {
@@ -145,12 +149,14 @@ export class Link {
       lagP99Ms: p99,
       lastError: this.#lastError?.reason,
       lastErrorAt: this.#lastError?.at,
+      restarts: this.#restarts,
     }
   }
 
   /** Ends promptly: what is on the wire is aborted, and stays pending in the ledger. */
   async close(): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    this.#stop.abort()
     const pulls = this.#window.pulls()
     this.#window.close()
     this.#pulls.close()
@@ -159,6 +165,27 @@ export class Link {
     await this.#settler.close()
     this.#window.land(pulls)
     await this.#options.transport.close()
+  }
+
+  /** A part that ends by a failure is started again after a pause: a link never dies in silence. */
+  async #keepRunning(loop: () => Promise<void>): Promise<void> {
+    const { clock, logger, options } = this.#options
+    while (!this.#stop.signal.aborted) {
+      try {
+        await loop()
+        return
+      } catch (error) {
+        rethrowAssertion(error)
+        const reason = messageOf(error)
+        this.#restarts++
+        // Long enough that a part which fails again right after its pause shows one lasting failure.
+        this.#failingUntil = clock.monotonic() + 2 * options.retryDelayMs
+        this.#noteError(`replication failed here: ${reason}`)
+        this.#refreshState()
+        logger.error({ error: reason, restarts: this.#restarts }, 'A part of replication failed')
+        await delay(clock, options.retryDelayMs, this.#stop.signal)
+      }
+    }
   }
 
   #makeConnection(): Connection {
@@ -278,6 +305,7 @@ export class Link {
   }
 
   #presentState(): LinkState {
+    if (this.#options.clock.monotonic() < this.#failingUntil) return 'failing'
     const gate = this.#connection.state
     if (gate !== 'open') return gate
     if (this.#window.laterReason !== undefined) return 'refused'

@@ -1,10 +1,8 @@
 /** What replication may be told. The server fills this from configuration. */
 export interface ReplicationOptions {
-  /** Only asynchronous replication exists so far. */
-  readonly mode: 'async'
   /** Changes in one request at most. */
   readonly batchSize: number
-  /** No change waits longer for company; one that finds its worker idle does not wait at all. */
+  /** An upper bound that holds by itself: an idle worker sends at once, a busy one when it is free. */
   readonly batchIntervalMs: number
   /** Bytes of bodies in one request at most, unless one body alone exceeds it. */
   readonly batchBytes: number
@@ -20,12 +18,9 @@ export interface ReplicationOptions {
   readonly inlineLimit: number
   /** The store's: how far ahead of local time an incoming version may be. */
   readonly maxClockSkewMs: number
-  /** Sends tokens over plain HTTP beyond loopback. */
-  readonly allowPlaintext: boolean
 }
 
 export const defaultReplicationOptions: ReplicationOptions = {
-  mode: 'async',
   batchSize: 100,
   batchIntervalMs: 1000,
   batchBytes: 8 * 2 ** 20,
@@ -35,5 +30,4 @@ export const defaultReplicationOptions: ReplicationOptions = {
   queueSize: 10_000,
   inlineLimit: 2 ** 20,
   maxClockSkewMs: 300_000,
-  allowPlaintext: false,
 }

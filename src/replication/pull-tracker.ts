@@ -2,6 +2,7 @@
  * Waits for the outcomes of pulls: one long poll to the remote, only while pulls are outstanding, so
  * that an idle pair of sites exchanges next to nothing.
  */
+import { rethrowAssertion } from '../base/assert.ts'
 import { type Clock, delay } from '../base/clock.ts'
 import type { Connection, Session } from './connection.ts'
 import { judgeFailure } from './failure.ts'
@@ -76,6 +77,7 @@ export class PullTracker {
       )
       completions = answer.completions
     } catch (error) {
+      rethrowAssertion(error)
       if (session.signal.aborted) return
       connection.trip(session, judgeFailure(error))
       return

@@ -4,7 +4,7 @@
  * on where the held bytes end, after a cut as after a restart; what is fetched takes effect only when
  * the store has checked length and hash of the whole.
  */
-import { assert } from '../base/assert.ts'
+import { assert, rethrowAssertion } from '../base/assert.ts'
 import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -146,6 +146,9 @@ export class Puller {
     this.#closed = true
     for (const pull of this.#pulls.values()) pull.abort.abort()
     await Promise.all(this.#running)
+    const held = [...this.#interrupted.values()]
+    this.#interrupted.clear()
+    await Promise.all(held.map(({ upload }) => this.#end(upload)))
   }
 
   #startWaiting(): void {
@@ -167,6 +170,7 @@ export class Puller {
       const end = await this.#fetchAndApply(pull)
       outcome = end.kind === 'applied' ? end.outcome : { result: 'again', reason: end.reason }
     } catch (error) {
+      rethrowAssertion(error)
       // The store failed, not the network: this site's trouble, which the sender waits out.
       this.#options.logger.error({ error: messageOf(error) }, 'Cannot store a pulled object')
       outcome = { result: 'later', reason: messageOf(error) }
@@ -182,6 +186,17 @@ export class Puller {
     const upload =
       this.#interrupted.get(key)?.upload ?? (await this.#options.sink.stageUpload(pull.mutation))
     this.#interrupted.delete(key)
+    try {
+      return await this.#fetchInto(pull, upload)
+    } catch (error) {
+      rethrowAssertion(error)
+      await this.#end(upload)
+      throw error
+    }
+  }
+
+  /** Applied, given up or kept, the upload is no longer the caller's; it is when this throws. */
+  async #fetchInto(pull: Pull, upload: StagedUpload): Promise<PullEnd> {
     const missing = await this.#fetch(pull, upload)
     if (pull.superseded) {
       await this.#giveUp(upload)
@@ -193,7 +208,7 @@ export class Puller {
     }
     if (missing !== undefined) {
       await upload.checkpoint()
-      this.#keep(key, { mutation: pull.mutation, upload })
+      await this.#keep(pull.mutation, upload)
       return { kind: 'given-up', reason: missing }
     }
     return { kind: 'applied', outcome: await this.#apply(pull.mutation, upload) }
@@ -237,6 +252,7 @@ export class Puller {
       try {
         await this.#fetchRange(pull, offer, upload)
       } catch (error) {
+        rethrowAssertion(error)
         if (pull.storeFailed) throw error
         if (pull.abort.signal.aborted) break
         reason = messageOf(error)
@@ -293,6 +309,7 @@ export class Puller {
       }
       if (position < end) throw new RemoteProtocolError('the range ended early')
     } catch (cause) {
+      rethrowAssertion(cause)
       if (!stalled) throw cause
       throw new RemoteUnreachableError(`nothing came for ${progressMs / 1000} s`, { cause })
     } finally {
@@ -313,12 +330,23 @@ export class Puller {
     }
   }
 
-  #keep(key: string, held: { mutation: PutMutation; upload: StagedUpload }): void {
-    this.#interrupted.set(key, held)
+  async #keep(mutation: PutMutation, upload: StagedUpload): Promise<void> {
+    this.#interrupted.set(keyOf(mutation), { mutation, upload })
     // The store still has the bytes of those let go here: an offer continues them all the same.
-    for (const oldest of this.#interrupted.keys()) {
+    for (const [oldest, held] of this.#interrupted) {
       if (this.#interrupted.size <= interruptedMax) break
       this.#interrupted.delete(oldest)
+      await this.#end(held.upload)
+    }
+  }
+
+  /** Lets go of a handle that nobody continues; what was made durable stays for the next one. */
+  async #end(upload: StagedUpload): Promise<void> {
+    try {
+      await upload.close()
+    } catch (error) {
+      rethrowAssertion(error)
+      this.#options.logger.warn({ error: messageOf(error) }, 'Cannot let go of a pulled object')
     }
   }
 
@@ -326,7 +354,9 @@ export class Puller {
     try {
       await upload.abort()
     } catch (error) {
+      rethrowAssertion(error)
       this.#options.logger.warn({ error: messageOf(error) }, 'Cannot give up a pulled object')
+      await this.#end(upload)
     }
   }
 }

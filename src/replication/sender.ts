@@ -4,7 +4,7 @@
  * its content is halved until the culprit is alone, and only a culprit that goes on failing while
  * others pass, or a change that the remote refuses for its own sake, becomes a dead letter.
  */
-import { assert, unreachable } from '../base/assert.ts'
+import { assert, rethrowAssertion, unreachable } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -58,7 +58,12 @@ export class Sender {
       const batch = await window.nextBatch(worker)
       const session = await connection.opened()
       if (session === undefined || batch.length === 0) return
-      await this.#ship(session, batch)
+      try {
+        await this.#ship(session, batch)
+      } catch (error) {
+        this.#strand(batch)
+        throw error
+      }
     }
   }
 
@@ -113,6 +118,14 @@ export class Sender {
     if (framed.length > 0) await this.#exchange(session, framed)
   }
 
+  /** Whatever broke the worker off: what it still held goes back, for the worker's next life. */
+  #strand(batch: readonly Shipment[]): void {
+    const { window } = this.#options
+    const held = batch.filter(({ state }) => state === 'queued' || state === 'sending')
+    window.land(held)
+    window.requeue(held)
+  }
+
   async #setAside(loaded: Exclude<Loaded, Framed>): Promise<void> {
     const { window, ledger, onError } = this.#options
     const { shipment } = loaded
@@ -157,6 +170,7 @@ export class Sender {
         throw new RemoteProtocolError('the remote answered for another number of changes')
       }
     } catch (error) {
+      rethrowAssertion(error)
       window.land(shipments)
       this.#failed(session, shipments, error)
       return
@@ -240,6 +254,7 @@ export class Sender {
     const passedBefore = this.#passed
     window.park(shipment, retryDelayMs, () => {
       this.#resume(shipment, { ...failure, passedBefore }).catch((error: unknown) => {
+        rethrowAssertion(error)
         this.#options.onError(messageOf(error))
         window.requeue([shipment])
       })
@@ -281,6 +296,7 @@ export class Sender {
       const attempts = Math.max(1, shipment.attempts)
       await ledger.bury(place, { reason: error, attempts })
     } catch (failure) {
+      rethrowAssertion(failure)
       this.#options.onError(`cannot record a dead letter: ${messageOf(failure)}`)
       window.park(shipment, retryDelayMs, () => window.requeue([shipment]))
       return

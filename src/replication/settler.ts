@@ -1,4 +1,5 @@
 /** Tells the ledger, in bulk, what is done: one durable write for all that was answered meanwhile. */
+import { rethrowAssertion } from '../base/assert.ts'
 import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -54,6 +55,7 @@ export class Settler {
         await this.#options.ledger.settle(settled.map(settlementOf))
         this.#options.onSettled(settled)
       } catch (error) {
+        rethrowAssertion(error)
         if (!(await this.#waitAfter(error))) return
         this.#waiting = [...settled, ...this.#waiting]
       }

@@ -10,7 +10,7 @@
  * Errors leave through one place; there the layers' codes become S3's.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { AssertionError } from '../base/assert.ts'
+import { rethrowAssertion } from '../base/assert.ts'
 import { BudgetWaitAbortedError, type ByteBudget } from '../base/byte-budget.ts'
 import type { Clock } from '../base/clock.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
@@ -151,7 +151,7 @@ function serve(
 /** Answers what was thrown, if there is still somebody and nothing was said yet. */
 function answerFailure(service: S3Service, exchange: Exchange, thrown: unknown): void {
   // A broken invariant stops the process (see base/assert.ts); it is never an answer.
-  if (thrown instanceof AssertionError) throw thrown
+  rethrowAssertion(thrown)
   if (thrown instanceof BudgetWaitAbortedError || exchange.clientGone) {
     service.logger.debug({ requestId: exchange.requestId }, 'the client left before the answer')
     return

@@ -45,5 +45,8 @@ function linkReason(remote: RemoteStatus): readonly string[] {
     const skew = /clock|skew/i.test(remote.last_error ?? '') ? ' for the difference of clocks' : ''
     return [`remote ${remote.name} refuses replication${skew} since ${remote.state_since}`]
   }
+  if (remote.state === 'failing') {
+    return [`replication to remote ${remote.name} fails at this site since ${remote.state_since}`]
+  }
   return []
 }

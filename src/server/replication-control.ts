@@ -77,6 +77,7 @@ async function idleLink(
     lagP99Ms: null,
     lastError: undefined,
     lastErrorAt: undefined,
+    restarts: 0,
   }
 }
 

@@ -55,7 +55,6 @@ async function remotesOf(
 
 function optionsOf({ replication }: ServerConfig): ReplicationOptions {
   return {
-    mode: replication.mode,
     batchSize: replication.batchSize,
     batchIntervalMs: replication.batchIntervalMs,
     batchBytes: replication.batchBytes,
@@ -65,6 +64,5 @@ function optionsOf({ replication }: ServerConfig): ReplicationOptions {
     queueSize: replication.queueSize,
     inlineLimit: replication.inlineLimit,
     maxClockSkewMs: replication.maxClockSkewMs,
-    allowPlaintext: replication.allowPlaintext,
   }
 }

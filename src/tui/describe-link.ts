@@ -34,6 +34,11 @@ export function describeLink(remote: RemoteStatus, rates?: LinkRates): LinkDescr
         tone: 'bad',
         headline: `${label} says no since ${since}; nothing is lost, ${waiting(remote)}`,
       }
+    case 'failing':
+      return {
+        tone: 'bad',
+        headline: `shipping to ${label} fails here since ${since}; nothing is lost, ${waiting(remote)}`,
+      }
     case 'catching-up':
     case 'idle':
     case 'streaming':

@@ -125,6 +125,6 @@ function failuresOf(remote: RemoteStatus): LinkRow[] {
 function errorOf(remote: RemoteStatus, now: Date): LinkRow[] {
   if (remote.last_error === null) return []
   const at = remote.last_error_at === null ? '' : `${formatTime(remote.last_error_at, now)} `
-  const isNow = remote.state === 'unreachable' || remote.state === 'refused'
+  const isNow = ['unreachable', 'refused', 'failing'].includes(remote.state)
   return [{ name: 'last error', text: `${at}${remote.last_error}`, tone: isNow ? 'bad' : 'off' }]
 }

@@ -3,6 +3,7 @@
  * segment's worth of zeros. Two segments are kept back from ordinary writes, so that deletes, purges
  * and whatever else frees space can be logged when the volume is full.
  */
+import { rethrowAssertion } from '../base/assert.ts'
 import { systemCodeOf } from '../base/errors.ts'
 import type { DeviceSegment } from '../device/device.ts'
 import { VolumeFullError } from './errors.ts'
@@ -153,6 +154,7 @@ export class Space {
       this.#claimed.delete(blank.slot)
       this.#prepared = blank
     } catch (error) {
+      rethrowAssertion(error)
       // Whoever needs the segment tries again and is told.
       this.#prepareAfter = this.#context.clock.monotonic() + prepareRetryMs
       this.#context.logger.warn({ error }, 'no segment could be made ahead')

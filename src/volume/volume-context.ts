@@ -1,4 +1,5 @@
 /** What the parts of one open volume share. */
+import { rethrowAssertion } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Device } from '../device/device.ts'
@@ -72,7 +73,10 @@ export class VolumeContext {
     // A pin that is released late must not change a volume that is somebody else's by now.
     if (this.#closed) return
     const running = work()
-      .catch((error: unknown) => this.logger.warn({ error }, failure))
+      .catch((error: unknown) => {
+        rethrowAssertion(error)
+        this.logger.warn({ error }, failure)
+      })
       .finally(() => this.#background.delete(running))
     this.#background.add(running)
   }

@@ -78,6 +78,7 @@ export class MemorySink implements ChangeSink {
 
 export class MemoryUpload implements StagedUpload {
   aborted = false
+  closed = 0
   readonly #drop: () => void
   #bytes: Buffer[] = []
   #held = 0
@@ -97,6 +98,10 @@ export class MemoryUpload implements StagedUpload {
 
   async checkpoint(): Promise<void> {
     await undefined
+  }
+
+  async close(): Promise<void> {
+    this.closed++
   }
 
   async abort(): Promise<void> {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { RemoteUnreachableError } from '../../src/replication/errors.ts'
 import { runUntil, settleTasks } from './manual-clock.ts'
 import { MemoryPair, type PairOptions } from './memory-pair.ts'
+import type { MemoryUpload } from './memory-sink.ts'
 
 const mib = 2 ** 20
 const pairs: MemoryPair[] = []
@@ -173,5 +174,59 @@ describe('a large object', () => {
     await pair.settled()
     expect(pair.missing()).toEqual([])
     expect(pair.feed.openObjects).toBe(0)
+  })
+})
+
+describe('the handle of an upload', () => {
+  test('is closed when the store fails, and the next one takes over', async () => {
+    const pair = startPair()
+    const stage = pair.sink.stageUpload.bind(pair.sink)
+    const failed: MemoryUpload[] = []
+    pair.sink.stageUpload = async (mutation) => {
+      const upload = (await stage(mutation)) as MemoryUpload
+      const step = (['append', 'checkpoint'] as const)[failed.length]
+      if (step !== undefined) {
+        failed.push(upload)
+        pair.sink.uploads.clear()
+        if (step === 'checkpoint') pair.blobs.tickets = undefined
+        upload[step] = async () => {
+          pair.blobs.tickets = pair.sender.tickets
+          throw new Error('the disk has failed')
+        }
+      }
+      return upload
+    }
+    pair.feed.write('large', bodyOf(3 * mib))
+    await pair.settled()
+    expect(failed.map(({ closed, aborted }) => [closed, aborted])).toEqual([
+      [1, false],
+      [1, false],
+    ])
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('is closed when applying fails', async () => {
+    const pair = startPair()
+    let upload: MemoryUpload | undefined
+    pair.sink.intercept = ({ body }) => {
+      if (body.kind !== 'staged' || upload !== undefined) return undefined
+      upload = body.upload as MemoryUpload
+      throw new Error('the disk has failed')
+    }
+    pair.feed.write('large', bodyOf(3 * mib))
+    await pair.settled()
+    expect(upload?.closed).toBe(1)
+    expect(pair.missing()).toEqual([])
+  })
+
+  test('is closed at the end, when it was kept to be continued', async () => {
+    const pair = startPair()
+    pair.blobs.tickets = undefined
+    pair.feed.write('large', bodyOf(3 * mib))
+    await runUntil(pair.clock, () => pair.transport.batches.length > 2)
+    const [upload] = [...pair.sink.uploads.values()]
+    expect(upload?.closed).toBe(0)
+    await pair.remote.close()
+    expect(upload).toMatchObject({ closed: 1, aborted: false })
   })
 })
