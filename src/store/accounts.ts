@@ -216,6 +216,7 @@ export class Accounts {
 
   /** Adds everything that changed to the batch. */
   flush(batch: IndexBatch): void {
+    this.#trimBuckets()
     for (const name of this.#dirtyBuckets) {
       batch.put(bucketKey(name), encodeBucketEntry(this.bucket(name)))
     }
@@ -234,7 +235,6 @@ export class Accounts {
     this.#dirtyBuckets.clear()
     this.#dirtySegments.clear()
     this.#dirtyLedgers.clear()
-    this.#trimBuckets()
   }
 
   /**
@@ -266,11 +266,14 @@ export class Accounts {
     this.#buckets.set(name, entry)
   }
 
-  /** Only between batches, so that nothing changed is dropped. */
+  /**
+   * Before anything of this batch is written, when all earlier batches are durable: what is dropped
+   * and not part of this batch is in the index as it was here.
+   */
   #trimBuckets(): void {
     for (const name of this.#buckets.keys()) {
       if (this.#buckets.size <= bucketsCachedMax) return
-      this.#buckets.delete(name)
+      if (!this.#dirtyBuckets.has(name)) this.#buckets.delete(name)
     }
   }
 }

@@ -1,14 +1,14 @@
 /** The change feed as a view of the index: places in seq order, changes as they are now. */
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
-import { higher } from './effects.ts'
 import type { Mutation } from './mutation.ts'
 import type { ChangeFeed, FeedPlace, OutgoingChange } from './object-store.ts'
 import type { Slot } from './slot.ts'
-import { type RecordReader, StoredObject } from './stored-object.ts'
+import { openStored, type RecordReader } from './stored-object.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
 import { changesAfter, objectKey, seqOf, tombstoneKey } from './tables/keys.ts'
-import { decodeLiveEntry, decodeTombstone } from './tables/slot-entry.ts'
+import { decodeLiveEntry, decodeTombstone, type LiveEntry } from './tables/slot-entry.ts'
+import { higher } from './version.ts'
 
 export class IndexedChangeFeed implements ChangeFeed {
   readonly #index: OrderedIndex
@@ -73,16 +73,19 @@ export class IndexedChangeFeed implements ChangeFeed {
   #loadObject(place: FeedPlace, slot: Slot & { kind: 'object' }): OutgoingChange | undefined {
     const { bucket, key } = slot
     const { floor } = this.#accounts.bucket(bucket)
-    const live = this.#index.get(objectKey(bucket, key))
-    if (live !== undefined) {
-      const entry = decodeLiveEntry(live)
-      if (entry.seq !== place.seq || (floor !== undefined && entry.version <= floor))
-        return undefined
+    const find = (): LiveEntry | undefined => {
+      const live = this.#index.get(objectKey(bucket, key))
+      const entry = live === undefined ? undefined : decodeLiveEntry(live)
+      return entry?.seq === place.seq && !(floor !== undefined && entry.version <= floor)
+        ? entry
+        : undefined
+    }
+    const entry = find()
+    if (entry !== undefined) {
+      const object = openStored(slot, find, { reader: this.#reader, index: this.#index })
+      if (object === undefined) return undefined
       const { version, context, meta, seq } = entry
-      const mutation: Mutation = { kind: 'put', slot, version, context, meta }
-      const info = { bucket, key, seq, version, meta }
-      const object = new StoredObject({ info, entry, reader: this.#reader, index: this.#index })
-      return { seq, mutation, object }
+      return { seq, mutation: { kind: 'put', slot, version, context, meta }, object }
     }
     const tombstone = this.#index.get(tombstoneKey(bucket, key))
     if (tombstone === undefined) return undefined

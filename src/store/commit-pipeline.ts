@@ -7,7 +7,7 @@
  * index batch ends writing until the site is started again: the log has the truth, and replay brings
  * it into the index.
  */
-import { AssertionError, assert } from '../base/assert.ts'
+import { assert, rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
@@ -85,6 +85,11 @@ export class CommitPipeline {
     return this.#broken
   }
 
+  /** True while the accounts may be ahead of what is durable in the index. */
+  get isIndexing(): boolean {
+    return this.#indexing !== undefined || this.#broken !== undefined
+  }
+
   /** Resolves when there is room for another record; at once in the usual case. */
   async room(): Promise<void> {
     while (this.#gatheredBytes > gatheredBytesMax && this.#broken === undefined) {
@@ -135,7 +140,7 @@ export class CommitPipeline {
         })
       } catch (thrown) {
         // A broken invariant ends the process: answering it as a failed write would hide it.
-        if (thrown instanceof AssertionError) throw thrown
+        rethrowAssertion(thrown)
         this.#failGathered(items, thrown)
         continue
       }
@@ -193,11 +198,10 @@ export class CommitPipeline {
       this.#logged = []
       this.#tasks = []
       this.#indexDrained?.()
-      // Outside of the try: a broken invariant in here must end the process, not be answered.
-      const batch = this.#buildBatch(groups, tasks)
       try {
-        await this.#index.write(batch.operations)
+        await this.#index.write(this.#buildBatch(groups, tasks).operations)
       } catch (thrown) {
+        rethrowAssertion(thrown)
         this.#break(thrown, groups, tasks)
         break
       }

@@ -22,7 +22,7 @@ import {
   type SlotEntry,
 } from './tables/slot-entry.ts'
 import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
-import type { Version } from './version.ts'
+import { higher, type Version } from './version.ts'
 
 export interface EffectContext {
   readonly batch: IndexBatch
@@ -197,11 +197,6 @@ export function blobDies(context: EffectContext, blob: BlobRef): void {
 
 function bytesOf(entry: SlotEntry): number {
   return entry.kind === 'live' ? entry.meta.size : 0
-}
-
-export function higher(a: Version | undefined, b: Version | undefined): Version | undefined {
-  if (a === undefined || b === undefined) return a ?? b
-  return a > b ? a : b
 }
 
 function writeSlotEntry({ batch }: EffectContext, change: SlotChange): void {

@@ -12,6 +12,7 @@ import type { Random } from '../base/random.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Volume } from '../volume/volume.ts'
 import { Accounts } from './accounts.ts'
+import { Admission } from './admission.ts'
 import { BlobWriter, OpenWriters } from './blob-writer.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
@@ -48,7 +49,7 @@ import { recover } from './recovery.ts'
 import { runDecision } from './run-decision.ts'
 import { SegmentFreer } from './segment-freer.ts'
 import { Sequencer } from './sequencer.ts'
-import { StoredObject } from './stored-object.ts'
+import { openStored } from './stored-object.ts'
 import { Sweeper } from './sweeper.ts'
 import { objectKey, objectsRange } from './tables/keys.ts'
 import { decodeLiveEntry, type LiveEntry } from './tables/slot-entry.ts'
@@ -80,6 +81,7 @@ interface Parts {
   readonly versions: VersionClock
   readonly uploads: Uploads
   readonly writers: OpenWriters
+  readonly admission: Admission
   /** Records replayed at opening. */
   readonly replayed: number
 }
@@ -91,11 +93,28 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     const accounts = await Accounts.load(index, volume.segments())
     const versions = new VersionClock({ clock, site: volume.identity.siteId })
     const writers = new OpenWriters()
-    const uploads = await Uploads.load({ log: volume, index, reader: volume, random, writers })
+    const admission = new Admission(volume)
+    const uploads = await Uploads.load({
+      log: volume,
+      index,
+      reader: volume,
+      random,
+      writers,
+      admission,
+    })
     const now = Math.max(0, Math.floor(clock.now()))
     const replayed = await recover({ log: volume, index, accounts, uploads, versions, logger, now })
     await volume.activate()
-    return await Engine.start({ options, index, accounts, versions, uploads, writers, replayed })
+    return await Engine.start({
+      options,
+      index,
+      accounts,
+      versions,
+      uploads,
+      writers,
+      admission,
+      replayed,
+    })
   } catch (thrown) {
     await index.close()
     throw thrown
@@ -122,7 +141,7 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly #ledgers = new Map<string, StoredLedger>()
 
   private constructor(parts: Parts, peers: Peers) {
-    const { options, index, accounts, versions, uploads, writers } = parts
+    const { options, index, accounts, versions, uploads, writers, admission } = parts
     const { volume, clock, random, logger } = options
     this.replayed = parts.replayed
     this.#volume = volume
@@ -134,8 +153,11 @@ export class Engine implements ObjectStore, ChangeSink {
     const feed = new IndexedChangeFeed({ index, accounts, reader: volume })
     this.feed = feed
     this.#freer = new SegmentFreer({ volume, accounts, writers, logger })
-    // A broken-off upload leaves no batch: on a full volume nothing else would free its segments.
-    writers.onClosed(() => this.#freer.look())
+    // A broken-off upload leaves no batch: on a full volume nothing else would free its segments. But
+    // while a batch is being written the accounts are ahead of the index: its end brings the look.
+    writers.onClosed(() => {
+      if (!this.#pipeline.isIndexing) this.#freer.look()
+    })
     const onIndexed = (): void => {
       this.#freer.look()
       feed.advanced()
@@ -152,13 +174,22 @@ export class Engine implements ObjectStore, ChangeSink {
       onEffect: (effect) => uploads.overtaken(effect),
     })
     this.#sequencer = sequencer
-    this.#objects = new ObjectWriter({ volume, sequencer, pipeline, writers, clock, random })
+    this.#objects = new ObjectWriter({
+      volume,
+      sequencer,
+      pipeline,
+      writers,
+      admission,
+      clock,
+      random,
+    })
     this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, logger })
     this.#incoming = new Incoming({
       sequencer,
       versions,
       maxClockSkewMs: options.maxClockSkewMs,
-      isRoomFor: (bytes) => volume.isRoomFor(bytes, { essential: false }),
+      admission,
+      missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),
       room: () => pipeline.room(),
       inlineBytesMax: volume.limits.inlineBytesMax,
       openWriter: () => new BlobWriter({ log: volume, random, writers }),
@@ -184,11 +215,11 @@ export class Engine implements ObjectStore, ChangeSink {
   async deleteObject(
     input: ObjectName & { readonly conditions?: WriteConditions },
   ): Promise<boolean> {
-    return runDecision(
-      this.#pipeline,
-      () => this.#sequencer.delete(input, input.conditions),
-      (decision) => decision !== undefined,
-    )
+    return runDecision(this.#pipeline, {
+      decide: () => this.#sequencer.delete(input, input.conditions),
+      answer: (decision) => decision !== undefined,
+      essential: true,
+    })
   }
 
   headObject(name: ObjectName): ObjectInfo | undefined {
@@ -197,14 +228,8 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   openObject(name: ObjectName): OpenObject | undefined {
-    const entry = this.#visible(name)
-    if (entry === undefined) return undefined
-    return new StoredObject({
-      info: infoOf(name, entry),
-      entry,
-      reader: this.#volume,
-      index: this.#index,
-    })
+    const from = { reader: this.#volume, index: this.#index }
+    return openStored(name, () => this.#visible(name), from)
   }
 
   async listObjects(input: ListInput): Promise<ListPage> {
@@ -220,20 +245,19 @@ export class Engine implements ObjectStore, ChangeSink {
 
   async createBucket(bucket: string): Promise<boolean> {
     checkBucketName(bucket)
-    return runDecision(
-      this.#pipeline,
-      () => this.#sequencer.createBucket(bucket),
-      (decision) => decision !== undefined,
-    )
+    return runDecision(this.#pipeline, {
+      decide: () => this.#sequencer.createBucket(bucket),
+      answer: (decision) => decision !== undefined,
+    })
   }
 
   async deleteBucket(bucket: string): Promise<void> {
     await this.#sweeper.finished(bucket)
-    await runDecision(
-      this.#pipeline,
-      () => this.#sequencer.deleteBucket(bucket),
-      () => undefined,
-    )
+    await runDecision(this.#pipeline, {
+      decide: () => this.#sequencer.deleteBucket(bucket),
+      answer: () => undefined,
+      essential: true,
+    })
   }
 
   async listBuckets(): Promise<readonly BucketInfo[]> {
@@ -261,11 +285,11 @@ export class Engine implements ObjectStore, ChangeSink {
       const { objectCount, objectBytes } = this.#accounts.bucket(bucket)
       purged = { count: objectCount, bytes: objectBytes }
     }
-    await runDecision(
-      this.#pipeline,
-      () => this.#sequencer.purge(bucket, count),
-      () => undefined,
-    )
+    await runDecision(this.#pipeline, {
+      decide: () => this.#sequencer.purge(bucket, count),
+      answer: () => undefined,
+      essential: true,
+    })
     this.#sweeper.start(bucket)
     return purged
   }
@@ -276,16 +300,22 @@ export class Engine implements ObjectStore, ChangeSink {
     changes: readonly IncomingChange[],
     mark: PeerMark | undefined,
   ): Promise<readonly ApplyOutcome[]> {
-    const outcomes = await Promise.all(changes.map((change) => this.#incoming.apply(change)))
-    for (const { mutation, body } of changes) {
-      if (body.kind === 'staged')
-        await (body.upload as { closeQuietly?(): Promise<void> }).closeQuietly?.()
+    const outcomes = await this.#applyAll(changes)
+    for (const { mutation } of changes) {
       if (mutation.kind === 'purge') this.#sweeper.start(mutation.slot.bucket)
     }
     if (mark !== undefined && this.#peers.isNews(mark)) {
       await this.#pipeline.runTask((batch) => this.#peers.store(batch, mark))
     }
     return outcomes
+  }
+
+  async #applyAll(changes: readonly IncomingChange[]): Promise<readonly ApplyOutcome[]> {
+    try {
+      return await Promise.all(changes.map((change) => this.#incoming.apply(change)))
+    } finally {
+      for (const { body } of changes) if (body.kind === 'staged') await body.upload.close()
+    }
   }
 
   peerMark(volumeId: string): PeerMark | undefined {

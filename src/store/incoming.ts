@@ -7,8 +7,8 @@ import { hash } from 'node:crypto'
 import { assert, unreachable } from '../base/assert.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import { VolumeFullError } from '../volume/errors.ts'
+import type { Admission } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
-import { higher } from './effects.ts'
 import { StorageFullError } from './errors.ts'
 import type {
   BucketMutation,
@@ -26,6 +26,7 @@ import {
   type Context,
   contextCovers,
   covers,
+  higher,
   joinContext,
   siteOf,
   type VersionClock,
@@ -39,8 +40,9 @@ export interface IncomingOptions {
   /** Larger bodies are not recorded inline. */
   readonly inlineBytesMax: number
   readonly openWriter: () => BlobWriter
-  /** False when a put of so many bytes must wait for space. */
-  readonly isRoomFor: (bytes: number) => boolean
+  readonly admission: Admission
+  /** What room a put still needs, given what its upload holds already. */
+  readonly missingBytesOf: (mutation: PutMutation) => number
   /** Resolves when the pipeline can take another record. */
   readonly room: () => Promise<void>
 }
@@ -90,19 +92,34 @@ export class Incoming {
       'blobs' in verified ||
       verified.bytes.length <= this.#options.inlineBytesMax
     ) {
-      return this.#settle(change, verified)
+      return this.#settleAdmitted(change, verified)
     }
     // A body that is too large for a record goes into the bulk log first, unless nobody wants it.
     const asked = await this.#settle({ mutation, body: { kind: 'offered' } }, undefined)
     if (asked.result !== 'need' || body.kind !== 'inline') return asked
-    if (!this.#options.isRoomFor(body.bytes.length))
-      throw new StorageFullError({ wanted: body.bytes.length })
+    const promise = this.#options.admission.admit(body.bytes.length)
     const writer = this.#options.openWriter()
     try {
       await writer.write(body.bytes)
+      promise.release()
       return await this.#settle(change, { blobs: [await writer.finish()] })
     } finally {
+      promise.release()
       await writer.close()
+    }
+  }
+
+  /** A body that goes into a record needs room for it; one that lies in blobs has its room. */
+  async #settleAdmitted(
+    change: IncomingChange,
+    body: ReadyBody | undefined,
+  ): Promise<ApplyOutcome> {
+    if (body === undefined || 'blobs' in body) return this.#settle(change, body)
+    const promise = this.#options.admission.admit(body.bytes.length)
+    try {
+      return await this.#settle(change, body)
+    } finally {
+      promise.release()
     }
   }
 
@@ -145,7 +162,13 @@ export class Incoming {
       return { outcome, done: floor.done }
     }
     const current = this.#options.sequencer.current(mutation.slot)
-    const { entry, after } = current
+    const { after } = current
+    // What lies under the floor is absent; only its sweep has not come by yet.
+    const under =
+      floor.value !== undefined &&
+      current.entry !== undefined &&
+      current.entry.version <= floor.value.version
+    const entry = under ? undefined : current.entry
     if (entry === undefined)
       return this.#take(mutation, { offered, body, context: mutation.context, result: 'applied' })
     if (entry.version === mutation.version) return this.#same(mutation, entry, after)
@@ -200,7 +223,9 @@ export class Incoming {
     },
   ): Decision {
     if (how.offered.kind === 'offered') {
-      this.#checkRoom(mutation)
+      if (mutation.kind === 'put') {
+        this.#options.admission.check(this.#options.missingBytesOf(mutation))
+      }
       return { outcome: { result: 'need' }, done: undefined }
     }
     const outcome: ApplyOutcome =
@@ -214,16 +239,10 @@ export class Incoming {
   ): Promise<void> {
     const { sequencer, versions } = this.#options
     const { version, slot } = mutation
-    this.#checkRoom(mutation)
     versions.observe(version)
     if (mutation.kind === 'delete') return sequencer.sequenceDelete(slot, { version, context }).done
     assert(body !== undefined, 'a put comes with its bytes')
     return sequencer.sequencePut(slot, { meta: mutation.meta, body, version, context }).done
-  }
-
-  #checkRoom(mutation: ObjectMutation): void {
-    if (mutation.kind !== 'put' || this.#options.isRoomFor(mutation.meta.size)) return
-    throw new StorageFullError({ wanted: mutation.meta.size })
   }
 
   #decidePurge(mutation: PurgeMutation): Decision {
@@ -233,8 +252,23 @@ export class Incoming {
       const result = mutation.version === floor.value.version ? 'duplicate' : 'superseded'
       return { outcome: { result }, done: floor.done }
     }
+    // What the purging site had not seen falls with the rest: the purge wins, and is called a conflict.
+    const author = siteOf(mutation.version)
+    const unseen = sequencer
+      .seenIn(mutation.slot.bucket)
+      .some(
+        (version) =>
+          siteOf(version) !== author &&
+          version < mutation.version &&
+          !contextCovers(mutation.context, version),
+      )
+    const conflict = unseen && sequencer.hasObjects(mutation.slot.bucket)
     versions.observe(mutation.version)
-    return applied(sequencer.sequencePurge(mutation, () => undefined))
+    const { done } = sequencer.sequencePurge(mutation, () => undefined)
+    const outcome: ApplyOutcome = conflict
+      ? { result: 'conflict', won: true }
+      : { result: 'applied' }
+    return { outcome, done }
   }
 
   #decideBucket(mutation: BucketMutation): Decision {

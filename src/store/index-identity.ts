@@ -1,10 +1,10 @@
 /** The index belongs to one volume in one incarnation; any other is moved aside and built anew. */
-import { ByteReader } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { identityKey } from './tables/keys.ts'
+import { entryReader } from './tables/slot-entry.ts'
 
 interface IndexOpener {
   readonly openIndex: (options: { readonly fresh: boolean }) => Promise<OrderedIndex>
@@ -46,7 +46,6 @@ function encodeIdentity(volume: VolumeIdentity): Buffer {
 }
 
 function describes(stored: Buffer, volume: VolumeIdentity): boolean {
-  const reader = new ByteReader(stored)
-  if (reader.u8() !== 1) return false
+  const reader = entryReader(stored)
   return reader.text() === volume.volumeId && reader.text() === volume.incarnation
 }

@@ -260,27 +260,25 @@ export class StoredLedger implements RemoteLedger {
       return entry === undefined ? 0 : decodeChangeEntry(seq, entry).bytes
     }
     let stop = (): void => undefined
-    const early = new Map<number, number>()
-    let counting = false
-    const subtract = (bytes: number): void => {
-      total.count--
-      total.bytes -= bytes
-    }
-    // From the building of a batch on, so that no removal falls between the watch and the snapshot.
+    const removed = new Set<number>()
+    let walked = 0
+    // From the building of a batch on: what that batch removed before is not in the snapshot either.
     await pipeline.runTask(() => {
       stop = this.#state.watchRemovals((seq, bytes) => {
         if (seq > from) return
-        if (counting) subtract(bytes)
-        else early.set(seq, bytes)
+        removed.add(seq)
+        if (seq > walked) return
+        total.count--
+        total.bytes -= bytes
       })
     })
     if (from === 0) return { total, bytesOf, stop }
-    counting = true
-    for (const [seq, bytes] of early) if (index.get(changeKey(seq)) !== undefined) subtract(bytes)
     for await (const entries of readChunks(index, { gte: changeKey(0), lt: changeKey(from + 1) })) {
       for (const [key, value] of entries) {
+        walked = seqOf(key)
+        if (removed.has(walked)) continue
         total.count++
-        total.bytes += decodeChangeEntry(seqOf(key), value).bytes
+        total.bytes += decodeChangeEntry(walked, value).bytes
       }
     }
     return { total, bytesOf, stop }

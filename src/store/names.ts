@@ -1,7 +1,8 @@
 /** What names, metadata and sizes the store takes, from clients and from other sites alike. */
 import { InvalidNameError, MetadataTooLargeError, ObjectTooLargeError } from './errors.ts'
-import type { Mutation, ObjectMeta } from './mutation.ts'
+import type { BucketMutation, Mutation, ObjectMeta } from './mutation.ts'
 import { nullVersionId } from './slot.ts'
+import { higher, siteOf } from './version.ts'
 
 export const keyBytesMax = 1024
 /** Content headers and user metadata together; S3 allows 2 KiB of the latter. */
@@ -9,6 +10,8 @@ const metadataBytesMax = 8 * 1024
 /** 5 TiB, as S3: the most that a change may announce. What a volume takes may be less. */
 const objectBytesMax = 5 * 2 ** 40
 
+/** A token of RFC 9110, lower case. */
+const headerName = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
 const bucketPattern = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 
 /** @throws InvalidNameError */
@@ -50,6 +53,8 @@ export function checkMeta(meta: Pick<ObjectMeta, 'size' | 'headers' | 'userMetad
 /** Everything that must hold of a change from another site before it is believed. */
 export function checkMutation(mutation: Mutation): void {
   checkBucketName(mutation.slot.bucket)
+  if (mutation.kind === 'bucket') checkRegister(mutation)
+  else checkContext(mutation)
   if (mutation.slot.kind !== 'object') return
   checkKey(mutation.slot.key)
   if (mutation.slot.versionId !== nullVersionId) {
@@ -57,7 +62,36 @@ export function checkMutation(mutation: Mutation): void {
   }
   if (mutation.kind !== 'put') return
   checkMeta(mutation.meta)
+  checkTexts(mutation.meta)
   if (!/^[0-9a-f]{32}(-\d{1,5})?$/.test(mutation.meta.etag)) {
     throw new InvalidNameError('an ETag is 32 hex digits, with the number of parts behind it')
+  }
+}
+
+/** A label that is older than what it labels would get past the clock's limit. */
+function checkRegister({ version, created, deleted }: BucketMutation): void {
+  if (higher(created, deleted) === version) return
+  throw new InvalidNameError("a bucket's change is labelled with another version than it carries")
+}
+
+/** A write is newer than everything its author had seen. */
+function checkContext({ version, context }: Exclude<Mutation, BucketMutation>): void {
+  const sites = context.map(siteOf)
+  const ascending = sites.every((site, at) => at === 0 || (sites[at - 1] as string) < site)
+  if (ascending && !sites.includes(siteOf(version)) && context.every((seen) => seen < version))
+    return
+  throw new InvalidNameError('a change names a context that its version cannot have')
+}
+
+/** What could not be sent in the header of an answer must not be stored as one. */
+function checkTexts({ headers, userMetadata }: ObjectMeta): void {
+  for (const texts of [headers, userMetadata]) {
+    for (const [name, value] of Object.entries(texts)) {
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+      if (headerName.test(name) && !/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) continue
+      throw new InvalidNameError(
+        `the header ${JSON.stringify(name.slice(0, 80))} is not a legal one`,
+      )
+    }
   }
 }

@@ -267,6 +267,8 @@ export interface StagedUpload {
   checkpoint(): Promise<void>
   /** Gives the bytes up. */
   abort(): Promise<void>
+  /** Ends this handle; what was made durable stays for the next one. */
+  close(): Promise<void>
 }
 
 export interface ChangeSink {
@@ -277,6 +279,9 @@ export interface ChangeSink {
   ): Promise<readonly ApplyOutcome[]>
   /** What this site has stored of a sender's low-water mark. */
   peerMark(volumeId: string): PeerMark | undefined
-  /** Continues the upload of exactly this version of the slot, or begins it. */
+  /**
+   * Continues the upload of exactly this version of the slot, or begins it. It must be closed, unless
+   * it was aborted; applying it closes it.
+   */
   stageUpload(mutation: Mutation & { readonly kind: 'put' }): Promise<StagedUpload>
 }

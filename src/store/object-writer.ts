@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { VolumeFullError } from '../volume/errors.ts'
 import type { Volume } from '../volume/volume.ts'
+import type { Admission, RoomPromise } from './admission.ts'
 import { BlobWriter, type BodyDigests, BodyHasher, type OpenWriters } from './blob-writer.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import {
@@ -31,6 +32,7 @@ export interface ObjectWriterOptions {
   readonly sequencer: Sequencer
   readonly pipeline: CommitPipeline
   readonly writers: OpenWriters
+  readonly admission: Admission
   readonly clock: Clock
   readonly random: Random
 }
@@ -40,6 +42,7 @@ export class ObjectWriter {
   readonly #sequencer: Sequencer
   readonly #pipeline: CommitPipeline
   readonly #writers: OpenWriters
+  readonly #admission: Admission
   readonly #clock: Clock
   readonly #random: Random
 
@@ -48,6 +51,7 @@ export class ObjectWriter {
     this.#sequencer = options.sequencer
     this.#pipeline = options.pipeline
     this.#writers = options.writers
+    this.#admission = options.admission
     this.#clock = options.clock
     this.#random = options.random
   }
@@ -61,15 +65,24 @@ export class ObjectWriter {
     this.#checkSize(contentLength)
     if (!input.createBucket && !this.#sequencer.bucketExists(bucket))
       throw new NoSuchBucketError(bucket)
-    this.#checkRoom(contentLength)
-    if (input.body instanceof Uint8Array) return this.#putBytes(input, input.body)
-    if (contentLength <= this.#volume.limits.inlineBytesMax) {
-      return this.#putBytes(input, await collect(input.body, contentLength))
+    const promise = this.#admission.admit(contentLength)
+    try {
+      return await this.#putAdmitted(input, promise)
+    } finally {
+      promise.release()
     }
-    return this.#putStream(input, input.body)
   }
 
-  async #putBytes(input: PutInput, bytes: Uint8Array): Promise<ObjectInfo> {
+  async #putAdmitted(input: PutInput, promise: RoomPromise): Promise<ObjectInfo> {
+    const { body, contentLength } = input
+    if (!(body instanceof Uint8Array) && contentLength > this.#volume.limits.inlineBytesMax) {
+      return this.#putStream(input, body, promise)
+    }
+    const bytes = body instanceof Uint8Array ? body : await collect(body, contentLength)
+    return this.#putBytes(input, bytes, promise)
+  }
+
+  async #putBytes(input: PutInput, bytes: Uint8Array, promise: RoomPromise): Promise<ObjectInfo> {
     if (bytes.length !== input.contentLength) {
       throw new IncompleteBodyError({ expected: input.contentLength, received: bytes.length })
     }
@@ -78,10 +91,14 @@ export class ObjectWriter {
     if (bytes.length <= this.#volume.limits.inlineBytesMax) {
       return this.#commitPut(input, { md5, sha256 }, { bytes })
     }
-    return this.#putStream(input, oneOf(bytes))
+    return this.#putStream(input, oneOf(bytes), promise)
   }
 
-  async #putStream(input: PutInput, body: AsyncIterable<Uint8Array>): Promise<ObjectInfo> {
+  async #putStream(
+    input: PutInput,
+    body: AsyncIterable<Uint8Array>,
+    promise: RoomPromise,
+  ): Promise<ObjectInfo> {
     const { contentLength } = input
     const writer = new BlobWriter({
       log: this.#volume,
@@ -99,6 +116,7 @@ export class ObjectWriter {
         }
         hasher.update(bytes)
         await writer.write(bytes)
+        promise.spend(bytes.length)
       }
       if (writer.size !== contentLength) {
         throw new IncompleteBodyError({ expected: contentLength, received: writer.size })
@@ -128,14 +146,13 @@ export class ObjectWriter {
       userMetadata: input.userMetadata,
     }
     const put = { meta, body, conditions, createBucket }
-    return runDecision(
-      this.#pipeline,
-      () => this.#sequencer.put({ bucket, key }, put),
-      (decision) => {
+    return runDecision(this.#pipeline, {
+      decide: () => this.#sequencer.put({ bucket, key }, put),
+      answer: (decision) => {
         assert(decision !== undefined, 'a put is sequenced or refused')
         return { bucket, key, seq: decision.seq, version: decision.version, meta }
       },
-    )
+    })
   }
 
   /** The map of an object's chunks must fit a record of the log. */
@@ -143,12 +160,6 @@ export class ObjectWriter {
     const { chunkBytes, inlineBytesMax } = this.#volume.limits
     const limit = chunkBytes * Math.floor(inlineBytesMax / extentBytesMax / 2)
     if (bytes > limit) throw new ObjectTooLargeError({ bytes, limit })
-  }
-
-  #checkRoom(bytes: number): void {
-    if (!this.#volume.isRoomFor(bytes, { essential: false })) {
-      throw new StorageFullError({ wanted: bytes })
-    }
   }
 }
 

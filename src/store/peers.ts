@@ -22,10 +22,10 @@ export class Peers {
     return this.#marks.get(volumeId)
   }
 
-  /** A mark may fall: a sender that was set back to an older state says so, and is believed. */
+  /** Marks of batches that overlap may come in either order: within one life the higher is right. */
   isNews(mark: PeerMark): boolean {
     const known = this.#marks.get(mark.volumeId)
-    return known?.incarnation !== mark.incarnation || known.through !== mark.through
+    return known?.incarnation !== mark.incarnation || known.through < mark.through
   }
 
   store(batch: IndexBatch, mark: PeerMark): void {

@@ -7,34 +7,58 @@ import type { WriteDecision } from './sequencer.ts'
 
 type Sequenced = WriteDecision & { readonly kind: 'sequenced' }
 
+export interface DecisionSteps<T> {
+  readonly decide: () => WriteDecision
+  /** Gets undefined when there was nothing to do. */
+  readonly answer: (decision: Sequenced | undefined) => T
+  /**
+   * Deletes and purges: when they fail because they shared a group with a write that did not fit,
+   * they are tried again without it.
+   */
+  readonly essential?: boolean
+}
+
+const attemptsMax = 4
+
 /**
  * Decides, and waits until that is durable. A decision that rests on a write that then fails is made
- * again. `answer` gets undefined when there was nothing to do.
+ * again.
  */
 export async function runDecision<T>(
   pipeline: CommitPipeline,
-  decide: () => WriteDecision,
-  answer: (decision: Sequenced | undefined) => T,
+  steps: DecisionSteps<T>,
 ): Promise<T> {
-  for (;;) {
+  for (let failures = 0; ; ) {
     await pipeline.room()
-    const decision = decide()
-    if (decision.kind === 'sequenced') {
-      await settled(decision.done)
-      return answer(decision)
+    const decision = steps.decide()
+    switch (decision.kind) {
+      case 'sequenced':
+        try {
+          await decision.done
+          return steps.answer(decision)
+        } catch (thrown) {
+          if (!(thrown instanceof VolumeFullError)) throw thrown
+          if (steps.essential !== true || ++failures === attemptsMax) {
+            throw new StorageFullError({ wanted: 0 })
+          }
+        }
+        break
+      case 'wait':
+        await succeeded(decision.until)
+        break
+      case 'refused':
+        if (await stands(decision.after)) throw decision.error
+        break
+      case 'nothing-to-do':
+        if (await stands(decision.after)) return steps.answer(undefined)
+        break
     }
-    if (decision.after !== undefined && !(await succeeded(decision.after))) continue
-    if (decision.kind === 'refused') throw decision.error
-    return answer(undefined)
   }
 }
 
-async function settled(done: Promise<void>): Promise<void> {
-  try {
-    await done
-  } catch (thrown) {
-    throw thrown instanceof VolumeFullError ? new StorageFullError({ wanted: 0 }) : thrown
-  }
+/** Whether what the decision rests on has come true. */
+async function stands(after: Promise<void> | undefined): Promise<boolean> {
+  return after === undefined || (await succeeded(after))
 }
 
 async function succeeded(done: Promise<void>): Promise<boolean> {

@@ -2,6 +2,7 @@
  * Gives sealed segments without a live record back. A log segment is only looked at once everything
  * in it has been indexed; a bulk segment not while a writer may have bytes in it.
  */
+import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { SegmentInfo } from '../volume/volume.ts'
@@ -64,6 +65,7 @@ export class SegmentFreer {
     const freed = this.#volume
       .freeSegment(segment, generation)
       .catch((thrown: unknown) => {
+        rethrowAssertion(thrown)
         // Looked at again before long; until then only its space is held.
         this.#looked = ''
         this.#logger.warn({ segment, error: messageOf(thrown) }, 'A segment could not be freed')

@@ -10,14 +10,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import { type Location, type RecordInput, recordLength } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
-import {
-  type EffectContext,
-  higher,
-  joinSlot,
-  mergeBucket,
-  raiseFloor,
-  replaceSlot,
-} from './effects.ts'
+import { type EffectContext, joinSlot, mergeBucket, raiseFloor, replaceSlot } from './effects.ts'
 import { BucketNotEmptyError, NoSuchBucketError } from './errors.ts'
 import type { IndexBatch } from './index-batch.ts'
 import {
@@ -27,7 +20,7 @@ import {
   type PurgeMutation,
 } from './mutation.ts'
 import type { ObjectName, WriteConditions } from './object-store.ts'
-import { PendingMap } from './pending.ts'
+import { PendingMap, type PendingValue } from './pending.ts'
 import { joinRecord, type PlacedBlob, plainRecord, putRecord } from './records.ts'
 import { objectSlot } from './slot.ts'
 import { objectKey, tombstoneKey } from './tables/keys.ts'
@@ -38,7 +31,14 @@ import {
   type SlotEntry,
   type TombstoneEntry,
 } from './tables/slot-entry.ts'
-import { type Context, siteOf, type Version, type VersionClock } from './version.ts'
+import {
+  type Context,
+  higher,
+  joinContext,
+  siteOf,
+  type Version,
+  type VersionClock,
+} from './version.ts'
 import { contextAfter, refusalOf, withoutSite } from './write-rules.ts'
 
 /** A body that is ready to be recorded: its bytes, or where they lie. */
@@ -57,6 +57,8 @@ export type WriteDecision =
       readonly error: ComioError
       readonly after: Promise<void> | undefined
     }
+  /** What it rests on is about to change: decide again then. */
+  | { readonly kind: 'wait'; readonly until: Promise<void> }
   | { readonly kind: 'nothing-to-do'; readonly after: Promise<void> | undefined }
 
 interface Floor {
@@ -142,6 +144,20 @@ export class Sequencer {
     return this.#options.accounts.bucket(bucket).objectCount > 0
   }
 
+  hasObjects(bucket: string): boolean {
+    if (this.#options.accounts.bucket(bucket).objectCount > 0) return true
+    for (const { value } of this.#pendingIn(bucket)) if (value?.kind === 'live') return true
+    return false
+  }
+
+  /** The highest version of each site that was seen in the bucket, what is pending included. */
+  seenIn(bucket: string): Context {
+    const pending: Version[] = []
+    for (const { value } of this.#pendingIn(bucket))
+      if (value !== undefined) pending.push(value.version)
+    return joinContext(this.#options.accounts.bucket(bucket).seen, pending)
+  }
+
   /** The write to the slot that is under way, if there is one. */
   pendingOf(name: ObjectName): Promise<void> | undefined {
     return this.#slots.get(slotKeyOf(name))?.done
@@ -164,15 +180,14 @@ export class Sequencer {
     },
   ): WriteDecision {
     const current = this.current(name)
-    if (!this.bucketExists(name.bucket)) {
-      if (!input.createBucket) {
-        const after = this.registerOf(name.bucket).after
-        return { kind: 'refused', error: new NoSuchBucketError(name.bucket), after }
-      }
-      this.#detach(this.#sequenceBucket(name.bucket, 'created').done)
+    const exists = this.bucketExists(name.bucket)
+    if (!exists && !input.createBucket) {
+      const after = this.registerOf(name.bucket).after
+      return { kind: 'refused', error: new NoSuchBucketError(name.bucket), after }
     }
     const refusal = refusalOf(name, input.conditions, current)
     if (refusal !== undefined) return refusal
+    if (!exists) this.#detach(this.#sequenceBucket(name.bucket, 'created').done)
     const version = this.#options.versions.next()
     const context = contextAfter(current.entry, version)
     return this.sequencePut(name, { meta: input.meta, body: input.body, version, context })
@@ -200,12 +215,15 @@ export class Sequencer {
       const error = new NoSuchBucketError(bucket)
       return { kind: 'refused', error, after: this.registerOf(bucket).after }
     }
-    const prefix = `${bucket}/`
-    for (const [key, pending] of this.#slots.entries()) {
-      if (!key.startsWith(prefix) || pending.value?.kind !== 'live') continue
-      return { kind: 'refused', error: new BucketNotEmptyError(bucket), after: pending.done }
+    const deletes: Promise<void>[] = []
+    for (const pending of this.#pendingIn(bucket)) {
+      if (pending.value?.kind === 'live') {
+        return { kind: 'refused', error: new BucketNotEmptyError(bucket), after: pending.done }
+      }
+      deletes.push(pending.done)
     }
-    if (this.#options.accounts.bucket(bucket).objectCount > this.#pendingDeletes(prefix)) {
+    if (this.#options.accounts.bucket(bucket).objectCount > 0) {
+      if (deletes.length > 0) return { kind: 'wait', until: allSettled(deletes) }
       return { kind: 'refused', error: new BucketNotEmptyError(bucket), after: undefined }
     }
     return this.#sequenceBucket(bucket, 'deleted')
@@ -217,7 +235,7 @@ export class Sequencer {
       return { kind: 'refused', error, after: this.registerOf(bucket).after }
     }
     const version = this.#options.versions.next()
-    const context = withoutSite(this.#options.accounts.bucket(bucket).seen, siteOf(version))
+    const context = withoutSite(this.seenIn(bucket), siteOf(version))
     const mutation: PurgeMutation = {
       kind: 'purge',
       slot: { kind: 'floor', bucket },
@@ -417,12 +435,9 @@ export class Sequencer {
     return tombstone === undefined ? undefined : decodeTombstone(tombstone)
   }
 
-  #pendingDeletes(prefix: string): number {
-    let count = 0
-    for (const [key, pending] of this.#slots.entries()) {
-      if (key.startsWith(prefix) && pending.value?.kind === 'tombstone') count++
-    }
-    return count
+  *#pendingIn(bucket: string): Generator<PendingValue<SlotEntry | undefined>> {
+    const prefix = `${bucket}/`
+    for (const [key, pending] of this.#slots.entries()) if (key.startsWith(prefix)) yield pending
   }
 
   #nextSeq(): number {
@@ -466,4 +481,8 @@ export class Sequencer {
 
 function slotKeyOf(name: ObjectName): string {
   return `${name.bucket}/${name.key}`
+}
+
+async function allSettled(writes: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(writes)
 }

@@ -5,10 +5,11 @@
 import { assert } from '../base/assert.ts'
 import { ComioError } from '../base/errors.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
+import { StaleLocationError } from '../volume/errors.ts'
 import type { Location, StoredRecord } from '../volume/volume.ts'
 import { CorruptObjectError } from './errors.ts'
 import { encodeLabel } from './mutation.ts'
-import type { ByteRange, ObjectInfo, OpenObject } from './object-store.ts'
+import type { ByteRange, ObjectInfo, ObjectName, OpenObject } from './object-store.ts'
 import { objectSlot } from './slot.ts'
 import { blobKey } from './tables/keys.ts'
 import type { LiveEntry } from './tables/slot-entry.ts'
@@ -36,17 +37,18 @@ export class StoredObject implements OpenObject {
   readonly #unpin: () => void
   #closed = false
 
+  /** @throws StaleLocationError when a segment of `extents` is gone */
   constructor(options: {
     readonly info: ObjectInfo
     readonly entry: LiveEntry
     readonly reader: RecordReader
-    readonly index: OrderedIndex
+    readonly extents: readonly Location[]
   }) {
     this.info = options.info
     this.#entry = options.entry
     this.#reader = options.reader
-    this.#extents = extentsOf(options.entry, options.index)
-    this.#unpin = options.reader.pin(this.#extents)
+    this.#extents = options.extents
+    this.#unpin = options.reader.pin(options.extents)
   }
 
   async readWhole(): Promise<Buffer> {
@@ -117,16 +119,57 @@ export class StoredObject implements OpenObject {
   }
 }
 
-function extentsOf(entry: LiveEntry, index: OrderedIndex): readonly Location[] {
+/**
+ * Opens what `find` finds. The entry, its extents and its segments are looked at one after the other,
+ * and the index may move on in between: then the entry that is found anew is another one. The same
+ * one twice without its bytes is damage.
+ */
+export function openStored(
+  name: ObjectName,
+  find: () => LiveEntry | undefined,
+  from: { readonly reader: RecordReader; readonly index: OrderedIndex },
+): StoredObject | undefined {
+  let entry = find()
+  while (entry !== undefined) {
+    const { seq, version, meta } = entry
+    const info = { bucket: name.bucket, key: name.key, seq, version, meta }
+    let reason: unknown
+    try {
+      const extents = extentsOf(entry, from.index)
+      if (extents !== undefined) {
+        return new StoredObject({ info, entry, reader: from.reader, extents })
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof StaleLocationError)) throw thrown
+      reason = thrown
+    }
+    const again = find()
+    if (again?.seq === seq) throw lostBytes(info, reason)
+    entry = again
+  }
+  return undefined
+}
+
+function lostBytes(info: ObjectInfo, cause: unknown): CorruptObjectError {
+  const { bucket, key, version } = info
+  return new CorruptObjectError(`the index does not know any more where ${bucket}/${key} lies`, {
+    facts: { bucket, key, version },
+    hint: 'Start the site with its index folder moved away: it is built anew from the log.',
+    cause,
+  })
+}
+
+/** Undefined when the index has moved on and the blobs are gone. */
+function extentsOf(entry: LiveEntry, index: OrderedIndex): readonly Location[] | undefined {
   assert(entry.location !== undefined, 'an indexed entry has a location')
   if (entry.body.kind === 'inline') return [entry.location]
-  return entry.body.blobs.flatMap((blob) => {
+  const all: Location[] = []
+  for (const blob of entry.body.blobs) {
     const extents = index.get(blobKey(blob.id))
-    if (extents === undefined) {
-      throw new CorruptObjectError(`the index has lost where blob ${blob.id} lies`)
-    }
-    return decodeExtents(extents)
-  })
+    if (extents === undefined) return undefined
+    all.push(...decodeExtents(extents))
+  }
+  return all
 }
 
 function* piecesOf(

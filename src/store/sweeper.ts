@@ -2,6 +2,7 @@
  * Takes purged objects out of the index, in chunks between other batches. What lies under a bucket's
  * floor is absent from the moment the floor is raised; the sweep gives the space back.
  */
+import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
@@ -44,6 +45,7 @@ export class Sweeper {
       return
     const running = this.#sweep(bucket)
       .catch((thrown: unknown) => {
+        rethrowAssertion(thrown)
         // It goes on at the next purge or start; until then the objects stay absent, only their space is held.
         this.#logger.warn({ bucket, error: messageOf(thrown) }, 'A purge could not be swept')
       })

@@ -8,6 +8,7 @@ import { ByteWriter } from '../base/byte-writer.ts'
 import type { Random } from '../base/random.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location } from '../volume/volume.ts'
+import type { Admission, RoomPromise } from './admission.ts'
 import {
   BlobWriter,
   type BodyDigests,
@@ -68,11 +69,21 @@ export class Uploads {
   async stage(mutation: PutMutation, sequencer: Sequencer): Promise<OpenUpload> {
     const label = encodeLabel(mutation.slot, mutation.version)
     const id = label.toString('hex')
-    await this.#open.get(id)?.closeQuietly()
-    const upload = new OpenUpload({ ...this.#options, sequencer, label, uploads: this })
+    await this.#open.get(id)?.close()
+    // Not asked for again: the offer was refused unless there was room for what is missing.
+    const promise = this.#options.admission.promise(this.missingBytesOf(mutation))
+    const upload = new OpenUpload({ ...this.#options, sequencer, label, uploads: this, promise })
     this.#open.set(id, upload)
     await upload.resume(this.#entries.get(id))
     return upload
+  }
+
+  /** What room the put still needs: nothing when its upload is open, since that has its promise. */
+  missingBytesOf(mutation: PutMutation): number {
+    const label = encodeLabel(mutation.slot, mutation.version)
+    if (this.isOpen(label)) return 0
+    const parts = this.#entries.get(label.toString('hex'))?.parts ?? []
+    return parts.reduce((missing, part) => missing - part.size, mutation.meta.size)
   }
 
   closed(upload: OpenUpload): void {
@@ -158,12 +169,15 @@ export interface UploadsOptions {
   readonly reader: RecordReader
   readonly random: Random
   readonly writers: OpenWriters
+  readonly admission: Admission
 }
 
 interface OpenUploadOptions extends UploadsOptions {
   readonly sequencer: Sequencer
   readonly label: Buffer
   readonly uploads: Uploads
+  /** Room for what has still to come. */
+  readonly promise: RoomPromise
 }
 
 export class OpenUpload implements StagedUpload {
@@ -174,10 +188,12 @@ export class OpenUpload implements StagedUpload {
   #held = 0
   #writer: BlobWriter | undefined
   #digests: BodyDigests | undefined
+  readonly #promise: RoomPromise
   #closed = false
 
   constructor(options: OpenUploadOptions) {
     this.label = options.label
+    this.#promise = options.promise
     this.#options = options
   }
 
@@ -214,6 +230,7 @@ export class OpenUpload implements StagedUpload {
     this.#hasher.update(bytes)
     this.#held += bytes.length
     await this.#writer.write(bytes)
+    this.#promise.spend(bytes.length)
   }
 
   async checkpoint(): Promise<void> {
@@ -221,7 +238,14 @@ export class OpenUpload implements StagedUpload {
     const writer = this.#writer
     if (writer === undefined || writer.size === 0) return
     this.#writer = undefined
-    const part = await writer.finish()
+    try {
+      await this.#addPart(await writer.finish())
+    } finally {
+      await writer.close()
+    }
+  }
+
+  async #addPart(part: PlacedBlob): Promise<void> {
     const { sequencer, uploads } = this.#options
     const label = this.label
     const begun = uploads.has(label)
@@ -233,7 +257,6 @@ export class OpenUpload implements StagedUpload {
       uploads.gotPart(context, label, { part, location }),
     )
     await Promise.all([begun, added])
-    await writer.close()
     this.#blobs.push(part)
   }
 
@@ -247,7 +270,7 @@ export class OpenUpload implements StagedUpload {
 
   /** Also when the handle has ended, as long as nobody else has taken the upload over. */
   async abort(): Promise<void> {
-    await this.closeQuietly()
+    await this.close()
     const { sequencer, uploads } = this.#options
     if (!uploads.has(this.label) || uploads.isOpen(this.label)) return
     await sequencer.sequenceUnplaced(uploadRecord('abort', this.label), (context) =>
@@ -256,9 +279,10 @@ export class OpenUpload implements StagedUpload {
   }
 
   /** Ends this handle; what is durable stays for the next one. */
-  async closeQuietly(): Promise<void> {
+  async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#promise.release()
     this.#options.uploads.closed(this)
     await this.#writer?.close()
   }

@@ -45,6 +45,12 @@ export function siteOf(version: Version): SiteId {
   return version.slice(17)
 }
 
+/** The higher of two; undefined counts as lowest. */
+export function higher(a: Version | undefined, b: Version | undefined): Version | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  return a > b ? a : b
+}
+
 export function encodeVersion(writer: ByteWriter, version: Version): void {
   writer.raw(Buffer.from(version.slice(0, 16), 'hex')).text(siteOf(version))
 }

@@ -170,6 +170,39 @@ describe('a change from another site', () => {
     expect(store.volume.usage().usedBytes).toBe(usedBytes)
   })
 
+  it('whose parts do not belong together is refused', async () => {
+    const { mutation, body } = putOf(at(0), 'x')
+    const changes = [
+      { mutation: { ...mutation, context: [at(1_000, 'x')] }, body },
+      { mutation: { ...mutation, context: [at(-1)] }, body },
+      { mutation: { ...mutation, context: [at(-1, 'y'), at(-1, 'x')] }, body },
+      {
+        mutation: {
+          ...mutation,
+          meta: { ...mutation.meta, headers: { 'content-type': 'a\r\nb: c' } },
+        },
+        body,
+      },
+      { mutation: { ...mutation, meta: { ...mutation.meta, userMetadata: { 'a b': 'c' } } }, body },
+    ]
+    for (const change of changes) {
+      expect(await apply(change)).toMatchObject({ result: 'refused', code: 'INVALID_NAME' })
+    }
+    const created = makeVersion(now + 1e11, 0, 'there')
+    const bucket: IncomingChange = {
+      mutation: {
+        kind: 'bucket',
+        slot: { kind: 'bucket', bucket: 'photos' },
+        version: at(0),
+        created,
+        deleted: undefined,
+      },
+      body: { kind: 'none' },
+    }
+    expect(await apply(bucket)).toMatchObject({ result: 'refused' })
+    expect(await store.engine.listBuckets()).toEqual([])
+  })
+
   it('offered is needed only when it would take effect', async () => {
     const { mutation } = putOf(at(5), 'x')
     const offer: IncomingChange = { mutation, body: { kind: 'offered' } }
@@ -193,6 +226,27 @@ describe('a purge from another site', () => {
     expect(await apply(putOf(at(6), 'new'))).toEqual({ result: 'applied' })
     expect(await content()).toBe('new')
     expect(await store.engine.previewPurge('photos')).toEqual({ count: 1, bytes: 3 })
+  })
+
+  it('that takes a local write which its author had not seen says so', async () => {
+    const local = await store.put('photos', 'a', 'unseen')
+    expect(await apply(purgeOf(at(60_000)))).toEqual({ result: 'conflict', won: true })
+    expect(await content()).toBeUndefined()
+    await store.put('photos', 'a', 'seen')
+    const seen = store.engine.headObject({ bucket: 'photos', key: 'a' })?.version
+    if (seen === undefined) throw new Error('the object is there')
+    expect(await apply(purgeOf(at(120_000), [seen]))).toEqual({ result: 'applied' })
+    expect(local.version < seen).toBe(true)
+  })
+
+  it('makes no conflict of a write that comes behind it', async () => {
+    await Promise.all(Array.from({ length: 600 }, (_, i) => store.put('photos', `k${i}`, 'x')))
+    const local = await store.put('photos', 'a', 'local')
+    const purged = apply(purgeOf(at(60_000), [local.version]))
+    const put = apply(putOf(at(61_000), 'behind'))
+    expect(await purged).toEqual({ result: 'applied' })
+    expect(await put).toEqual({ result: 'applied' })
+    expect(await content()).toBe('behind')
   })
 
   it('names a put it had not seen as a conflict', async () => {
