@@ -2,6 +2,7 @@
 import * as fs from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
+import { makeFolders } from '../base/make-folders.ts'
 import { StoragePathError, UnsupportedDeviceError } from './errors.ts'
 import { syncFolder } from './file-calls.ts'
 
@@ -13,7 +14,7 @@ const folderMode = 0o700
  */
 export async function makeStorageFolder(path: string): Promise<void> {
   try {
-    const first = await fs.mkdir(path, { recursive: true, mode: folderMode })
+    const first = await makeFolders(path, folderMode)
     if (first !== undefined) await syncParents(resolve(path), dirname(resolve(first)))
     else await syncParent(resolve(path))
     await fs.access(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)

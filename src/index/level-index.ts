@@ -3,12 +3,13 @@
  * it LevelDB may come back from a power loss with an earlier batch missing and a later one there,
  * and a checkpoint would claim what is not in the index.
  */
-import { mkdir, open, readdir, stat } from 'node:fs/promises'
+import { chmod, open, readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { assert } from '../base/assert.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/log.ts'
+import { makeFolders } from '../base/make-folders.ts'
 import {
   IndexClosedError,
   IndexCorruptError,
@@ -61,6 +62,12 @@ export class LevelIndex implements OrderedIndex {
    */
   static async open(options: LevelIndexOptions): Promise<LevelIndex> {
     const logger = options.logger ?? silentLogger
+    // Before LevelDB is told of it, which makes missing folders too: for everybody, and recursively.
+    try {
+      await makePrivateFolder(options.path)
+    } catch (thrown) {
+      throw openError(options.path, thrown)
+    }
     const level: Level = new ClassicLevel(options.path, {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
@@ -70,7 +77,6 @@ export class LevelIndex implements OrderedIndex {
       maxFileSize: tableBytesMax,
     })
     try {
-      await mkdir(options.path, { recursive: true })
       await level.open()
       await syncFolder(dirname(options.path))
     } catch (thrown) {
@@ -245,4 +251,14 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close()
   }
+}
+
+const folderMode = 0o700
+
+/** LevelDB's files are as open as the umask lets them be: it is their folder that protects them. */
+async function makePrivateFolder(path: string): Promise<void> {
+  await makeFolders(path, folderMode)
+  const { mode, uid } = await stat(path)
+  const isOurs = uid === process.getuid?.()
+  if (isOurs && (mode & 0o077) !== 0) await chmod(path, folderMode)
 }

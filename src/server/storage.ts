@@ -1,6 +1,7 @@
 /** Opens what a site keeps: device, lock, volume, index and engine, in this order. */
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { rethrowAssertion } from '../base/assert.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { systemCodeOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -121,7 +122,10 @@ async function openIndex(
     // One that is merely in use is another error, and stays where it is.
     if (!(error instanceof IndexOpenError)) throw error
     await moveAside(path)
-    const index = await LevelIndex.open(options).catch(() => moveBack(path))
+    const index = await LevelIndex.open(options).catch((failure: unknown) => {
+      rethrowAssertion(failure)
+      return moveBack(path)
+    })
     if (index === undefined) throw error
     logger.warn({ index: path, error }, 'The index did not open: it is built anew from the log')
     return index
@@ -132,18 +136,22 @@ const asideOf = (path: string): string => `${path}.aside`
 
 async function moveAside(path: string): Promise<void> {
   await rm(asideOf(path), { recursive: true, force: true })
-  try {
-    await rename(path, asideOf(path))
-  } catch (error) {
-    if (systemCodeOf(error) !== 'ENOENT') throw error
-  }
+  await renameIfThere(path, asideOf(path))
 }
 
 /** A new one does not open either: the fault is not in the old one. */
 async function moveBack(path: string): Promise<undefined> {
   await rm(path, { recursive: true, force: true })
-  await rename(asideOf(path), path)
+  await renameIfThere(asideOf(path), path)
   return undefined
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to)
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw error
+  }
 }
 
 function elapsed(clock: Clock, startedAt: number): number {

@@ -45,6 +45,11 @@ describe('DirectoryDevice: its folder', () => {
     expect(await modeOf(join(path, 'segments', '0000000a.seg'))).toBe(0o600)
   })
 
+  it('ends where no folder can be made although its parent is there', async () => {
+    // Node's own recursive mkdir would try for ever.
+    await expect(DirectoryDevice.open('/proc/comio/a')).rejects.toThrow(StoragePathError)
+  })
+
   it('writes zeros ahead: the space of a new segment is really taken', async () => {
     const device = await DirectoryDevice.open(folder)
     const segment = await device.create(0, 2 ** 20 + 4096)

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -20,6 +20,29 @@ describeOrderedIndex('LevelIndex', async () => {
     open: () => LevelIndex.open({ path: join(folder, 'index') }),
     remove: () => rm(folder, { recursive: true }),
   }
+})
+
+describe('LevelIndex: its folder', () => {
+  let folder: string
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'comio-index-'))
+  })
+  afterEach(() => rm(folder, { recursive: true }))
+
+  const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777
+
+  it('is the owner’s alone, newly made or left open by an earlier version', async () => {
+    const path = join(folder, 'a', 'index')
+    await (await LevelIndex.open({ path })).close()
+    expect([await modeOf(path), await modeOf(join(folder, 'a'))]).toEqual([0o700, 0o700])
+    await chmod(path, 0o755)
+    await (await LevelIndex.open({ path })).close()
+    expect(await modeOf(path)).toBe(0o700)
+  })
+
+  it('that cannot be made is said so, although its parent is there', async () => {
+    await expect(LevelIndex.open({ path: '/proc/comio' })).rejects.toThrow(IndexOpenError)
+  })
 })
 
 describe('LevelIndex: a disk that fails', () => {
