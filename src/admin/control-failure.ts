@@ -7,6 +7,7 @@ import {
   StorageFullError,
   StoreUnavailableError,
 } from '../store/errors.ts'
+import { GroupWriteError, VolumeFullError, VolumeReadOnlyError } from '../volume/errors.ts'
 import {
   ControlError,
   InvalidRequestError,
@@ -33,8 +34,8 @@ export function describeFailure(thrown: unknown): ControlFailure {
   if (error instanceof ControlError) return failure({ status: error.status, error })
   if (error instanceof NoSuchBucketError) return failure({ status: 404, error })
   if (error instanceof InvalidNameError) return failure({ status: 400, error })
-  if (error instanceof StorageFullError) return failure({ status: 507, error })
-  if (error instanceof StoreUnavailableError) return failure({ status: 503, error })
+  if (isFull(error)) return failure({ status: 507, error })
+  if (isUnable(error)) return failure({ status: 503, error })
   const internal = {
     code: 'INTERNAL_ERROR',
     message: 'the request failed inside the site; nothing is known about its effect',
@@ -48,6 +49,17 @@ export function denialFailure(denial: AccessDenial): ControlFailure {
     denial.status === 401 ? { 'www-authenticate': 'Bearer realm="comio"' } : {}
   return failure({ status: denial.status, error: denial, headers })
 }
+
+const isFull = (error: unknown): error is StorageFullError | VolumeFullError =>
+  error instanceof StorageFullError || error instanceof VolumeFullError
+
+/** It takes no writes for the moment, which is another thing than being full. */
+const isUnable = (
+  error: unknown,
+): error is StoreUnavailableError | VolumeReadOnlyError | GroupWriteError =>
+  error instanceof StoreUnavailableError ||
+  error instanceof VolumeReadOnlyError ||
+  error instanceof GroupWriteError
 
 /** 405 where the path exists for another method, else 404. */
 export function noSuchEndpoint(

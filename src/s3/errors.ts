@@ -135,6 +135,10 @@ const translations: Readonly<Record<string, { readonly to: S3ErrorCode; readonly
     INVALID_NAME: { to: 'InvalidArgument', own: true },
     OBJECT_TOO_LARGE: { to: 'EntityTooLarge', own: false },
     METADATA_TOO_LARGE: { to: 'MetadataTooLarge', own: true },
+    VOLUME_FULL: { to: 'InsufficientStorage', own: false },
+    // Not full: it writes again once somebody has looked at the disk and started the site anew.
+    VOLUME_READ_ONLY: { to: 'ServiceUnavailable', own: false },
+    VOLUME_WRITE_FAILED: { to: 'ServiceUnavailable', own: false },
     STORE_UNAVAILABLE: { to: 'ServiceUnavailable', own: false },
     BUDGET_EXHAUSTED: { to: 'SlowDown', own: false },
   }

@@ -13,6 +13,7 @@ import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { type Logger, silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
+import { VolumeReadOnlyError } from '../../src/volume/errors.ts'
 
 const statusDocument: ReplicationStatusDocument = {
   enabled: true,
@@ -78,6 +79,7 @@ class Bench {
         },
         purgeBucket: async (bucket) => {
           if (bucket === 'full') throw new StorageFullError({ wanted: 1 })
+          if (bucket === 'read-only') throw new VolumeReadOnlyError('two writes failed')
           this.purged.push(bucket)
           return { count: 3, bytes: 4096 }
         },
@@ -247,6 +249,9 @@ describe('purge', () => {
     const missing = await bench.send('DELETE', '/admin/nowhere/objects')
     expect(missing.status).toBe(404)
     expect(JSON.parse(missing.text).error.code).toBe('NO_SUCH_BUCKET')
+    const still = await bench.send('DELETE', '/admin/read-only/objects?confirm=true')
+    expect(still.status).toBe(503)
+    expect(JSON.parse(still.text)).toMatchObject({ error: { code: 'VOLUME_READ_ONLY' } })
     const full = await bench.send('DELETE', '/admin/full/objects?confirm=true')
     expect(full.status).toBe(507)
     expect(JSON.parse(full.text).error.code).toBe('STORAGE_FULL')

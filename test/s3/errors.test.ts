@@ -15,6 +15,7 @@ import {
   StorageFullError,
   StoreUnavailableError,
 } from '../../src/store/errors.ts'
+import { GroupWriteError, VolumeFullError, VolumeReadOnlyError } from '../../src/volume/errors.ts'
 
 const name = { bucket: 'b', key: 'k' }
 
@@ -34,6 +35,13 @@ describe('errors of the layers below', () => {
     [new MetadataTooLargeError({ bytes: 2, limit: 1 }), 400, 'MetadataTooLarge'],
     [new ObjectTooLargeError({ bytes: 2, limit: 1 }), 413, 'EntityTooLarge'],
     [new StoreUnavailableError('closed'), 503, 'ServiceUnavailable'],
+    [new VolumeFullError({ usedBytes: 1, capacityBytes: 1 }), 507, 'InsufficientStorage'],
+    [new VolumeReadOnlyError('two writes failed', undefined), 503, 'ServiceUnavailable'],
+    [
+      new GroupWriteError({ segment: 1, generation: 1, offset: 0 }, new Error('EIO')),
+      503,
+      'ServiceUnavailable',
+    ],
     [new BudgetExhaustedError('full'), 503, 'SlowDown'],
     [new CorruptObjectError('rot'), 500, 'InternalError'],
     [new StrangeError('odd'), 500, 'InternalError'],
