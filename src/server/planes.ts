@@ -4,6 +4,7 @@ import { denialFailure } from '../admin/control-failure.ts'
 import { type ControlPlane, createControlPlane } from '../admin/control-plane.ts'
 import type { HealthReport, ReplicationControl } from '../admin/ports.ts'
 import { answerUnread } from '../admin/unread-body.ts'
+import { rethrowAssertion } from '../base/assert.ts'
 import { ByteBudget } from '../base/byte-budget.ts'
 import { systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
@@ -15,6 +16,7 @@ import type { Replicator } from '../replication/replicator.ts'
 import type { Authorize } from '../s3/access.ts'
 import { createS3Handler } from '../s3/handler.ts'
 import type { AccessControl } from './access.ts'
+import { rememberBriefly } from './brief-memory.ts'
 import { createDispatcher } from './dispatcher.ts'
 import { reportHealth } from './health.ts'
 import type { RequestHandler } from './listener.ts'
@@ -24,6 +26,8 @@ import type { Storage } from './storage.ts'
 
 /** Body bytes of the data plane in memory at one time: half of what a site may take above idle. */
 const budgetBytes = 128 * 2 ** 20
+/** Anybody may ask for the health, and finding it walks over what every remote has outstanding. */
+const healthAgeMsMax = 1000
 
 export interface PlanesOptions {
   readonly config: ServerConfig
@@ -66,10 +70,16 @@ function createControl(
   replication: ReplicationControl,
   metrics: SiteMetrics,
 ): Promise<ControlPlane> {
+  const health = rememberBriefly({
+    clock: systemClock,
+    ms: healthAgeMsMax,
+    make: () => siteHealth(storage, replication),
+  })
   return createControlPlane({
     store: storage.engine,
     replication,
-    health: () => siteHealth(storage, replication, closing()),
+    // Of a store that fails, or is about to close, nothing more is asked.
+    health: async () => (closing() ? reportHealth({ closing: true }) : await health()),
     metrics: () => metrics.text(),
     authorize: (request, needed) => access.control(request, needed),
     observe: (observation) => metrics.observe(observation),
@@ -139,10 +149,7 @@ function createStreams(
 async function siteHealth(
   { engine }: Storage,
   replication: ReplicationControl,
-  closing: boolean,
 ): Promise<HealthReport> {
-  // Of a store that fails, or is about to close, nothing more is asked.
-  if (closing) return reportHealth({ closing })
   const storeFailure = readFailure(engine)
   if (storeFailure !== undefined) return reportHealth({ storeFailure })
   const { remotes } = await replication.status()
@@ -158,7 +165,8 @@ function readFailure(engine: Storage['engine']): string | undefined {
   try {
     engine.headObject({ bucket: 'health', key: 'health' })
     return undefined
-  } catch {
+  } catch (error) {
+    rethrowAssertion(error)
     // What exactly failed is in the log, not for everybody.
     return 'the index cannot be read: the log has the reason'
   }

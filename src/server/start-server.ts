@@ -163,7 +163,7 @@ function announce(site: {
   readonly logger: Logger
 }): void {
   const { config, storage, url, logger } = site
-  const { server, replication, auth } = config
+  const { server, replication } = config
   if (server.allowAnonymous && !isLoopbackHost(server.host)) {
     logger.warn({ host: server.host }, 'Whoever reaches this port can read and write all objects')
   }

@@ -36,6 +36,14 @@ describe('health', () => {
     ])
   })
 
+  it('is degraded while replication fails at this end', () => {
+    const remotes = [remoteStatus({ state: 'failing', state_since: '2025-12-03T20:00:00.000Z' })]
+    expect(reportHealth({ remotes }).document).toEqual({
+      status: 'degraded',
+      reasons: ['replication to remote default fails at this site since 2025-12-03T20:00:00.000Z'],
+    })
+  })
+
   it('repeats nothing that a remote said, since anybody may ask', () => {
     const remotes = [remoteStatus({ state: 'refused', last_error: 'no such token: abc' })]
     expect(JSON.stringify(reportHealth({ ...well, remotes }))).not.toContain('abc')

@@ -33,6 +33,7 @@ describe('a link in words', () => {
   test.each<[LinkState, string]>([
     ['unreachable', 'site-b does not answer since 14:02:11; nothing is lost, 523 changes wait'],
     ['refused', 'site-b says no since 14:02:11; nothing is lost, 523 changes wait'],
+    ['failing', 'shipping to site-b fails here since 14:02:11; nothing is lost, 523 changes wait'],
     ['connecting', 'connecting to site-b; 523 changes wait'],
     ['disabled', 'replication to site-b is off; 523 changes wait'],
   ])('says what %s means', (state, headline) => {
