@@ -23,6 +23,7 @@ const usageErrorCodes: ReadonlySet<string> = new Set([
   'DEVICE_UNSUPPORTED',
   'VOLUME_IN_USE',
   'INDEX_IN_USE',
+  'INDEX_OPEN_FAILED',
   'CAPACITY_TOO_SMALL',
   'SITE_ID_MISMATCH',
   'BAD_REMOTE_URL',

@@ -9,10 +9,14 @@ import { CommandFailedError, UsageError } from '../../src/cli/errors.ts'
 import { exitCodeOf } from '../../src/cli/exit-codes.ts'
 import { ConfigError } from '../../src/config/errors.ts'
 import { UnsupportedDeviceError, VolumeInUseError } from '../../src/device/errors.ts'
-import { IndexInUseError } from '../../src/index/errors.ts'
+import { IndexInUseError, IndexOpenError } from '../../src/index/errors.ts'
 import { S3UnreachableError } from '../../src/s3/client-errors.ts'
 import { AddressInUseError } from '../../src/server/errors.ts'
-import { LostLogError } from '../../src/volume/errors.ts'
+import {
+  CapacityTooSmallError,
+  LostLogError,
+  SiteIdMismatchError,
+} from '../../src/volume/errors.ts'
 
 test.each([
   [2, new UsageError('x')],
@@ -21,6 +25,9 @@ test.each([
   [2, new UnsupportedDeviceError('/dev/x', 'block device')],
   [2, new VolumeInUseError('v', 1)],
   [2, new IndexInUseError('/x')],
+  [2, new IndexOpenError('/x', new Error('y'))],
+  [2, new SiteIdMismatchError('a', 'b')],
+  [2, new CapacityTooSmallError(1, 2)],
   [3, new SiteUnreachableError('x')],
   [3, new S3UnreachableError('x')],
   [1, new AdminRequestError('x', { status: 403, code: 'FORBIDDEN' })],

@@ -126,7 +126,12 @@ const refused: readonly (readonly [string, TestInput, string])[] = [
   [
     'batches of a few bytes',
     { file: 'replication:\n  batch_bytes: 1K\n' },
-    'replication.batch_bytes is "1K", but must be a size from 64KiB to 1GiB',
+    'replication.batch_bytes is "1K", but must be a size from 64KiB to 64MiB',
+  ],
+  [
+    'batches larger than a receiver takes at a time',
+    { file: 'replication:\n  batch_bytes: 65MiB\n' },
+    'replication.batch_bytes is "65MiB", but must be a size from 64KiB to 64MiB',
   ],
   [
     'an inline limit above the batch',
