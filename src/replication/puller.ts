@@ -122,14 +122,20 @@ export class Puller {
     return false
   }
 
-  /** `mutation` has arrived here: pulls of what its author had seen and replaced are pointless. */
-  async noticed(mutation: Mutation): Promise<void> {
+  /**
+   * `mutation` has arrived here: pulls of what its author had seen and replaced are pointless. As long
+   * as it is not stored (`awaited` names the sender whose bytes are still to come), that is true only
+   * of what the same sender offers: any other one would take the older write for delivered.
+   */
+  async noticed(mutation: Mutation, awaited?: string): Promise<void> {
     if (mutation.kind !== 'put' && mutation.kind !== 'delete') return
     if (this.#pulls.size === 0 && this.#interrupted.size === 0) return
     const slotKey = slotText(mutation.slot)
     for (const pull of this.#pulls.values()) {
       if (slotText(pull.mutation.slot) !== slotKey) continue
       if (!replaces(mutation, pull.mutation)) continue
+      const isOfferedElsewhere = [...pull.offers.keys()].some((volumeId) => volumeId !== awaited)
+      if (awaited !== undefined && isOfferedElsewhere) continue
       pull.superseded = true
       pull.abort.abort()
     }
