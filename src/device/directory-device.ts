@@ -177,15 +177,19 @@ async function writeZeros(fd: number, size: number, path: string): Promise<void>
   await syncAll(fd)
 }
 
+/** A disk that becomes full takes a part first; only the attempt at the rest gets the system's error. */
 async function writeWhole(
   fd: number,
   bytes: Uint8Array,
   place: { readonly path: string; readonly position: number },
 ): Promise<void> {
-  const written = await writeAt(fd, [bytes], place.position)
-  if (written === bytes.length) return
   const { path: device, position } = place
-  throw new ShortWriteError({ device, position, wanted: bytes.length, written })
+  let written = 0
+  while (written < bytes.length) {
+    const some = await writeAt(fd, [bytes.subarray(written)], position + written)
+    if (some === 0) throw new ShortWriteError({ device, position, wanted: bytes.length, written })
+    written += some
+  }
 }
 
 async function removeTemporaries(folders: readonly string[]): Promise<void> {

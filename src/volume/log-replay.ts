@@ -11,17 +11,27 @@ import type { SegmentEnd } from './segment-header.ts'
 import type { SegmentEntry } from './segment-table.ts'
 import { isSameUse } from './segment-table.ts'
 import { SegmentWalk, type WalkedGroup, type WalkStop } from './segment-walk.ts'
+import type { LogEnd } from './superblock.ts'
 import type { VolumeContext } from './volume-context.ts'
 
 export class LogReplay {
   readonly #context: VolumeContext
   readonly #entries: readonly SegmentEntry[]
+  readonly #logEnd: LogEnd | undefined
   #finished = false
 
-  /** @param entries the log's segments in order */
-  constructor(context: VolumeContext, entries: readonly SegmentEntry[]) {
+  constructor(
+    context: VolumeContext,
+    log: {
+      /** The log's segments in order. */
+      readonly entries: readonly SegmentEntry[]
+      /** What it reached when the volume was closed in order. */
+      readonly logEnd: LogEnd | undefined
+    },
+  ) {
     this.#context = context
-    this.#entries = entries
+    this.#entries = log.entries
+    this.#logEnd = log.logEnd
   }
 
   /** Whether every record up to the tail was handed out. */
@@ -114,6 +124,9 @@ export class LogReplay {
     if (entry.end === undefined && entry.bytes < segmentBytes) {
       throw endsEarly(entry, entry.bytes, `its ${segmentBytes} bytes`)
     }
+    const { generation, offset: known = 0 } = this.#logEnd ?? {}
+    if (entry.generation === generation && offset < known)
+      throw endsEarly(entry, offset, `${known}, where it ended when the volume was closed`)
     if (from !== undefined && offset < from)
       throw endsEarly(entry, offset, 'the position to replay from')
     const end: SegmentEnd = { validEnd: offset, lastGroup: walk.lastGroup, highestSeq }

@@ -21,6 +21,18 @@ export function censusOf(uses: Iterable<SegmentUse>): SegmentCensus {
   return { count, digest }
 }
 
+export const noCensus: SegmentCensus = { count: 0, digest: 0 }
+
+/** Of two sets that share no segment. */
+export function combineCensus(a: SegmentCensus, b: SegmentCensus): SegmentCensus {
+  return { count: a.count + b.count, digest: (a.digest ^ b.digest) >>> 0 }
+}
+
+/** Of what `whole` has and `part`, a subset of it, has not. */
+export function censusWithout(whole: SegmentCensus, part: SegmentCensus): SegmentCensus {
+  return { count: whole.count - part.count, digest: (whole.digest ^ part.digest) >>> 0 }
+}
+
 export function sameCensus(a: SegmentCensus, b: SegmentCensus): boolean {
   return a.count === b.count && a.digest === b.digest
 }

@@ -3,7 +3,8 @@
  * at opening; it finds what is missing and learns from each header where the segment before it ends.
  */
 import type { ComioError } from '../base/errors.ts'
-import { CorruptLogError, LostLogError } from './errors.ts'
+import { CorruptLogError } from './errors.ts'
+import type { SegmentUse } from './record.ts'
 import type { SegmentEntry } from './segment-table.ts'
 import { isSameUse } from './segment-table.ts'
 
@@ -19,8 +20,10 @@ export interface SegmentChain {
 export interface ChainOptions {
   /** Segments above this generation cannot have been freed: what they name must be there. */
   readonly knownThrough: number
-  /** Told of everything that is missing or contradictory; it may throw, or note it and go on. */
+  /** Told of everything that is contradictory; it may throw, or note it and go on. */
   readonly report: (problem: ComioError) => void
+  /** Told of every segment that is not there and was not freed; it may throw, too. */
+  readonly missing: (use: SegmentUse) => void
 }
 
 /** Marks every entry but the newest as sealed where its successor says. */
@@ -62,9 +65,7 @@ function seal(entry: SegmentEntry, successor: SegmentEntry, options: ChainOption
 function reportMissing(entry: SegmentEntry, options: ChainOptions): void {
   const { previous } = entry
   if (previous === undefined || previous.generation <= options.knownThrough) return
-  const { segment, generation } = previous
-  const missing = `segment ${segment} of generation ${generation} is not there`
-  options.report(new LostLogError(missing, { segment, generation }))
+  options.missing(previous)
 }
 
 /** Its successor was freed, which happens only once it has a footer. */

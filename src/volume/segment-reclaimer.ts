@@ -5,20 +5,22 @@
  */
 import { assert } from '../base/assert.ts'
 import type { SegmentUse } from './record.ts'
+import type { SegmentRegister } from './segment-register.ts'
 import type { SegmentEntry } from './segment-table.ts'
 import type { Space } from './space.ts'
-import { encodeSuperblock } from './superblock.ts'
 import type { VolumeContext } from './volume-context.ts'
 
 export class SegmentReclaimer {
   readonly #context: VolumeContext
   readonly #space: Space
+  readonly #register: SegmentRegister
   /** Freed by the superblock, but still on the device: goes before anything else is freed. */
   #unremoved: SegmentEntry | undefined
 
-  constructor(context: VolumeContext, space: Space) {
+  constructor(context: VolumeContext, space: Space, register: SegmentRegister) {
     this.#context = context
     this.#space = space
+    this.#register = register
   }
 
   /** Keeps the segment until the returned function is called; calling it again does nothing. */
@@ -72,12 +74,13 @@ export class SegmentReclaimer {
 
   async #remove(entry: SegmentEntry): Promise<void> {
     const { table } = this.#context
+    this.#context.assertWritable()
     if (this.#unremoved !== undefined) await this.#removeFromDevice(this.#unremoved)
     // From here on a look-up finds it stale, and its slot is nobody's.
     table.remove(entry)
     this.#space.claim(entry.segment)
     try {
-      await this.#writeSuperblock(entry)
+      await this.#register.storeFreed(entry)
     } catch (error) {
       entry.freeing = false
       table.add(entry)
@@ -88,24 +91,12 @@ export class SegmentReclaimer {
     await this.#removeFromDevice(entry)
   }
 
-  #writeSuperblock(freed: SegmentUse): Promise<void> {
-    const { device, identity, limits, table } = this.#context
-    const { highestGeneration } = table
-    const bytes = encodeSuperblock({
-      identity,
-      segmentBytes: limits.segmentBytes,
-      highestGeneration,
-      census: table.census(highestGeneration),
-      freed: { segment: freed.segment, generation: freed.generation },
-    })
-    return device.writeSuperblock(bytes)
-  }
-
   async #removeFromDevice(entry: SegmentEntry): Promise<void> {
     const { device, handles } = this.#context
     await handles.evict(entry.segment)
     await device.remove(entry.segment)
     this.#unremoved = undefined
+    this.#register.removed()
     this.#space.release(entry.segment)
     await this.#space.refresh()
   }

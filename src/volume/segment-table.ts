@@ -1,9 +1,11 @@
 /** The segments that the volume has, in memory: found at opening, added and removed since. */
-import { StaleLocationError } from './errors.ts'
-import type { SegmentUse } from './record.ts'
+import { CorruptRecordError, StaleLocationError } from './errors.ts'
+import { MissingSegments } from './missing-segments.ts'
+import type { Location, SegmentUse } from './record.ts'
 import { censusOf, type SegmentCensus } from './segment-census.ts'
 import type { Seal, SegmentEnd, SegmentHeader } from './segment-header.ts'
 import type { SegmentSeed } from './segment-seed.ts'
+import type { RegisteredSegment } from './superblock.ts'
 import type { SegmentInfo, Stream } from './volume-status.ts'
 
 export interface SegmentEntry extends SegmentUse {
@@ -39,6 +41,7 @@ export function isSameUse(a: SegmentUse | undefined, b: SegmentUse | undefined):
 }
 
 export class SegmentTable {
+  readonly missing = new MissingSegments()
   readonly #bySlot = new Map<number, SegmentEntry>()
   #highestGeneration: number
   #usedBytes = 0
@@ -86,8 +89,9 @@ export class SegmentTable {
     entry.bytes = bytes
   }
 
+  /** Whether a segment is, or should be, in the slot. */
   has(slot: number): boolean {
-    return this.#bySlot.has(slot)
+    return this.#bySlot.has(slot) || this.missing.keeps(slot)
   }
 
   find(use: SegmentUse): SegmentEntry | undefined {
@@ -95,10 +99,16 @@ export class SegmentTable {
     return entry?.generation === use.generation ? entry : undefined
   }
 
-  /** @throws StaleLocationError */
-  require(use: SegmentUse): SegmentEntry {
+  /** @throws StaleLocationError, CorruptRecordError when the segment is missing */
+  require(use: SegmentUse | Location): SegmentEntry {
     const entry = this.#bySlot.get(use.segment)
     if (entry?.generation === use.generation) return entry
+    const { segment, generation } = use
+    if (this.missing.has(use)) {
+      const offset = 'offset' in use ? use.offset : 0
+      const mismatch = `segment ${segment} is missing`
+      throw new CorruptRecordError({ segment, generation, offset, mismatch })
+    }
     throw new StaleLocationError(use, entry?.generation)
   }
 
@@ -120,6 +130,22 @@ export class SegmentTable {
       if (other.stream === entry.stream && isSameUse(other.previous, entry)) return other
     }
     return undefined
+  }
+
+  /** Of the segments that are there and of those that are missing, the newest first. */
+  register(): readonly RegisteredSegment[] {
+    const missing = this.missing.uses.map((use) => ({ ...use, stream: 'bulk' as const }))
+    const there = this.#ordered().map(({ segment, generation, stream }) => {
+      return { segment, generation, stream }
+    })
+    return [...there, ...missing].sort((a, b) => b.generation - a.generation)
+  }
+
+  /** One more than any slot that is, or should be, taken by a segment. */
+  get slotsEnd(): number {
+    let end = this.missing.slotsEnd
+    for (const slot of this.#bySlot.keys()) end = Math.max(end, slot + 1)
+    return end
   }
 
   /** Of the segments up to generation `through`. */

@@ -12,9 +12,10 @@ import { OpenSegment } from './open-segment.ts'
 import type { Location, LogPosition, RecordInput } from './record.ts'
 import { encodeSegmentHeader, type Seal } from './segment-header.ts'
 import type { SegmentReclaimer } from './segment-reclaimer.ts'
+import type { SegmentRegister } from './segment-register.ts'
 import { SegmentSeed } from './segment-seed.ts'
 import { entryOf } from './segment-table.ts'
-import type { BlankSegment, Space } from './space.ts'
+import { type BlankSegment, isDiskFull, type Space } from './space.ts'
 import type { VolumeContext } from './volume-context.ts'
 import type { Stream } from './volume-status.ts'
 
@@ -25,6 +26,7 @@ export interface SegmentWriterOptions {
   readonly context: VolumeContext
   readonly space: Space
   readonly reclaimer: SegmentReclaimer
+  readonly register: SegmentRegister
   readonly stream: Stream
 }
 
@@ -32,6 +34,7 @@ export class SegmentWriter {
   readonly #context: VolumeContext
   readonly #space: Space
   readonly #reclaimer: SegmentReclaimer
+  readonly #register: SegmentRegister
   readonly #stream: Stream
   readonly #encoder = new GroupEncoder()
   #current: OpenSegment | undefined
@@ -45,6 +48,7 @@ export class SegmentWriter {
     this.#context = options.context
     this.#space = options.space
     this.#reclaimer = options.reclaimer
+    this.#register = options.register
     this.#stream = options.stream
   }
 
@@ -88,8 +92,10 @@ export class SegmentWriter {
   async close(): Promise<void> {
     await Promise.allSettled([this.#running])
     const current = this.#current
+    if (current === undefined) return
+    this.#previous = current.seal
     this.#current = undefined
-    if (current !== undefined) this.#context.handles.release(current.entry.segment)
+    this.#context.handles.release(current.entry.segment)
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -130,8 +136,9 @@ export class SegmentWriter {
     return group.locations
   }
 
-  #failed(open: OpenSegment, cause: unknown): GroupWriteError {
+  #failed(open: OpenSegment, cause: unknown): Error {
     open.closed = true
+    if (isDiskFull(cause)) return this.#space.full(cause)
     this.#troubled = true
     const { segment, generation } = open.entry
     const facts = { segment, generation, offset: open.offset }
@@ -168,7 +175,7 @@ export class SegmentWriter {
       await old.handle.sync()
       old.hasFooter = true
     } catch (error) {
-      this.#troubled = true
+      this.#troubled ||= !isDiskFull(error)
       const { segment } = old.entry
       this.#context.logger.error({ segment, error }, 'the footer of a segment was not written')
     }
@@ -192,6 +199,8 @@ export class SegmentWriter {
         await blank.handle.sync()
       } catch (error) {
         await this.#giveUp(blank, error)
+        // Another program has filled the disk: no sign of a bad one, and over when there is room.
+        if (isDiskFull(error)) throw this.#space.full(error)
         throw this.#trouble('the header of a new segment cannot be written', error)
       }
       const seed = new SegmentSeed(context.volumeId, header)
@@ -200,6 +209,7 @@ export class SegmentWriter {
       context.table.add(entry)
       this.#space.release(blank.slot)
       context.handles.adopt(blank.slot, blank.handle)
+      this.#register.begun()
       const highestSeq = previous?.highestSeq ?? 0
       return new OpenSegment({ entry, handle: blank.handle, highestSeq })
     })

@@ -18,6 +18,8 @@ const segmentsMin = reserveSegments + 3
 const freeBytesMaxAgeMs = 1000
 /** How long to leave a device alone that could not make a segment ahead. */
 const prepareRetryMs = 1000
+/** Padding of a group, and a record's header with label and head. */
+const lastWriteOverhead = 2 * blockBytes + 1024
 
 /** The smallest capacity that a volume works with. */
 export function capacityBytesMin(segmentBytes: number): number {
@@ -87,6 +89,20 @@ export class Space {
   }
 
   /**
+   * The largest write that fits while no segment can be opened for ordinary writes, by what `room`
+   * the open segments have; undefined while one can.
+   */
+  largestLastWrite(room: Readonly<Record<Stream, number>>): number | undefined {
+    if (this.spareSegments() > reserveSegments) return undefined
+    const { inlineBytesMax } = this.#context.limits
+    // As admission counts: what is left empty at the end of a segment, and what goes with a record.
+    const small = Math.floor(((room.log - lastWriteOverhead) * 3) / 4)
+    if (small < inlineBytesMax) return Math.max(0, small)
+    const large = Math.floor(((room.bulk - lastWriteOverhead) * 7) / 8)
+    return Math.max(inlineBytesMax, large)
+  }
+
+  /**
    * A segment of zeros that is open, and nobody else's. Its slot stays claimed until `release`.
    * @throws VolumeFullError
    */
@@ -95,7 +111,7 @@ export class Space {
     // Bulk leaves the reserve to the log, whatever it was told before its upload began.
     const floor = stream === 'bulk' ? reserveSegments : 0
     if (this.spareSegments() <= floor) await this.refresh()
-    if (this.spareSegments() <= floor) throw this.#full()
+    if (this.spareSegments() <= floor) throw this.full()
     const prepared = this.#prepared
     if (prepared === undefined) return await this.#create()
     this.#prepared = undefined
@@ -170,10 +186,10 @@ export class Space {
       return { slot, handle: await device.create(slot, limits.segmentBytes) }
     } catch (error) {
       this.#freeBytes += limits.segmentBytes
-      if (!isFull(error)) throw error
+      if (!isDiskFull(error)) throw error
       this.#claimed.delete(slot)
       this.#freeBytes = 0
-      throw this.#full(error)
+      throw this.full(error)
     }
   }
 
@@ -188,7 +204,8 @@ export class Space {
     return table.has(slot) || this.#claimed.has(slot) || this.#prepared?.slot === slot
   }
 
-  #full(cause?: unknown): VolumeFullError {
+  /** What is thrown when there is no space, by our own count or by the system's word, which is `cause`. */
+  full(cause?: unknown): VolumeFullError {
     const { usedBytes, capacityBytes } = this.usage(false)
     return new VolumeFullError({ usedBytes, capacityBytes, cause })
   }
@@ -207,7 +224,8 @@ export class Space {
   }
 }
 
-function isFull(error: unknown): boolean {
+/** Whether the system says that there is no space: on the disk, in a quota, or below a limit. */
+export function isDiskFull(error: unknown): boolean {
   const code = systemCodeOf(error)
   return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
 }

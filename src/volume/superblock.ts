@@ -1,7 +1,7 @@
 /**
- * The superblock: who the volume is, and how many segments it must have. It is rewritten whenever a
- * segment is freed, before the segment goes, so that a missing segment is known to be either freed or
- * lost, and a generation is never given twice.
+ * The superblock: who the volume is, and which segments it must have. It is rewritten whenever a
+ * segment is freed, before the segment goes, and after one was begun, so that a missing segment is
+ * known to be either freed or lost, and a generation is never given twice.
  */
 import { assert } from '../base/assert.ts'
 import { checksum } from '../base/checksum.ts'
@@ -20,12 +20,32 @@ export interface Superblock {
   readonly census: Readonly<Record<Stream, SegmentCensus>>
   /** The segment whose removal was decided with this superblock and may not have happened yet. */
   readonly freed: SegmentUse | undefined
+  /** Where the log ended when the volume was closed; undefined while it is, or may have been, in use. */
+  readonly logEnd: LogEnd | undefined
+  /** One more than the slot of any segment in the census. */
+  readonly slotsEnd: number
+  /** The newest segments of the census by name, as many as there is room for. */
+  readonly register: readonly RegisteredSegment[]
+}
+
+export interface LogEnd {
+  readonly generation: number
+  readonly offset: number
+}
+
+export interface RegisteredSegment extends SegmentUse {
+  readonly stream: Stream
 }
 
 const magic = Buffer.from('COMIOVOL', 'latin1')
 const checksumAt = blockBytes - 4
 const siteIdBytesMax = 32
 const noSegment = 0xffffffff
+const registerAt = 128
+const registerEntryBytes = 8
+/** Of a register entry's first field: the stream; the slot is below it. */
+const bulkFlag = 0x80000000
+export const registerEntriesMax = Math.floor((checksumAt - registerAt) / registerEntryBytes)
 
 export function encodeSuperblock(superblock: Superblock): Buffer {
   const { identity, census, freed } = superblock
@@ -47,6 +67,10 @@ export function encodeSuperblock(superblock: Superblock): Buffer {
   bytes.writeUInt32LE(census.bulk.digest, 100)
   bytes.writeUInt32LE(freed?.segment ?? noSegment, 104)
   bytes.writeUInt32LE(freed?.generation ?? 0, 108)
+  bytes.writeUInt32LE(superblock.logEnd?.generation ?? 0, 112)
+  bytes.writeUInt32LE(superblock.logEnd?.offset ?? 0, 116)
+  bytes.writeUInt32LE(superblock.slotsEnd, 120)
+  encodeRegister(bytes, superblock.register)
   bytes.writeUInt32LE(checksum(bytes.subarray(0, checksumAt)), checksumAt)
   return bytes
 }
@@ -79,7 +103,36 @@ export function decodeSuperblock(source: Uint8Array, device: string): Superblock
       bulk: { count: bytes.readUInt32LE(96), digest: bytes.readUInt32LE(100) },
     },
     freed: decodeUse(bytes, 104),
+    logEnd: decodeLogEnd(bytes),
+    slotsEnd: bytes.readUInt32LE(120),
+    register: decodeRegister(bytes),
   }
+}
+
+function encodeRegister(bytes: Buffer, register: readonly RegisteredSegment[]): void {
+  assert(register.length <= registerEntriesMax, 'a register that fits into the superblock')
+  bytes.writeUInt32LE(register.length, 124)
+  for (const [index, { stream, segment, generation }] of register.entries()) {
+    assert(segment < bulkFlag, 'a slot below the flag')
+    const at = registerAt + index * registerEntryBytes
+    bytes.writeUInt32LE(stream === 'bulk' ? segment + bulkFlag : segment, at)
+    bytes.writeUInt32LE(generation, at + 4)
+  }
+}
+
+function decodeRegister(bytes: Buffer): readonly RegisteredSegment[] {
+  const count = Math.min(bytes.readUInt32LE(124), registerEntriesMax)
+  return Array.from({ length: count }, (_, index) => {
+    const at = registerAt + index * registerEntryBytes
+    const slot = bytes.readUInt32LE(at)
+    const stream = slot >= bulkFlag ? 'bulk' : 'log'
+    return { stream, segment: slot % bulkFlag, generation: bytes.readUInt32LE(at + 4) }
+  })
+}
+
+function decodeLogEnd(bytes: Buffer): LogEnd | undefined {
+  const generation = bytes.readUInt32LE(112)
+  return generation === 0 ? undefined : { generation, offset: bytes.readUInt32LE(116) }
 }
 
 function decodeIdentity(bytes: Buffer): VolumeIdentity {

@@ -17,15 +17,23 @@ import {
 import { decodeGroupHeader } from './group-codec.ts'
 import { HandleCache } from './handle-cache.ts'
 import { blockBytes, defaultSegmentBytes, limitsOf } from './limits.ts'
-import { sameCensus } from './segment-census.ts'
+import type { SegmentUse } from './record.ts'
+import {
+  censusOf,
+  censusWithout,
+  combineCensus,
+  noCensus,
+  type SegmentCensus,
+  sameCensus,
+} from './segment-census.ts'
 import { buildChain, type SegmentChain } from './segment-chain.ts'
 import { readBlocks } from './segment-read.ts'
 import { type SegmentScan, scanSegments } from './segment-scan.ts'
 import { isSameUse, type SegmentEntry, SegmentTable } from './segment-table.ts'
 import { type BlankSegment, capacityBytesMin, Space } from './space.ts'
-import { decodeSuperblock, encodeSuperblock, type Superblock } from './superblock.ts'
+import { decodeSuperblock, encodeSuperblock, type LogEnd, type Superblock } from './superblock.ts'
 import { VolumeContext } from './volume-context.ts'
-import type { VolumeIdentity } from './volume-status.ts'
+import type { Stream, VolumeIdentity } from './volume-status.ts'
 
 export interface VolumeOptions {
   readonly device: Device
@@ -52,6 +60,8 @@ export interface OpenedVolume {
   readonly space: Space
   readonly log: SegmentChain
   readonly bulk: SegmentChain
+  /** Where the log ended when the volume was closed in order. */
+  readonly logEnd: LogEnd | undefined
   readonly hold: VolumeHold | undefined
 }
 
@@ -90,9 +100,17 @@ async function newSuperblock(options: VolumeOptions): Promise<Superblock> {
     incarnationSince: Math.max(0, Math.floor(clock.now())),
     siteId: format?.siteId ?? hex(8),
   }
-  const none = { count: 0, digest: 0 }
-  const census = { log: none, bulk: none }
-  return { identity, segmentBytes, highestGeneration: 0, census, freed: undefined }
+  const census = { log: noCensus, bulk: noCensus }
+  return {
+    identity,
+    segmentBytes,
+    highestGeneration: 0,
+    census,
+    freed: undefined,
+    logEnd: undefined,
+    slotsEnd: 0,
+    register: [],
+  }
 }
 
 async function openSegments(
@@ -117,15 +135,29 @@ async function openSegments(
   const freeBytes = await device.freeBytes()
   const { capacityBytes } = options
   const space = new Space(context, { capacityBytes, freeBytes, prepared })
-  return { context, space, log, bulk }
+  return { context, space, log, bulk, logEnd: superblock.logEnd }
 }
 
 /** Lost log refuses the volume; a lost bulk segment costs the objects in it, which say so when read. */
-function reporter(context: VolumeContext, stream: 'log' | 'bulk'): (problem: ComioError) => void {
+function reporter(context: VolumeContext, stream: Stream): (problem: ComioError) => void {
   return (problem) => {
     if (stream === 'log') throw problem
     context.logger.error({ ...problem.facts }, `bulk data is damaged: ${problem.message}`)
   }
+}
+
+/** Notes a bulk segment as missing; without a log segment nothing is opened. */
+function reportMissing(context: VolumeContext, stream: Stream, use: SegmentUse): void {
+  const { segment, generation } = use
+  if (stream === 'log') {
+    const missing = `segment ${segment} of generation ${generation} is not there`
+    throw new LostLogError(missing, { segment, generation })
+  }
+  context.table.missing.add(use)
+  context.logger.error(
+    { segment, generation },
+    `segment ${segment} of generation ${generation} is missing: objects with bytes in it cannot be read`,
+  )
 }
 
 /** Every segment up to the superblock's generation must be there, unless it was freed through it. */
@@ -134,19 +166,39 @@ function checkCensus(context: VolumeContext, superblock: Superblock): void {
   for (const stream of ['log', 'bulk'] as const) {
     const expected = superblock.census[stream]
     if (sameCensus(found[stream], expected)) continue
-    const counts = `${expected.count} older ${stream} segments expected, ${found[stream].count} found`
+    const named = superblock.register.filter((registered) => {
+      return registered.stream === stream && context.table.find(registered) === undefined
+    })
+    for (const use of named) reportMissing(context, stream, use)
+    const known = combineCensus(found[stream], censusOf(named))
+    if (sameCensus(known, expected)) continue
+    const counts = `${expected.count} ${stream} segments expected, ${found[stream].count} found`
     reporter(context, stream)(new LostLogError(counts))
+    noteUnnamed(context, superblock, known)
   }
+}
+
+/** Bulk segments that are older than all that the superblock names. */
+function noteUnnamed(context: VolumeContext, superblock: Superblock, known: SegmentCensus): void {
+  const { table } = context
+  const census = censusWithout(superblock.census.bulk, known)
+  // Fewer expected than found: somebody has put a freed segment back, which takes nothing away.
+  if (census.count <= 0) return
+  const { highestGeneration: through, slotsEnd } = superblock
+  const found = new Set(table.infos().map(({ generation }) => generation))
+  table.missing.addUnnamed({ census, through, found, slotsEnd })
 }
 
 async function chainOf(
   context: VolumeContext,
-  stream: 'log' | 'bulk',
+  stream: Stream,
   superblock: Superblock,
 ): Promise<SegmentChain> {
   const report = reporter(context, stream)
   const knownThrough = superblock.highestGeneration
-  const chain = buildChain(context.table.ofStream(stream), { knownThrough, report })
+  const missing = (use: SegmentUse): void => reportMissing(context, stream, use)
+  const ordered = context.table.ofStream(stream)
+  const chain = buildChain(ordered, { knownThrough, report, missing })
   const abandoned: SegmentEntry[] = []
   for (const entry of chain.abandoned) {
     if (await isEmpty(context, entry)) {
@@ -181,10 +233,13 @@ async function tidy(
   for (const slot of scan.torn) {
     logger.warn({ segment: slot }, 'a segment whose first write was cut off is removed')
   }
-  const unwanted = [...scan.torn, ...scan.blank.slice(1)]
+  // Zeros where a missing segment was are left for whoever looks into it.
+  const kept = (slot: number): boolean => !context.table.missing.keeps(slot)
+  const blank = scan.blank.filter(kept)
+  const unwanted = [...scan.torn.filter(kept), ...blank.slice(1)]
   if (leftover !== undefined) unwanted.push(leftover.segment)
   for (const slot of unwanted) await device.remove(slot)
-  const slot = scan.blank[0]
+  const slot = blank[0]
   if (slot === undefined) return undefined
   const handle = await device.open(slot)
   if (handle.size === limits.segmentBytes) return { slot, handle }

@@ -31,6 +31,8 @@ export interface VolumeIdentity {
 
 export interface VolumeHealth {
   readonly writable: boolean
-  /** Why not, in words; undefined while writable. */
+  /** In words: why it is not writable, else the warnings; undefined when all is well. */
   readonly reason: string | undefined
+  /** What is wrong with a volume that takes writes: missing data, hardly any room. */
+  readonly warnings: readonly string[]
 }

@@ -25,8 +25,10 @@ import { type BodyRange, RecordReader } from './record-reader.ts'
 import type { SegmentChain } from './segment-chain.ts'
 import type { Seal } from './segment-header.ts'
 import { SegmentReclaimer } from './segment-reclaimer.ts'
+import { SegmentRegister } from './segment-register.ts'
 import { SegmentWriter } from './segment-writer.ts'
 import type { Space } from './space.ts'
+import type { LogEnd } from './superblock.ts'
 import type { VolumeContext } from './volume-context.ts'
 import {
   type OpenedVolume,
@@ -60,6 +62,7 @@ export class Volume {
   readonly limits: VolumeLimits
   readonly #context: VolumeContext
   readonly #space: Space
+  readonly #register: SegmentRegister
   readonly #reclaimer: SegmentReclaimer
   readonly #reader: RecordReader
   readonly #logWriter: SegmentWriter
@@ -67,6 +70,7 @@ export class Volume {
   readonly #bulkQueue: BulkQueue
   readonly #log: SegmentChain
   readonly #bulk: SegmentChain
+  readonly #logEnd: LogEnd | undefined
   readonly #hold: VolumeHold | undefined
   #replay: LogReplay | undefined
   #state: 'opened' | 'active' | 'closed' = 'opened'
@@ -79,12 +83,16 @@ export class Volume {
     this.#space = space
     this.#log = opened.log
     this.#bulk = opened.bulk
+    this.#logEnd = opened.logEnd
     this.#hold = opened.hold
-    const reclaimer = new SegmentReclaimer(context, space)
+    const register = new SegmentRegister(context)
+    this.#register = register
+    const reclaimer = new SegmentReclaimer(context, space, register)
     this.#reclaimer = reclaimer
     this.#reader = new RecordReader(context, reclaimer)
-    this.#logWriter = new SegmentWriter({ context, space, reclaimer, stream: 'log' })
-    this.#bulkWriter = new SegmentWriter({ context, space, reclaimer, stream: 'bulk' })
+    const parts = { context, space, reclaimer, register }
+    this.#logWriter = new SegmentWriter({ ...parts, stream: 'log' })
+    this.#bulkWriter = new SegmentWriter({ ...parts, stream: 'bulk' })
     this.#bulkQueue = new BulkQueue(this.#bulkWriter, context.limits.groupBytesMax)
   }
 
@@ -105,7 +113,10 @@ export class Volume {
    */
   replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord> {
     assert(this.#state === 'opened', 'replay comes before activation')
-    this.#replay = new LogReplay(this.#context, this.#log.entries)
+    this.#replay = new LogReplay(this.#context, {
+      entries: this.#log.entries,
+      logEnd: this.#logEnd,
+    })
     return this.#replay.run(from)
   }
 
@@ -126,6 +137,8 @@ export class Volume {
     this.#bulkWriter.continueAfter(sealOf(this.#bulk))
     await this.#openLog()
     for (const chain of [this.#log, this.#bulk]) await this.#discardAbandoned(chain)
+    // Before anything is acknowledged: were the new segment lost, nothing else would know of it.
+    await this.#register.flush()
     this.#state = 'active'
     return this.logPosition()
   }
@@ -224,27 +237,45 @@ export class Volume {
     return this.#space.usage(this.isRoomFor(1, { essential: false }))
   }
 
-  /** A full volume is healthy: it reads and deletes. See `usage` for that. */
+  /** A full volume is writable here: it deletes. See `usage` for that. */
   health(): VolumeHealth {
+    const warnings = this.#warnings()
     const reason = this.#context.readOnlyReason
-    if (reason === undefined) return { writable: true, reason: undefined }
+    if (reason === undefined) {
+      return { writable: true, reason: warnings.join('; ') || undefined, warnings }
+    }
     return {
       writable: false,
       reason: `the volume is read-only until it is opened again: ${reason}`,
+      warnings,
     }
   }
 
   /** Finishes what is under way and closes the segments; the device stays open. */
   async close(): Promise<void> {
     if (this.#state === 'closed') return
+    const wasActive = this.#state === 'active'
     this.#state = 'closed'
     await this.#bulkQueue.settle()
     await this.#logWriter.close()
     await this.#bulkWriter.close()
     await this.#context.close()
+    const end = this.#logWriter.position
+    if (wasActive && end !== undefined) await this.#register.close(end)
     await this.#space.close()
     await this.#context.handles.close()
     await this.#hold?.release()
+  }
+
+  #warnings(): readonly string[] {
+    const missing = this.#context.table.missing.describe()
+    const warnings = missing === undefined ? [] : [missing]
+    if (!this.isRoomFor(1, { essential: false })) return warnings
+    const room = { log: this.#logWriter.room, bulk: this.#bulkWriter.room }
+    const largest = this.#space.largestLastWrite(room)
+    if (largest === undefined) return warnings
+    const kib = Math.floor(largest / 1024)
+    return [...warnings, `the volume is nearly full: objects above ${kib} KiB are answered 507`]
   }
 
   #assertActive(): void {

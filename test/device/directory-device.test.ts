@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { DirectorySegment } from '../../src/device/directory-segment.ts'
@@ -125,6 +127,23 @@ describe('DirectorySegment: a disk that fails', () => {
     await expect(segment.write([Buffer.alloc(10)], 0)).rejects.toThrow(/ENOSPC/)
     await segment.close()
   })
+
+  it.skipIf(process.platform !== 'linux')(
+    'names the limit that a segment made ahead runs into, not the short write before it',
+    async () => {
+      const folder = await newFolder()
+      const module = new URL('../../src/device/directory-device.ts', import.meta.url)
+      const program = `const { DirectoryDevice } = await import('${module}')
+        const device = await DirectoryDevice.open('${folder}')
+        const failure = await device.create(0, 4 * 2 ** 20).catch((error) => error)
+        process.stdout.write(failure.code + ' ' + (await device.list()).length)`
+      // 1.5 MiB: the second piece of zeros is taken in part.
+      const limited = ['-c', 'ulimit -f 1536; exec "$0" --input-type=module -e "$1"']
+      const { stdout } = await promisify(execFile)('bash', [...limited, process.execPath, program])
+      await removeFolder(folder)
+      expect(stdout).toBe('EFBIG 0')
+    },
+  )
 
   it('names a short write', () => {
     const facts = { device: 'disk', position: 0, wanted: 10, written: 3 }

@@ -25,7 +25,12 @@ import {
   type SegmentHeader,
 } from '../../src/volume/segment-header.ts'
 import { SegmentSeed } from '../../src/volume/segment-seed.ts'
-import { decodeSuperblock, encodeSuperblock, type Superblock } from '../../src/volume/superblock.ts'
+import {
+  decodeSuperblock,
+  encodeSuperblock,
+  registerEntriesMax,
+  type Superblock,
+} from '../../src/volume/superblock.ts'
 import { blockBytes } from './scenario.ts'
 
 const volumeId = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
@@ -309,6 +314,42 @@ describe('The superblock', () => {
       fc.record({ segment: fc.integer({ min: 0, max: 2 ** 32 - 2 }), generation: uint32 }),
       { nil: undefined },
     ),
+    logEnd: fc.option(
+      fc.record({ generation: fc.integer({ min: 1, max: 2 ** 32 - 1 }), offset: uint32 }),
+      { nil: undefined },
+    ),
+    slotsEnd: uint32,
+    register: fc.array(
+      fc.record({
+        stream: fc.constantFrom('log' as const, 'bulk' as const),
+        segment: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+        generation: uint32,
+      }),
+      { maxLength: registerEntriesMax },
+    ),
+  })
+
+  it('has no register, no end of the log and no slots where an older one has zeros', () => {
+    const identity = {
+      volumeId: '00'.repeat(16),
+      incarnation: '00'.repeat(8),
+      incarnationSince: 0,
+      siteId: 'a',
+    }
+    const none = { count: 0, digest: 0 }
+    const superblock: Superblock = {
+      identity,
+      segmentBytes: 65536,
+      highestGeneration: 0,
+      census: { log: none, bulk: none },
+      freed: undefined,
+      logEnd: undefined,
+      slotsEnd: 0,
+      register: [],
+    }
+    const bytes = encodeSuperblock(superblock)
+    expect(bytes.subarray(112, 4092).every((byte) => byte === 0)).toBe(true)
+    expect(decodeSuperblock(bytes, 'disk')).toEqual(superblock)
   })
 
   it('returns what was put in', () => {

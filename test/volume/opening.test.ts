@@ -8,7 +8,7 @@ import {
   SiteIdMismatchError,
 } from '../../src/volume/errors.ts'
 import { FaultyDisk } from './faulty-disk.ts'
-import { collect, group, openVolume, record, recordingLogger, startVolume } from './scenario.ts'
+import { collect, openVolume, record, startVolume } from './scenario.ts'
 
 describe('Making a volume', () => {
   it('gives it an identity that stays', async () => {
@@ -88,23 +88,6 @@ describe('Opening a volume', () => {
     disk.superblock = undefined
     await expect(openVolume(disk)).rejects.toThrow(MissingSuperblockError)
     expect(disk.segments.size).toBe(1)
-  })
-
-  it('that lost bulk data says so and opens', async () => {
-    const disk = new FaultyDisk()
-    const { volume } = await startVolume(disk)
-    await volume.appendGroup(group(1))
-    for (let index = 0; index < 20; index++) {
-      await volume.appendBulk({ ...record(0), body: [Buffer.alloc(8000)] })
-    }
-    await volume.close()
-    const bulk = volume.segments().filter(({ stream }) => stream === 'bulk')
-    expect(bulk.length).toBeGreaterThan(2)
-    disk.segments.delete(bulk[1]?.segment ?? -1)
-    const logger = recordingLogger()
-    const again = await startVolume(disk, { logger })
-    expect(again.replayed).toHaveLength(3)
-    expect(logger.messages.join()).toContain('bulk data is damaged')
   })
 })
 

@@ -34,13 +34,19 @@ async function threeGroups(): Promise<{
 }
 
 /** Segment 0 full and sealed, a few groups in segment 1 behind it. */
-async function twoSegments(): Promise<{ readonly disk: FaultyDisk; readonly lastSeq: number }> {
+async function twoSegments(): Promise<{
+  readonly disk: FaultyDisk
+  readonly lastSeq: number
+  /** The superblock of before segment 1 was begun. */
+  readonly superblock: Buffer | undefined
+}> {
   const disk = new FaultyDisk()
   const { volume } = await startVolume(disk)
+  const { superblock } = disk
   const next = await fillSegment(volume, 1)
   await volume.appendGroup(group(next))
   await volume.close()
-  return { disk, lastSeq: next + 2 }
+  return { disk, lastSeq: next + 2, superblock }
 }
 
 const upTo = (last: number): number[] => Array.from({ length: last }, (_, i) => i + 1)
@@ -161,15 +167,17 @@ describe('Recovery: the tail', () => {
   })
 
   it('finds a segment that was sealed, but whose successor was not begun, complete', async () => {
-    const { disk, lastSeq } = await twoSegments()
+    const { disk, lastSeq, superblock } = await twoSegments()
     disk.segments.delete(1)
+    disk.superblock = superblock
     const { volume, replayed } = await startVolume(disk)
     expect(seqsOf(replayed)).toEqual(upTo(lastSeq - 6))
     expect(volume.segments().map(({ state }) => state)).toEqual(['sealed', 'open'])
   })
 
   it('takes a new segment whose header was torn for one that was never begun', async () => {
-    const { disk, lastSeq } = await twoSegments()
+    const { disk, lastSeq, superblock } = await twoSegments()
+    disk.superblock = superblock
     disk.tamper(1, (bytes) => {
       bytes.fill(0, 4096)
       bytes.fill(0, 30, 4096)
@@ -213,8 +221,9 @@ describe('Recovery: damage is refused by name', () => {
   })
 
   it('the only group before a footer', async () => {
-    const { disk } = await twoSegments()
+    const { disk, superblock } = await twoSegments()
     disk.segments.delete(1)
+    disk.superblock = superblock
     disk.tamper(0, (bytes) => bytes.fill(0, 4096, blockBytes + 32))
     await expect(startVolume(disk)).rejects.toThrow(CorruptLogError)
   })
@@ -314,6 +323,68 @@ describe('Recovery: loss is refused by name', () => {
     expect(seqsOf(intact.replayed)).toEqual([...upTo(9), 20, 21, 22, 30, 31, 32])
     await intact.volume.close()
     disk.segments.delete(0)
+    await expect(openVolume(disk)).rejects.toThrow(LostLogError)
+  })
+
+  it('all segments, of a volume that was active once', async () => {
+    const disk = new FaultyDisk()
+    await startVolume(disk)
+    disk.segments.clear()
+    await expect(openVolume(disk)).rejects.toThrow(LostLogError)
+    await expect(openVolume(disk)).rejects.toThrow(/segment 0 of generation 1 is not there/)
+  })
+
+  it('the newest segment, begun by an opening', async () => {
+    const { disk } = await threeGroups()
+    const { volume } = await startVolume(disk)
+    await volume.appendGroup(group(10))
+    const killed = disk.afterKill()
+    killed.segments.delete(1)
+    await expect(openVolume(killed)).rejects.toThrow(/segment 1 of generation 2 is not there/)
+  })
+
+  it('the newest segment, begun when the one before was full', async () => {
+    const { disk } = await twoSegments()
+    disk.segments.delete(1)
+    await expect(openVolume(disk)).rejects.toThrow(/segment 1 of generation 2 is not there/)
+  })
+
+  it('the newest segment, begun when the one before was full, after a kill', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk)
+    await volume.appendGroup(group(await fillSegment(volume, 1)))
+    const killed = disk.afterKill()
+    const { segment } = volume.logPosition()
+    killed.segments.delete(segment)
+    await expect(openVolume(killed)).rejects.toThrow(LostLogError)
+  })
+
+  it('the newest segment, all zeros', async () => {
+    const { disk } = await twoSegments()
+    disk.tamper(1, (bytes) => bytes.fill(0))
+    await expect(openVolume(disk)).rejects.toThrow(LostLogError)
+    expect([...disk.segments.keys()]).toContain(1)
+  })
+
+  it('the last groups of a log that was closed in order', async () => {
+    const { disk, volume } = await threeGroups()
+    await volume.close()
+    disk.tamper(0, (bytes) => bytes.fill(0, 12288))
+    await expect(startVolume(disk)).rejects.toThrow(
+      /ends at 12288, before 16384, where it ended when the volume was closed/,
+    )
+  })
+
+  it('the segments of the log, also when the superblock could not be written in between', async () => {
+    const disk = new FaultyDisk()
+    const logger = recordingLogger()
+    await openVolume(disk)
+    disk.fail('superblock', 'EIO', { times: 2 })
+    const { volume } = await startVolume(disk, { logger })
+    expect(logger.messages).toContain('the register of segments was not written')
+    await volume.appendGroup(group(1))
+    await volume.close()
+    disk.segments.clear()
     await expect(openVolume(disk)).rejects.toThrow(LostLogError)
   })
 

@@ -124,6 +124,34 @@ describe('Capacity', () => {
   })
 })
 
+describe('A volume that is nearly full', () => {
+  it('says which objects it has no room for, while small ones still fit', async () => {
+    const { volume } = await startVolume(new FaultyDisk(), { capacityBytes: 8 * segmentBytes })
+    expect(volume.health()).toEqual({ writable: true, reason: undefined, warnings: [] })
+    for (let index = 0; volume.isRoomFor(8000, ordinary); index++) {
+      await volume.appendBulk(chunk(index, 8000))
+    }
+    expect(volume.usage().writable).toBe(true)
+    const { writable, reason } = volume.health()
+    expect(writable).toBe(true)
+    const kib = Number(
+      /nearly full: objects above (\d+) KiB are answered 507/.exec(reason ?? '')?.[1],
+    )
+    expect(kib * 1024).toBeGreaterThanOrEqual(volume.limits.inlineBytesMax)
+    expect(kib * 1024).toBeLessThan(8000)
+    const [oldest] = volume.segments().filter(({ state }) => state === 'sealed')
+    await volume.freeSegment(oldest?.segment ?? -1, oldest?.generation ?? -1)
+    expect(volume.health().reason).toBeUndefined()
+  })
+
+  it('says nothing of it once it is full: that is said elsewhere', async () => {
+    const { volume } = await startVolume(new FaultyDisk(), { capacityBytes: 8 * segmentBytes })
+    await writeUntilFull(volume)
+    while (volume.isRoomFor(1, ordinary)) await volume.appendGroup(group(1, 1, 0))
+    expect(volume.health().warnings).toEqual([])
+  })
+})
+
 describe('A full disk', () => {
   it('does not keep the volume from being opened and read, and written when there is room', async () => {
     const disk = new FaultyDisk({ capacityBytes: 12 * segmentBytes })
@@ -176,6 +204,47 @@ describe('A full disk', () => {
     expect(volume.isRoomFor(100, ordinary)).toBe(true)
     const replayed = seqsOf((await startVolume(disk)).replayed)
     expect(replayed).toEqual(Array.from({ length: seq + 3 }, (_, i) => i + 1))
+  })
+
+  it.each([
+    ['the write of a group', 'write', 0],
+    ['the sync of a group', 'sync', 0],
+  ] as const)('met by %s is full, and no trouble', async (_name, operation, after) => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk)
+    await volume.appendGroup(group(1, 1))
+    disk.fail(operation, 'ENOSPC', { after })
+    await expect(volume.appendGroup(group(2, 1))).rejects.toThrow(VolumeFullError)
+    await volume.appendGroup(group(3, 1))
+    expect(seqsOf((await startVolume(disk)).replayed)).toEqual([1, 3])
+  })
+
+  it('met again and again, by groups and by the headers that void them, ends nothing', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk, { logger: recordingLogger() })
+    await volume.appendGroup(group(1, 1))
+    disk.fail('write', 'ENOSPC', { times: 6 })
+    disk.fail('create', 'EDQUOT', { after: 2, times: 1 })
+    for (let seq = 2; seq < 8; seq++) {
+      await expect(volume.appendGroup(group(seq, 1))).rejects.toThrow(VolumeFullError)
+    }
+    while (disk.faults.length > 0) {
+      await expect(volume.appendGroup(group(8, 1))).rejects.toThrow(VolumeFullError)
+    }
+    expect(volume.health().writable).toBe(true)
+    await volume.appendGroup(group(9, 1))
+    await volume.close()
+    expect(seqsOf((await startVolume(disk)).replayed)).toEqual([1, 9])
+  })
+
+  it('met by a chunk is full for that chunk', async () => {
+    const disk = new FaultyDisk()
+    const { volume } = await startVolume(disk)
+    await volume.appendBulk(chunk(1))
+    disk.fail('write', 'ENOSPC')
+    await expect(volume.appendBulk(chunk(2))).rejects.toThrow(VolumeFullError)
+    const location = await volume.appendBulk(chunk(3))
+    await volume.readRecord(location, { seq: 0 })
   })
 
   it('that cannot make a segment for another reason fails the group, not the volume', async () => {
