@@ -74,8 +74,13 @@ export class Uploads {
     const promise = this.#options.admission.promise(this.missingBytesOf(mutation))
     const upload = new OpenUpload({ ...this.#options, sequencer, label, uploads: this, promise })
     this.#open.set(id, upload)
-    await upload.resume(this.#entries.get(id))
-    return upload
+    try {
+      await upload.resume(this.#entries.get(id))
+      return upload
+    } catch (thrown) {
+      await upload.close()
+      throw thrown
+    }
   }
 
   /** What room the put still needs: nothing when its upload is open, since that has its promise. */
