@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { HealthDocument } from '../admin/protocol.ts'
 import { assert } from '../base/assert.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
@@ -46,6 +47,10 @@ export class Listener {
   readonly #server: Server
   readonly #guard: ProgressGuard
   readonly #logger: Logger
+  /** What each connection is still to be answered, in the order of its requests. */
+  readonly #owed = new WeakMap<Duplex, Set<ServerResponse>>()
+  /** Connections on which something malformed came: they end with the answers that are owed. */
+  readonly #ending = new WeakSet<Duplex>()
   #handle: RequestHandler | undefined
   #closing = false
   #closed: Promise<void> | undefined
@@ -136,6 +141,7 @@ export class Listener {
 
   #receive(request: IncomingMessage, response: ServerResponse): void {
     this.#guard.begin(request, response)
+    this.#noteOwed(request, response)
     if (this.#closing) this.#sayGoodbye(response)
     if (this.#handle === undefined) {
       answerStarting(request, response)
@@ -150,10 +156,29 @@ export class Listener {
     else response.once('close', () => this.#server.closeIdleConnections())
   }
 
-  #answerClientError(error: Error, socket: import('node:stream').Duplex): void {
+  #noteOwed({ socket }: IncomingMessage, response: ServerResponse): void {
+    const owed = this.#owed.get(socket) ?? new Set()
+    this.#owed.set(socket, owed)
+    owed.add(response)
+    response.once('close', () => {
+      owed.delete(response)
+      if (this.#ending.has(socket) && !owesWholeRequest(owed)) socket.destroySoon()
+    })
+  }
+
+  #answerClientError(error: Error, socket: Duplex): void {
     const code = systemCodeOf(error) ?? ''
-    const answering = this.#guard.isAnswering(socket as Socket)
-    if (code === 'ECONNRESET' || !socket.writable || answering) {
+    const owed = this.#owed.get(socket) ?? new Set()
+    if (code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    if (owesWholeRequest(owed)) {
+      // An answer to what is malformed would be taken for the answer to the request before it.
+      this.#ending.add(socket)
+      return
+    }
+    if (hasBegun(owed)) {
       socket.destroy()
       return
     }
@@ -162,6 +187,17 @@ export class Listener {
       `HTTP/1.1 ${statusOfClientError(code)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
     )
   }
+}
+
+/** Whether a request that arrived whole is not answered yet. */
+function owesWholeRequest(owed: ReadonlySet<ServerResponse>): boolean {
+  for (const { req } of owed) if (req.complete) return true
+  return false
+}
+
+function hasBegun(owed: ReadonlySet<ServerResponse>): boolean {
+  for (const response of owed) if (response.headersSent) return true
+  return false
 }
 
 /** In the form of the health document, which is what probes look at while a site starts. */

@@ -65,11 +65,6 @@ export class ProgressGuard {
     watched.strikes = 0
   }
 
-  /** Whether an answer has begun on `socket` that nothing else may be written into. */
-  isAnswering(socket: Socket): boolean {
-    return this.#sockets.get(socket)?.response?.headersSent ?? false
-  }
-
   /** The answers that are not finished. */
   *unfinished(): Iterable<ServerResponse> {
     for (const { response } of this.#sockets.values()) {

@@ -108,6 +108,64 @@ describe('the listener', () => {
   })
 })
 
+describe('a malformed request behind a good one', () => {
+  it.each([
+    ['what is no HTTP', 'nonsense\r\n\r\n'],
+    [
+      'a body in bad chunks',
+      'PUT /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+    ],
+  ])('waits for the answers that are owed, then the connection ends: %s', async (_name, bad) => {
+    const answers: ServerResponse[] = []
+    let arrived: () => void = () => undefined
+    const waiting = new Promise<void>((resolve) => {
+      arrived = resolve
+    })
+    const listener = await listen((request, response) => {
+      if (request.url === '/2') return
+      if (request.url === '/other') return void ok(request, response)
+      answers.push(response)
+      if (answers.length === 2) arrived()
+    })
+    const socket = connect(listener.address.port, '127.0.0.1')
+    const text = textUntilClosed(socket)
+    socket.write(`GET /0 HTTP/1.1\r\nHost: a\r\n\r\nGET /1 HTTP/1.1\r\nHost: a\r\n\r\n${bad}`)
+    await waiting
+    // Again while the answers are outstanding: it changes nothing.
+    await new Promise((resolve) => socket.write('more nonsense\r\n', resolve))
+    await talk(listener, 'GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    answers[0]?.end('first')
+    answers[1]?.end('x'.repeat(1_000_000))
+    const received = await text
+    expect(received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200'])
+    expect(received).toContain('first')
+    expect(received.endsWith('x'.repeat(1000))).toBe(true)
+    expect(received.length).toBeGreaterThan(1_000_000)
+  })
+
+  it('is refused by name once the one before it was answered', async () => {
+    const listener = await listen(ok)
+    const socket = connect(listener.address.port, '127.0.0.1')
+    const text = textUntilClosed(socket)
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await once(socket, 'data')
+    socket.write('nonsense\r\n\r\n')
+    expect((await text).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400'])
+  })
+
+  it('cuts an answer off that has begun before its request was whole', async () => {
+    const listener = await listen((_request, response) => {
+      response.write('begun')
+    })
+    const socket = connect(listener.address.port, '127.0.0.1')
+    const text = textUntilClosed(socket)
+    socket.write('PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n')
+    await once(socket, 'data')
+    socket.write('zz\r\n')
+    expect((await text).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200'])
+  })
+})
+
 describe('closing', () => {
   it('finishes the request that is under way, takes no new one, and closes its connection', async () => {
     let answer: ServerResponse | undefined
