@@ -26,6 +26,9 @@ export interface LoggingOptions {
   readonly colours: boolean
 }
 
+/** Characters that wait while the log cannot be written; beyond, lines are lost. */
+const unwrittenMax = 2 ** 20
+
 const secretFields = ['authorization', 'token', 'remoteToken', 'remote_token', 'ticket']
 
 export function createLogger(options: LoggingOptions): Logger {
@@ -72,7 +75,10 @@ function lineStream(options: LoggingOptions): DestinationStream {
 
 function stdoutWriter(): (line: string) => void {
   // It waits for a slow pipe, and goes silent when whoever read it has gone.
-  const stream = destination({ fd: 1, sync: true })
+  const stream = destination({ fd: 1, sync: true, maxLength: unwrittenMax })
+  // A full disk under the log is no reason to stop serving. There is nobody to tell: what cannot be
+  // written waits, as far as it may, for the next line that can.
+  stream.on('error', () => undefined)
   return (line) => {
     stream.write(line)
   }

@@ -1,7 +1,8 @@
 /** How a site starts, how it refuses to, and how it ends. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, open, readdir, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
@@ -104,6 +105,31 @@ describe('a site that cannot start says why, with exit code 2', () => {
     const ended = await runProgram(oldNode ?? '', [binPath, 'server'], { cwd: bed.folder })
     expectRefusal(ended, /^comio needs Node\.js 24 or newer, and this is [^\n]*\n$/)
   })
+})
+
+const fullFile = '/dev/full'
+
+test.skipIf(!existsSync(fullFile))('a site whose log has no room goes on serving', async () => {
+  const before = await bed.site('a').start()
+  const { url, storage } = before
+  await before.stop()
+  const log = await open(fullFile, 'a')
+  const args = [binPath, 'server', '--storage', storage, '--port', new URL(url).port]
+  const site = spawn(process.execPath, args, { stdio: ['ignore', log.fd, 'ignore'] })
+  const ended = once(site, 'exit')
+  try {
+    await until('it serves', async () => {
+      const health = await fetch(`${url}/admin/health`).catch((error: unknown) => String(error))
+      return typeof health !== 'string' && health.ok ? true : new NotYet(site.exitCode ?? health)
+    })
+    const put = await fetch(`${url}/docs/one`, { method: 'PUT', body: 'one' })
+    expect(put.status).toBe(200)
+    site.kill()
+    expect(await ended).toEqual([0, null])
+  } finally {
+    site.kill('SIGKILL')
+    await log.close()
+  }
 })
 
 describe('a site that is asked to stop', () => {
