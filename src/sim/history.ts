@@ -1,0 +1,116 @@
+/** What clients have asked for, and what they were answered. */
+import { createHash } from 'node:crypto'
+import type { ObjectInfo, PutInput } from '../store/object-store.ts'
+import type { Version } from '../store/version.ts'
+import { type SlotName, slotOf } from './site-contents.ts'
+import { demand, Violation } from './violation.ts'
+
+/** One put: its metadata carries its id, so that whatever is read tells which put it is. */
+export interface WriteRecord {
+  readonly id: string
+  readonly site: string
+  readonly slot: string
+  readonly content: Buffer
+  readonly etag: string
+  /** `running` and `unknown` ones may take effect, wholly; `refused` ones must not. */
+  state: 'running' | 'answered' | 'refused' | 'unknown'
+  /** Known once it was answered or seen. */
+  version: Version | undefined
+  lastModified: number | undefined
+}
+
+const patternBytes = 128 * 1024
+
+export class History {
+  readonly #writes = new Map<string, WriteRecord>()
+  readonly #deletes = new Set<string>()
+  readonly #purges = new Set<string>()
+  /** Bytes that look random: contents are cut from it at places of their own. */
+  readonly #pattern: Buffer
+
+  constructor() {
+    this.#pattern = createHash('shake256', { outputLength: patternBytes }).digest()
+  }
+
+  beginPut(site: string, name: SlotName, size: number): WriteRecord {
+    const number = this.#writes.size + 1
+    const start = (number * 7919) % (patternBytes / 2)
+    const content = Buffer.from(this.#pattern.subarray(start, start + size))
+    content.write(`w${number}|`.slice(0, size))
+    const record: WriteRecord = {
+      id: `w${number}`,
+      site,
+      slot: slotOf(name),
+      content,
+      etag: createHash('md5').update(content).digest('hex'),
+      state: 'running',
+      version: undefined,
+      lastModified: undefined,
+    }
+    this.#writes.set(record.id, record)
+    return record
+  }
+
+  beginDelete(site: string, name: SlotName): void {
+    this.#deletes.add(`${site} ${slotOf(name)}`)
+  }
+
+  beginPurge(site: string, bucket: string): void {
+    this.#purges.add(`${site} ${bucket}`)
+  }
+
+  hasDelete(site: string, slot: string): boolean {
+    return this.#deletes.has(`${site} ${slot}`)
+  }
+
+  hasPurge(site: string, bucket: string): boolean {
+    return this.#purges.has(`${site} ${bucket}`)
+  }
+
+  /** The put that `info` shows. @throws Violation unless it is one, as it was written */
+  identify(info: ObjectInfo): WriteRecord {
+    const { meta, version } = info
+    const record = this.#writes.get(meta.userMetadata.id ?? '')
+    if (record === undefined) throw new Violation('identity', `nobody wrote ${slotOf(info)}`)
+    const say = (what: string) => () => `${record.id} in ${record.slot} ${what}`
+    demand(record.slot === slotOf(info), 'identity', say(`is shown as ${slotOf(info)}`))
+    demand(record.state !== 'refused', 'identity', say('was refused and is there'))
+    record.version ??= version
+    record.lastModified ??= meta.lastModified
+    demand(record.version === version, 'identity', say(`has two versions, one is ${version}`))
+    demand(record.lastModified === meta.lastModified, 'metadata', say('has two modification times'))
+    const isSame =
+      meta.etag === record.etag &&
+      meta.size === record.content.length &&
+      meta.headers['content-type'] === contentTypeOf(record)
+    demand(isSame, 'metadata', say('has other metadata than it was written with'))
+    return record
+  }
+
+  /** @throws Violation unless `bytes` are those of the put that `info` shows */
+  compare(info: ObjectInfo, bytes: Uint8Array): void {
+    const record = this.identify(info)
+    demand(
+      record.content.equals(bytes),
+      'content',
+      () => `${record.id} has other bytes than written`,
+    )
+  }
+}
+
+/** What a put of the whole content says. */
+export function inputOf(
+  record: WriteRecord,
+): Pick<PutInput, 'contentLength' | 'body' | 'headers' | 'userMetadata' | 'createBucket'> {
+  return {
+    contentLength: record.content.length,
+    body: record.content,
+    headers: { 'content-type': contentTypeOf(record) },
+    userMetadata: { id: record.id },
+    createBucket: true,
+  }
+}
+
+function contentTypeOf(record: WriteRecord): string {
+  return `text/${record.id}`
+}

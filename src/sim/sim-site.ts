@@ -1,0 +1,265 @@
+/**
+ * One site: what outlives its processes (disk, index disk, hardware clock), and the process that runs
+ * now, which is the real volume, store and replication put together as the server does it.
+ */
+import { assert } from '../base/assert.ts'
+import type { Logger } from '../base/log.ts'
+import type { Device } from '../device/device.ts'
+import { MemoryIndex, MemoryIndexDisk } from '../index/memory-index.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { ReplicationOptions } from '../replication/options.ts'
+import { createReplicator, type Replicator } from '../replication/replicator.ts'
+import { type Engine, openEngine } from '../store/engine.ts'
+import type { ChangeSink, RemoteLedger } from '../store/object-store.ts'
+import { Volume } from '../volume/volume.ts'
+import type { Chance } from './chance.ts'
+import type { EventQueue } from './event-queue.ts'
+import { type HardwareClock, SimClock } from './sim-clock.ts'
+import { SimDevice, SimSystemError } from './sim-device.ts'
+import type { SimDisk } from './sim-disk.ts'
+import type { SimNetwork } from './sim-network.ts'
+import { type Directory, SimBlobTransport, SimRemoteTransport, urlOf } from './sim-transport.ts'
+
+/** Where tests put something between the parts, to see that a bug there is found. */
+export interface Seams {
+  readonly device?: (device: Device) => Device
+  readonly volume?: (volume: Volume) => Volume
+  readonly index?: (index: OrderedIndex) => OrderedIndex
+  readonly ledger?: (ledger: RemoteLedger) => RemoteLedger
+  readonly sink?: (sink: ChangeSink) => ChangeSink
+}
+
+export interface IndexConduct {
+  /** Mean time of a write or read, ms. */
+  readonly latencyMs: number
+  /** Probability that a write fails. */
+  readonly faults: number
+}
+
+export interface SimSiteOptions {
+  readonly name: string
+  /** The sites it ships to. */
+  readonly remotes: readonly string[]
+  readonly queue: EventQueue
+  readonly chance: Chance
+  readonly disk: SimDisk
+  readonly clock: HardwareClock
+  readonly index: IndexConduct
+  readonly network: SimNetwork
+  readonly directory: Directory
+  readonly segmentBytes: number
+  readonly capacityBytes: number
+  readonly replication: ReplicationOptions
+  readonly logger: Logger
+  readonly seams: Seams
+}
+
+/** A site's running process. */
+export interface SimProcess {
+  readonly site: string
+  readonly engine: Engine
+  readonly volume: Volume
+  readonly replicator: Replicator
+  /** By the name of the remote. */
+  readonly ledgers: ReadonlyMap<string, RemoteLedger>
+  isAlive(): boolean
+}
+
+export type CrashKind = 'kill' | 'power'
+
+export class SimSite {
+  readonly name: string
+  readonly remotes: readonly string[]
+  readonly disk: SimDisk
+  readonly clock: HardwareClock
+  readonly #options: SimSiteOptions
+  readonly #chance: Chance
+  #indexDisk: MemoryIndexDisk
+  #processClock: SimClock | undefined
+  #process: SimProcess | undefined
+  #lives = 0
+  #indexFaults: number
+  #capacityBytes: number
+  /** What clients wait for. */
+  readonly #served = new Set<Promise<unknown>>()
+  /** Called when the running process is gone without having been stopped. */
+  readonly #mourners = new Set<() => void>()
+
+  constructor(options: SimSiteOptions) {
+    this.name = options.name
+    this.remotes = options.remotes
+    this.disk = options.disk
+    this.clock = options.clock
+    this.#options = options
+    this.#chance = options.chance
+    this.#indexFaults = options.index.faults
+    this.#capacityBytes = options.capacityBytes
+    this.#indexDisk = this.#newIndexDisk()
+  }
+
+  /** The process, once it is up. */
+  get process(): SimProcess | undefined {
+    return this.#process
+  }
+
+  get indexDisk(): MemoryIndexDisk {
+    return this.#indexDisk
+  }
+
+  get lives(): number {
+    return this.#lives
+  }
+
+  /**
+   * Starts a process. Resolves when it is up; never, when it is killed before.
+   * @throws whatever keeps a site from starting; then it must be crashed before the next start
+   */
+  async start(): Promise<SimProcess> {
+    assert(this.#processClock === undefined, 'a site runs one process at a time')
+    this.#lives++
+    const clock = new SimClock(this.clock)
+    this.#processClock = clock
+    const { epoch } = this.disk
+    const isAlive = (): boolean => this.disk.epoch === epoch
+    const random = this.#chance.fork(`life ${this.#lives}`)
+    const { logger, seams, segmentBytes, replication } = this.#options
+    const device = new SimDevice(this.disk)
+    const volume = await Volume.open({
+      device: seams.device?.(device) ?? device,
+      random,
+      clock,
+      logger,
+      format: { segmentBytes, siteId: this.name },
+      capacityBytes: this.#capacityBytes,
+    })
+    const engine = await openEngine({
+      volume: seams.volume?.(volume) ?? volume,
+      openIndex: (options) => this.#openIndex(options),
+      clock,
+      random,
+      logger,
+      maxClockSkewMs: replication.maxClockSkewMs,
+    })
+    const ledgers = await this.#openLedgers(engine)
+    const replicator = this.#replicate({ engine, volume, ledgers, clock, random, isAlive })
+    replicator.start()
+    this.#process = { site: this.name, engine, volume, replicator, ledgers, isAlive }
+    return this.#process
+  }
+
+  /** Ends the process in the middle of whatever it does. */
+  crash(kind: CrashKind): void {
+    if (kind === 'power') this.disk.crash()
+    else this.disk.kill()
+    this.#indexDisk.crash()
+    this.#processClock?.stop()
+    this.#processClock = undefined
+    this.#process = undefined
+    if (kind === 'kill') this.#options.network.reset(this.name)
+    for (const mourn of this.#mourners) mourn()
+    this.#mourners.clear()
+    this.#served.clear()
+  }
+
+  /** Ends the process as SIGTERM does: what is being served is finished first. */
+  async stop(): Promise<void> {
+    const process = this.#process
+    assert(process !== undefined, 'a site that runs is stopped')
+    this.#process = undefined
+    while (this.#served.size > 0) await Promise.allSettled(this.#served)
+    await process.replicator.close()
+    await process.engine.close()
+    await process.volume.close()
+    this.crash('kill')
+  }
+
+  /** Somebody deletes the index while the site is down. */
+  loseIndex(): void {
+    assert(this.#processClock === undefined, 'a running site holds its index')
+    this.#indexDisk = this.#newIndexDisk()
+  }
+
+  /** Runs something for a client at the running process; `lost` when the process ends before. */
+  serve<T>(work: (process: SimProcess) => Promise<T>): Promise<T | 'lost'> {
+    const process = this.#process
+    assert(process !== undefined, 'a site that runs serves')
+    return new Promise((resolve, reject) => {
+      const mourn = (): void => resolve('lost')
+      this.#mourners.add(mourn)
+      const running = work(process).finally(() => this.#mourners.delete(mourn))
+      this.track(running)
+      running.then(resolve, reject)
+    })
+  }
+
+  /** The process does not stop before `work` has ended. */
+  track(work: Promise<unknown>): void {
+    this.#served.add(work)
+    const leave = (): void => void this.#served.delete(work)
+    work.then(leave, leave)
+  }
+
+  /** From the next start on: nothing fails, and there is room. */
+  heal(capacityBytes: number): void {
+    this.disk.heal()
+    this.disk.capacityBytes = 2 * capacityBytes
+    this.#indexFaults = 0
+    this.#capacityBytes = capacityBytes
+  }
+
+  #newIndexDisk(): MemoryIndexDisk {
+    return new MemoryIndexDisk({ survives: () => this.#chance.hits(0.5) })
+  }
+
+  async #openIndex({ fresh }: { readonly fresh: boolean }): Promise<OrderedIndex> {
+    if (fresh) this.#indexDisk = this.#newIndexDisk()
+    const { queue, seams } = this.#options
+    const { latencyMs } = this.#options.index
+    const settle = async (): Promise<void> => {
+      await queue.pause(this.#chance.around(latencyMs))
+      if (this.#chance.hits(this.#indexFaults)) throw new SimSystemError('EIO', 'the index')
+    }
+    const index = await MemoryIndex.open({ disk: this.#indexDisk, settle })
+    return seams.index?.(index) ?? index
+  }
+
+  async #openLedgers(engine: Engine): Promise<ReadonlyMap<string, RemoteLedger>> {
+    const ledgers = new Map<string, RemoteLedger>()
+    const { seams } = this.#options
+    for (const remote of this.remotes) {
+      const ledger = await engine.ledger(remote)
+      ledgers.set(remote, seams.ledger?.(ledger) ?? ledger)
+    }
+    return ledgers
+  }
+
+  #replicate(parts: {
+    readonly engine: Engine
+    readonly volume: Volume
+    readonly ledgers: ReadonlyMap<string, RemoteLedger>
+    readonly clock: SimClock
+    readonly random: Chance
+    readonly isAlive: () => boolean
+  }): Replicator {
+    const { engine, volume, ledgers, clock, random, isAlive } = parts
+    const { network, directory, replication, logger, seams } = this.#options
+    const from = { site: this.name, isAlive }
+    return createReplicator({
+      feed: engine.feed,
+      sink: seams.sink?.(engine) ?? engine,
+      identity: volume.identity,
+      remotes: [...ledgers].map(([to, ledger]) => ({
+        name: to,
+        url: urlOf(to),
+        transport: new SimRemoteTransport({ network, directory, from, to }),
+        ledger,
+      })),
+      advertiseUrl: urlOf(this.name),
+      blobTransport: new SimBlobTransport({ network, directory, from }),
+      options: replication,
+      clock,
+      random,
+      logger,
+    })
+  }
+}

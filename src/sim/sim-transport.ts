@@ -1,0 +1,202 @@
+/**
+ * Replication's transports over the simulated network. What HTTP does to a request happens here too:
+ * documents are written and parsed, errors become statuses.
+ */
+import { MalformedBytesError } from '../base/byte-reader.ts'
+import { ComioError, messageOf } from '../base/errors.ts'
+import {
+  BadRangeError,
+  HandshakeRequiredError,
+  RemoteRefusedError,
+  RemoteUnreachableError,
+  TicketGoneError,
+} from '../replication/errors.ts'
+import {
+  type CompletionsAnswer,
+  type CompletionsQuery,
+  type Hello,
+  type HelloAnswer,
+  parseCompletionsAnswer,
+  parseCompletionsQuery,
+  parseHello,
+  parseHelloAnswer,
+} from '../replication/protocol.ts'
+import type { Receiver } from '../replication/receiver.ts'
+import type { TicketBook } from '../replication/tickets.ts'
+import type { BlobRange, BlobTransport, RemoteTransport } from '../replication/transport.ts'
+import { SimSystemError } from './sim-device.ts'
+import type { Call, Caller, SimNetwork } from './sim-network.ts'
+
+/** What a running site serves. */
+export interface Peer {
+  readonly receiver: Receiver
+  readonly tickets: TicketBook
+}
+
+export interface Directory {
+  /** The site's running process; undefined while it is down. */
+  peerOf(site: string): Peer | undefined
+  /** The site serves this, and does not stop before it has. */
+  serving(site: string, work: Promise<unknown>): void
+  /** Something failed that should never fail. */
+  broken(error: unknown): void
+}
+
+interface TransportOptions {
+  readonly network: SimNetwork
+  readonly directory: Directory
+  readonly from: Caller
+}
+
+/** Where a site says that large objects are fetched from. */
+export function urlOf(site: string): string {
+  return `http://${site}.sim`
+}
+
+function siteAt(url: string): string {
+  return new URL(url).hostname.replace(/\.sim$/, '')
+}
+
+export class SimRemoteTransport implements RemoteTransport {
+  readonly #options: TransportOptions
+  readonly #to: string
+  readonly #closed = new AbortController()
+
+  constructor(options: TransportOptions & { readonly to: string }) {
+    this.#options = options
+    this.#to = options.to
+  }
+
+  async handshake(hello: Hello, signal: AbortSignal): Promise<HelloAnswer> {
+    const text = JSON.stringify(hello)
+    const answer = await this.#call('handshake', signal, async ({ receiver }) =>
+      JSON.stringify(receiver.handshake(parseHello(text))),
+    )
+    return parseHelloAnswer(answer)
+  }
+
+  sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer> {
+    const bytes = Buffer.concat(pieces)
+    return this.#call('batch', signal, ({ receiver }) => receiver.batch(Buffer.from(bytes)))
+  }
+
+  async awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
+    const text = JSON.stringify(query)
+    const answer = await this.#call('completions', signal, async ({ receiver }) =>
+      JSON.stringify(await receiver.completions(parseCompletionsQuery(text), signal)),
+    )
+    return parseCompletionsAnswer(answer)
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort()
+  }
+
+  #call<T>(what: string, signal: AbortSignal, serve: (peer: Peer) => Promise<T>): Promise<T> {
+    const both = AbortSignal.any([signal, this.#closed.signal])
+    return this.#options.network.call(
+      callOf(this.#options, { what, to: this.#to, signal: both, serve }),
+    )
+  }
+}
+
+export class SimBlobTransport implements BlobTransport {
+  readonly #options: TransportOptions
+
+  constructor(options: TransportOptions) {
+    this.#options = options
+  }
+
+  async fetchRange(range: BlobRange, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { ticket, start, end } = range
+    const to = siteAt(range.origin)
+    const reading = await this.#options.network.call(
+      callOf(this.#options, {
+        what: `range ${start}-${end}`,
+        to,
+        signal,
+        serve: async ({ tickets }) => tickets.read(ticket, { start, end }),
+      }),
+    )
+    return this.#body(reading.bytes[Symbol.asyncIterator](), { to, signal })
+  }
+
+  async close(): Promise<void> {
+    // There is nothing to close: calls end with their signals.
+  }
+
+  async *#body(
+    bytes: AsyncIterator<Buffer>,
+    { to, signal }: { readonly to: string; readonly signal: AbortSignal },
+  ): AsyncGenerator<Uint8Array> {
+    const served = this.#options.directory.peerOf(to)
+    const serve = async (peer: Peer): Promise<IteratorResult<Buffer>> => {
+      if (peer.tickets !== served?.tickets)
+        throw new RemoteUnreachableError('the site was started again')
+      return await bytes.next()
+    }
+    try {
+      for (;;) {
+        const step = await this.#options.network.piece(
+          callOf(this.#options, { what: 'piece', to, signal, serve }),
+        )
+        if (step.done === true) return
+        yield Buffer.from(step.value)
+      }
+    } finally {
+      // Not awaited: a site that has crashed never answers.
+      bytes.return?.().catch(() => undefined)
+    }
+  }
+}
+
+function callOf<T>(
+  { directory, from }: TransportOptions,
+  call: {
+    readonly what: string
+    readonly to: string
+    readonly signal: AbortSignal
+    readonly serve: (peer: Peer) => Promise<T>
+  },
+): Call<T> {
+  const { what, to, signal } = call
+  return {
+    what,
+    from,
+    to,
+    signal,
+    serve: async () => {
+      const peer = directory.peerOf(to)
+      if (peer === undefined) throw new RemoteUnreachableError(`cannot reach ${to}: refused`)
+      try {
+        const answer = call.serve(peer)
+        directory.serving(to, answer)
+        return await answer
+      } catch (error) {
+        throw answerFor(error, directory)
+      }
+    },
+    broken: (reason) => new RemoteUnreachableError(`cannot reach ${to}: ${reason}`),
+  }
+}
+
+/** What the caller sees of an error at the other site, as `http-receiver.ts` answers it. */
+function answerFor(error: unknown, directory: Directory): Error {
+  if (error instanceof TicketGoneError || error instanceof RemoteUnreachableError) return error
+  const isExpected = error instanceof ComioError || error instanceof SimSystemError
+  if (!isExpected) directory.broken(error)
+  const remoteCode = error instanceof ComioError ? error.code : 'INTERNAL_ERROR'
+  return new RemoteRefusedError({
+    status: statusOf(error),
+    remoteCode,
+    message: messageOf(error),
+  })
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof MalformedBytesError) return 400
+  if (error instanceof HandshakeRequiredError) return 409
+  if (error instanceof BadRangeError) return 416
+  if (!(error instanceof ComioError)) return 500
+  return error.code === 'STORAGE_FULL' ? 507 : 503
+}

@@ -1,0 +1,179 @@
+/**
+ * Chooses a run's options from its seed. Not everything at once: each kind of trouble is off in some
+ * runs and extreme in others, since a fault that is always a little there hides what only shows
+ * without it, or with much of it.
+ */
+import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
+import { Chance } from './chance.ts'
+import { type DiskFaults, type DiskLatency, noDiskFaults } from './sim-disk.ts'
+import { type NetworkFaults, noNetworkFaults } from './sim-network.ts'
+import type { IndexConduct } from './sim-site.ts'
+
+export interface CrashOptions {
+  /** Mean time from coming up to the next end, ms; 0 for no end. */
+  readonly everyMs: number
+  /** Share of starts that end before the site is up. */
+  readonly startShare: number
+  /** Mean time until it is started again. */
+  readonly downMs: number
+  /** Shares of all ends: the power fails; it is stopped in good order. The rest is killed. */
+  readonly powerShare: number
+  readonly stopShare: number
+  /** Share of crashes right behind a disk operation, before anybody learns that it was done. */
+  readonly atOperationShare: number
+  /** Probability that the index is gone at the next start. */
+  readonly indexLoss: number
+}
+
+export interface PartitionOptions {
+  /** Mean time between two, ms; 0 for none. */
+  readonly everyMs: number
+  readonly lastMs: number
+}
+
+export interface ClockOptions {
+  readonly skewMs: number
+  readonly drift: number
+  /** Mean time between two jumps, ms; 0 for none. */
+  readonly jumpEveryMs: number
+  readonly jumpMs: number
+}
+
+export interface SimulationOptions {
+  readonly sites: number
+  /** Clients write at every site, and each site ships to each; else only the first one is written. */
+  readonly twoWay: boolean
+  readonly operations: number
+  readonly clients: number
+  readonly thinkMs: number
+  readonly buckets: number
+  readonly keys: number
+  readonly largeShare: number
+  readonly largeBytesMax: number
+  readonly purges: boolean
+  readonly segmentBytes: number
+  /** Of the volume, in segments. */
+  readonly capacitySegments: number
+  readonly diskLatency: DiskLatency
+  readonly diskFaults: DiskFaults
+  readonly index: IndexConduct
+  readonly networkLatencyMs: number
+  readonly networkFaults: NetworkFaults
+  readonly partitions: PartitionOptions
+  readonly crashes: CrashOptions
+  readonly clock: ClockOptions
+  readonly replication: ReplicationOptions
+  /** Mean time between two bits that turn over on a disk, ms; 0 for none. */
+  readonly rotEveryMs: number
+  /** Begins again with an empty index in the end, which must make no difference. */
+  readonly rebuild: boolean
+}
+
+export interface SwarmOptions {
+  readonly sites?: number | undefined
+  readonly twoWay?: boolean | undefined
+  /** Bits turn over. Then promises about what can be read fall, but nothing wrong is ever read. */
+  readonly rot?: boolean | undefined
+}
+
+const minute = 60_000
+
+export function chooseOptions(seed: number, fixed: SwarmOptions = {}): SimulationOptions {
+  const chance = new Chance(seed).fork('options')
+  const thinkMs = chance.pick([2, 30, 300])
+  const twoWay = chance.hits(0.5)
+  return {
+    sites: fixed.sites ?? 2,
+    twoWay: fixed.twoWay ?? twoWay,
+    operations: chance.between(40, 200),
+    clients: chance.pick([1, 4, 12]),
+    thinkMs,
+    buckets: chance.between(1, 3),
+    keys: chance.pick([1, 3, 8]),
+    largeShare: chance.pick([0, 0.1, 0.5]),
+    largeBytesMax: chance.pick([6000, 20_000, 60_000]),
+    purges: chance.hits(0.7),
+    segmentBytes: chance.pick([64 * 1024, 64 * 1024, 128 * 1024]),
+    capacitySegments: chance.pick([10, 24, 400]),
+    diskLatency: chooseDiskLatency(chance),
+    diskFaults: chooseDiskFaults(chance),
+    index: { latencyMs: chance.pick([0, 0.3, 10]), faults: chance.pick([0, 0, 0.005]) },
+    networkLatencyMs: chance.pick([0, 5, 200]),
+    networkFaults: chooseNetworkFaults(chance),
+    partitions: {
+      everyMs: chance.pick([0, 0, 500 + thinkMs * 50]),
+      lastMs: chance.pick([500, 20_000]),
+    },
+    crashes: chooseCrashes(chance, thinkMs),
+    clock: chooseClock(chance, thinkMs),
+    replication: chooseReplication(chance),
+    rebuild: chance.hits(0.3),
+    rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
+  }
+}
+
+function chooseDiskLatency(chance: Chance): DiskLatency {
+  return chance.pick([
+    { readMs: 0, writeMs: 0, syncMs: 0 },
+    { readMs: 0.1, writeMs: 0.1, syncMs: 1 },
+    { readMs: 5, writeMs: 5, syncMs: 30 },
+    { readMs: 0, writeMs: 0, syncMs: 100 },
+  ])
+}
+
+function chooseDiskFaults(chance: Chance): DiskFaults {
+  if (chance.hits(0.4)) return noDiskFaults
+  const rate = (): number => chance.pick([0, 0, 0.003, 0.03])
+  return {
+    write: rate(),
+    shortWrite: rate(),
+    sync: rate(),
+    read: chance.pick([0, 0, 0, 0.01]),
+    folder: rate(),
+    space: rate(),
+  }
+}
+
+function chooseNetworkFaults(chance: Chance): NetworkFaults {
+  if (chance.hits(0.3)) return noNetworkFaults
+  return {
+    lose: chance.pick([0, 0.02, 0.2]),
+    duplicate: chance.pick([0, 0.05, 0.5]),
+    cut: chance.pick([0, 0.05, 0.3]),
+  }
+}
+
+function chooseCrashes(chance: Chance, thinkMs: number): CrashOptions {
+  return {
+    everyMs: chance.pick([0, 50 + thinkMs * 5, 200 + thinkMs * 20, 200 + thinkMs * 20]),
+    startShare: chance.pick([0, 0.3]),
+    downMs: chance.pick([10, 1000, 10_000]),
+    powerShare: chance.pick([0, 0.5, 1]),
+    stopShare: chance.pick([0, 0.2]),
+    atOperationShare: chance.pick([0, 0.5, 1]),
+    indexLoss: chance.pick([0, 0, 0.2]),
+  }
+}
+
+function chooseClock(chance: Chance, thinkMs: number): ClockOptions {
+  if (chance.hits(0.4)) return { skewMs: 0, drift: 0, jumpEveryMs: 0, jumpMs: 0 }
+  return {
+    skewMs: chance.pick([100, 10_000, 2 * minute]),
+    drift: chance.pick([0, 0.0001, 0.01]),
+    jumpEveryMs: chance.pick([0, 2000 + thinkMs * 40]),
+    jumpMs: chance.pick([50, minute, 8 * minute]),
+  }
+}
+
+function chooseReplication(chance: Chance): ReplicationOptions {
+  return {
+    ...defaultReplicationOptions,
+    batchSize: chance.pick([1, 4, 100]),
+    batchIntervalMs: chance.pick([10, 1000]),
+    batchBytes: chance.pick([2000, 20_000, 8 * 2 ** 20]),
+    retryDelayMs: chance.pick([200, 5000]),
+    workers: chance.pick([1, 2, 5]),
+    queueSize: chance.pick([1, 5, 10_000]),
+    inlineLimit: chance.pick([0, 5000, 30_000, 2 ** 20]),
+  }
+}

@@ -1,0 +1,81 @@
+/** Bugs that ComIO does not have: each is put between two of its parts, for the simulation to find. */
+import type { Device, DeviceSegment } from '../../src/device/device.ts'
+import type { IndexOperation, OrderedIndex } from '../../src/index/ordered-index.ts'
+import type { Mutation } from '../../src/store/mutation.ts'
+import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
+import { makeVersion } from '../../src/store/version.ts'
+import type { Volume } from '../../src/volume/volume.ts'
+
+/** Everything of `target`, but for what `replaced` does instead. */
+function withReplaced<T extends object>(target: T, replaced: Partial<T>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      if (name in replaced) return Reflect.get(replaced, name)
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+function withSync(device: Device, sync: (segment: DeviceSegment) => Promise<void>): Device {
+  const wrapped = (segment: DeviceSegment): DeviceSegment =>
+    withReplaced(segment, { sync: () => sync(segment) })
+  return withReplaced(device, {
+    create: async (slot, size) => wrapped(await device.create(slot, size)),
+    open: async (slot) => wrapped(await device.open(slot)),
+  })
+}
+
+/** A disk that says that it has synced, and has not. */
+export function neverSyncs(device: Device): Device {
+  return withSync(device, async () => undefined)
+}
+
+/** A disk that answers a sync first and does it afterwards. */
+export function syncsLater(device: Device): Device {
+  return withSync(device, async (segment) => {
+    // What becomes of it is the bug: nobody waits.
+    segment.sync().catch(() => undefined)
+  })
+}
+
+/** A ledger that takes what is on the wire for delivered. */
+export function settlesEarly(ledger: RemoteLedger): RemoteLedger {
+  return withReplaced(ledger, {
+    launched(places: readonly FeedPlace[]) {
+      ledger.launched(places)
+      const settled = places.map((place) => ({ place, result: 'replicated' }) as const)
+      ledger.settle(settled).catch(() => undefined)
+    },
+  })
+}
+
+/** A sink that takes every change for newer than what it has. */
+export function ignoresContexts(sink: ChangeSink): ChangeSink {
+  const all = ['site-1', 'site-2', 'site-3'].map((site) => makeVersion(2 ** 48 - 1, 0, site))
+  const widened = (mutation: Mutation): Mutation =>
+    mutation.kind === 'put' || mutation.kind === 'delete' ? { ...mutation, context: all } : mutation
+  return withReplaced(sink, {
+    apply: (changes, mark) =>
+      sink.apply(
+        changes.map(({ mutation, body }) => ({ mutation: widened(mutation), body })),
+        mark,
+      ),
+  })
+}
+
+/** An index whose batches are not atomic: a crash finds them half written. */
+export function tearsBatches(index: OrderedIndex): OrderedIndex {
+  return withReplaced(index, {
+    async write(operations: readonly IndexOperation[]) {
+      const half = Math.ceil(operations.length / 2)
+      await index.write(operations.slice(0, half))
+      await index.write(operations.slice(half))
+    },
+  })
+}
+
+/** A volume that lets segments go while they are being read. */
+export function ignoresPins(volume: Volume): Volume {
+  return withReplaced(volume, { pin: () => () => undefined })
+}

@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest'
+import { passSeeds } from './run-seeds.ts'
+
+const seedsInOneTest = 20
+
+describe('sites that are written to on all sides, simulated', () => {
+  it.for([1001, 1021, 1041, 1061, 1081])(
+    'come to hold the same through crashes, cuts and faults: seeds from %i',
+    { timeout: 120_000 },
+    async (from) => {
+      const totals = await passSeeds({ from, count: seedsInOneTest }, { twoWay: true })
+      for (const what of ['crash-power', 'crash-kill', 'lost', 'warn', 'answered', 'call']) {
+        expect(totals.get(what) ?? 0, what).toBeGreaterThan(0)
+      }
+    },
+  )
+
+  it.for([2001, 2011])(
+    'come to hold the same when there are three: seeds from %i',
+    { timeout: 120_000 },
+    async (from) => {
+      await passSeeds({ from, count: 10 }, { sites: 3, twoWay: true })
+    },
+  )
+})
