@@ -4,11 +4,14 @@ import { ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
 import { checksum } from '../base/checksum.ts'
 import { batchCountMax, withChecksum } from './batch-codec.ts'
+import { hideSecrets } from './hide-secrets.ts'
 import { type ChangeOutcome, protocolVersion } from './protocol.ts'
 
 export interface BatchAnswer {
   /** The sender's low-water mark as the receiver has it stored now. */
   readonly through: number
+  /** The highest seq of the receiver's own feed, with what this batch brought. */
+  readonly head: number
   /** One for each change, in the batch's order. */
   readonly outcomes: readonly ChangeOutcome[]
 }
@@ -29,7 +32,8 @@ const tags = {
 
 export function encodeAnswer(answer: BatchAnswer): Buffer {
   const writer = new ByteWriter(64 + answer.outcomes.length)
-  writer.raw(magic).u16(protocolVersion).u64(answer.through).u32(answer.outcomes.length)
+  writer.raw(magic).u16(protocolVersion).u64(answer.through).u64(answer.head)
+  writer.u32(answer.outcomes.length)
   for (const outcome of answer.outcomes) encodeOutcome(writer, outcome)
   return withChecksum(writer.finish())
 }
@@ -67,6 +71,7 @@ export function decodeAnswer(bytes: Uint8Array): BatchAnswer {
     throw new MalformedBytesError(`the answer has protocol ${protocol}, not ${protocolVersion}`)
   }
   const through = reader.u64()
+  const head = reader.u64()
   const count = reader.u32()
   if (count > batchCountMax) throw new MalformedBytesError('the answer names too many changes')
   const outcomes: ChangeOutcome[] = []
@@ -74,7 +79,7 @@ export function decodeAnswer(bytes: Uint8Array): BatchAnswer {
   const crc = checksum(bytes.subarray(0, reader.position))
   if (reader.u32() !== crc) throw new MalformedBytesError('the answer is damaged')
   reader.end()
-  return { through, outcomes }
+  return { through, head, outcomes }
 }
 
 function decodeOutcome(reader: ByteReader): ChangeOutcome {
@@ -94,10 +99,10 @@ function decodeOutcome(reader: ByteReader): ChangeOutcome {
     case tags.need:
       return { result: 'need' }
     case tags.later:
-      return { result: 'later', reason: reader.text() }
+      return { result: 'later', reason: hideSecrets(reader.text()) }
     case tags.refused: {
-      const code = reader.text()
-      return { result: 'refused', code, message: reader.text() }
+      const code = hideSecrets(reader.text())
+      return { result: 'refused', code, message: hideSecrets(reader.text()) }
     }
     default:
       throw new MalformedBytesError(`no outcome has tag ${tag}`)

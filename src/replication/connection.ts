@@ -8,11 +8,12 @@ import type { Clock } from '../base/clock.ts'
 import { delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import type { ChangeFeed, RemoteLedger } from '../store/object-store.ts'
+import type { ChangeFeed, ConfirmedPeer, RemoteLedger } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { decodeAnswer } from './answer-codec.ts'
 import type { Backoff } from './backoff.ts'
 import { encodeBatchHeader } from './batch-codec.ts'
+import type { DurableLow } from './durable-low.ts'
 import { judgeFailure } from './failure.ts'
 import { type Hello, type HelloAnswer, noFilterHash, protocolVersion } from './protocol.ts'
 import { planStart, type StartPlan } from './reconcile.ts'
@@ -31,6 +32,7 @@ export type GateState = 'connecting' | 'open' | 'unreachable' | 'refused'
 export interface ConnectionOptions {
   readonly transport: RemoteTransport
   readonly ledger: RemoteLedger
+  readonly low: DurableLow
   readonly feed: ChangeFeed
   readonly identity: VolumeIdentity
   readonly advertiseUrl: string
@@ -45,8 +47,16 @@ export interface ConnectionOptions {
 
 /** An idle remote is asked this often whether it is still there. */
 const heartbeatMs = 30_000
-/** The remote's confirmation is made durable at most this often. */
-const confirmEveryMs = 1000
+/** What the remote said is made durable at most this often. */
+const saveEveryMs = 1000
+
+/** What an answer tells of the remote itself. */
+interface PeerWords {
+  /** The low-water mark of this site that it has stored. */
+  readonly through: number
+  /** The highest seq of its own feed. */
+  readonly head: number
+}
 
 export class Connection {
   readonly #options: ConnectionOptions
@@ -59,11 +69,19 @@ export class Connection {
   #immediate = true
   #lastExchange = 0
   #lastLogged = ''
-  #confirmed: { through: number; savedAt: number; saving: Promise<void> | undefined }
+  /** What the remote last said of itself, and what of that is on disk. */
+  #peer: ConfirmedPeer | undefined
+  #saved: ConfirmedPeer | undefined
+  #savedAt = Number.NEGATIVE_INFINITY
+  /** Something was said, or done, since the last save. */
+  #hasNews = false
+  #sendAllUpTo: number
 
   constructor(options: ConnectionOptions) {
     this.#options = options
-    this.#confirmed = { through: 0, savedAt: 0, saving: undefined }
+    this.#saved = options.ledger.confirmedPeer()
+    this.#peer = this.#saved
+    this.#sendAllUpTo = this.#saved?.sendAllUpTo ?? 0
   }
 
   get state(): GateState {
@@ -73,6 +91,11 @@ export class Connection {
   /** The open session, undefined while the gate is closed. */
   get session(): Session | undefined {
     return this.#session
+  }
+
+  /** Places up to here are sent whoever made them. */
+  get sendAllUpTo(): number {
+    return this.#sendAllUpTo
   }
 
   /** The open session, waiting for one; undefined when closed for good. */
@@ -95,21 +118,38 @@ export class Connection {
   trip(session: Session, failure: { readonly kind: string; readonly reason: string }): void {
     if (this.#session !== session) return
     this.#session = undefined
+    const { backoff } = this.#options
     // A remote that merely forgot us is greeted at once, but only once without a success between.
-    this.#immediate = failure.kind === 'handshake' && this.#options.backoff.fresh
-    this.#enter(failure.kind === 'refused' ? 'refused' : 'unreachable', failure.reason)
+    this.#immediate = failure.kind === 'handshake' && backoff.fresh
+    if (this.#immediate) {
+      backoff.next()
+      this.#enter('connecting', undefined)
+    } else this.#enter(failure.kind === 'refused' ? 'refused' : 'unreachable', failure.reason)
     this.#bell.ring()
   }
 
-  /** An exchange succeeded; `through` is what the remote has stored of our low-water mark. */
-  exchanged(session: Session, through?: number): void {
+  /** An exchange succeeded; `said` is what the answer told of the remote itself. */
+  exchanged(session: Session, said?: PeerWords): void {
     if (this.#session !== session) return
     const { clock, backoff } = this.#options
     backoff.reset()
     this.#lastExchange = clock.monotonic()
-    if (through === undefined || through <= this.#confirmed.through) return
-    this.#confirmed.through = through
-    if (this.#lastExchange - this.#confirmed.savedAt >= confirmEveryMs) this.#confirm(session)
+    if (said === undefined) return
+    this.#learn(said)
+    this.#noteNews()
+  }
+
+  /** Changes are done, perhaps without an exchange: once all are, the remote is to know. */
+  settled(): void {
+    this.#noteNews()
+  }
+
+  /** The position moved back for this site's own sake: everything up to here is sent. */
+  rewound(): void {
+    this.#sendAllUpTo = this.#options.feed.head()
+    if (this.#peer === undefined) return
+    this.#peer = { ...this.#peer, sendAllUpTo: this.#sendAllUpTo }
+    this.#noteNews()
   }
 
   /** Whether the remote answers right now. */
@@ -119,13 +159,13 @@ export class Connection {
     return await this.#heartbeat(session)
   }
 
-  async close(): Promise<void> {
+  /** Ends what waits; `run` resolves when all has ended. */
+  close(): void {
     this.#stop.abort()
     this.#abort.abort()
     this.#session = undefined
     this.#bell.ring()
     this.#release()
-    await this.#confirmed.saving
   }
 
   async #connect(): Promise<void> {
@@ -140,6 +180,8 @@ export class Connection {
       this.#abort = this.#abort.signal.aborted ? new AbortController() : this.#abort
       this.#session = { answer, signal: this.#abort.signal }
       this.#lastExchange = clock.monotonic()
+      // What was done meanwhile is told when there is nothing else to tell.
+      this.#hasNews = true
       this.#options.logger.info(
         { remoteSite: answer.siteId, remoteVolume: answer.volumeId },
         'Connected to the remote',
@@ -175,28 +217,27 @@ export class Connection {
 
   /** Moves the position if it must be moved, and makes sure that the remote remembers this site. */
   async #agree(answer: HelloAnswer): Promise<void> {
-    const { identity, feed, ledger } = this.#options
-    const saved = ledger.confirmedPeer()
-    const confirmed =
-      saved?.volumeId === answer.volumeId && saved.incarnation === answer.incarnation
-        ? { ...saved, through: Math.max(saved.through, this.#confirmed.through) }
-        : saved
-    const plan = planStart({ own: identity, head: feed.head(), answer, confirmed })
+    const { identity, ledger, low } = this.#options
+    const confirmed = this.#peer
+    const own = Math.max(ledger.position().low, low.highest)
+    const plan = planStart({ own: identity, low: own, answer, confirmed })
+    // From the start: it may have lost, or never had, what it made itself.
+    if (plan.kind === 'replay' || confirmed === undefined) await this.#sendAll()
     if (plan.kind === 'replay') await this.#replay(plan)
-    const known = answer.applied?.incarnation === identity.incarnation ? answer.applied : undefined
-    const isKnown = known !== undefined && !(plan.kind === 'replay' && plan.rolledBack)
-    const through = isKnown ? known.through : await this.#introduce(answer)
-    this.#confirmed.through = through
-    if (
-      saved === undefined ||
-      saved.volumeId !== answer.volumeId ||
-      saved.incarnation !== answer.incarnation ||
-      saved.through !== through
-    ) {
-      const { volumeId, incarnation } = answer
-      await ledger.confirmPeer({ volumeId, incarnation, through })
-    }
-    this.#confirmed.savedAt = this.#options.clock.monotonic()
+    const { volumeId, incarnation } = answer
+    const isKnown = answer.applied?.incarnation === identity.incarnation
+    const said = isKnown
+      ? { through: answer.applied.through, head: answer.head }
+      : await this.#sendMark(answer.session)
+    this.#peer = { volumeId, incarnation, ...said, sendAllUpTo: this.#sendAllUpTo }
+    if (!isSamePeer(this.#peer, this.#saved)) await this.#save()
+  }
+
+  async #sendAll(): Promise<void> {
+    this.#sendAllUpTo = this.#options.feed.head()
+    if (this.#peer === undefined) return
+    this.#peer = { ...this.#peer, sendAllUpTo: this.#sendAllUpTo }
+    await this.#save()
   }
 
   async #replay(plan: StartPlan & { readonly kind: 'replay' }): Promise<void> {
@@ -205,39 +246,70 @@ export class Connection {
     this.#abort.abort()
     await drained()
     if (this.#stop.signal.aborted) return
-    const replayed = await ledger.replay({ from: plan.from }, { dryRun: false })
-    const fields = { reason: plan.reason, from: plan.from, count: replayed.count }
-    if (plan.rolledBack) {
-      logger.error(fields, 'This site was rolled back: sending everything to the remote again')
-    } else {
-      logger.warn(fields, 'Sending changes to the remote again')
-    }
+    const replayed = await ledger.replay({ from: 0 }, { dryRun: false })
+    logger.warn(
+      { reason: plan.reason, count: replayed.count },
+      plan.rolledBack
+        ? 'This site was set back to an older state: sending everything to the remote again'
+        : 'Sending everything to the remote again',
+    )
   }
 
   /** An empty batch, so that the remote stores where we stand, and forgetting it shows. */
-  async #introduce(answer: HelloAnswer): Promise<number> {
-    const { identity, ledger, transport } = this.#options
-    const header = encodeBatchHeader(
-      {
-        session: answer.session,
-        volumeId: identity.volumeId,
-        incarnation: identity.incarnation,
-        through: ledger.position().low,
-      },
-      0,
-    )
-    return decodeAnswer(await transport.sendBatch([header], this.#stop.signal)).through
+  async #sendMark(session: string): Promise<PeerWords> {
+    const { identity, low, transport } = this.#options
+    const { volumeId, incarnation } = identity
+    const header = encodeBatchHeader({ session, volumeId, incarnation, through: low.value }, 0)
+    const { through, head } = decodeAnswer(await transport.sendBatch([header], this.#stop.signal))
+    return { through, head }
   }
 
-  /** Waits for a trip, and asks a remote that was silent for long whether it is there. */
+  /**
+   * Waits for a trip; makes durable what the remote said, now and then; asks a remote that was silent
+   * for long whether it is there.
+   */
   async #watch(session: Session): Promise<void> {
     const { clock } = this.#options
-    const timer = clock.after(heartbeatMs, () => this.#bell.ring())
+    const heartbeatAt = this.#lastExchange + heartbeatMs
+    const saveAt = this.#hasNews ? this.#savedAt + saveEveryMs : heartbeatAt
+    const pause = Math.max(0, Math.min(heartbeatAt, saveAt) - clock.monotonic())
+    const timer = clock.after(pause, () => this.#bell.ring())
     await this.#bell.wait()
     timer.cancel()
     if (this.#session !== session || this.#stop.signal.aborted) return
-    if (this.#confirmed.savedAt < this.#lastExchange) this.#confirm(session)
-    if (clock.monotonic() - this.#lastExchange >= heartbeatMs) await this.#heartbeat(session)
+    const now = clock.monotonic()
+    if (this.#hasNews && now - this.#savedAt >= saveEveryMs) await this.#rest(session)
+    if (this.#session !== session || this.#stop.signal.aborted) return
+    if (now - this.#lastExchange < heartbeatMs || !(await this.#heartbeat(session))) return
+    // Half a minute of peace: should the remote be started again, it is greeted at once.
+    if (this.#session === session) this.#options.backoff.reset()
+  }
+
+  /** Saves what the remote said; when nothing is pending, it is told so, and remembers it too. */
+  async #rest(session: Session): Promise<void> {
+    const { clock, ledger, low, onError } = this.#options
+    this.#savedAt = clock.monotonic()
+    const isIdle = ledger.counters().pending === 0
+    this.#hasNews = !isIdle
+    try {
+      if (isIdle || !isSamePeer(this.#peer, this.#saved)) await this.#save()
+    } catch (error) {
+      rethrowAssertion(error)
+      this.#hasNews = true
+      onError(`cannot record the remote's confirmation: ${messageOf(error)}`)
+      return
+    }
+    if (!isIdle || low.value <= (this.#peer?.through ?? 0) || this.#session !== session) return
+    try {
+      const said = await this.#sendMark(session.answer.session)
+      if (this.#session !== session) return
+      this.#lastExchange = clock.monotonic()
+      this.#learn(said)
+      if (!isSamePeer(this.#peer, this.#saved)) await this.#save()
+    } catch (error) {
+      rethrowAssertion(error)
+      if (!this.#stop.signal.aborted) this.trip(session, judgeFailure(error))
+    }
   }
 
   async #heartbeat(session: Session): Promise<boolean> {
@@ -247,9 +319,8 @@ export class Connection {
       this.#lastExchange = this.#options.clock.monotonic()
       const isSame =
         answer.session === session.answer.session && answer.volumeId === session.answer.volumeId
-      if (!isSame) {
-        this.trip(session, { kind: 'handshake', reason: 'the remote was started again' })
-      }
+      if (isSame) this.#learn({ through: 0, head: answer.head })
+      else this.trip(session, { kind: 'handshake', reason: 'the remote was started again' })
       return true
     } catch (error) {
       rethrowAssertion(error)
@@ -258,20 +329,23 @@ export class Connection {
     }
   }
 
-  #confirm(session: Session): void {
-    const { ledger, clock, onError } = this.#options
-    if (this.#confirmed.saving !== undefined) return
-    this.#confirmed.savedAt = clock.monotonic()
-    const { volumeId, incarnation } = session.answer
-    this.#confirmed.saving = ledger
-      .confirmPeer({ volumeId, incarnation, through: this.#confirmed.through })
-      .catch((error: unknown) => {
-        rethrowAssertion(error)
-        onError(`cannot record the remote's confirmation: ${messageOf(error)}`)
-      })
-      .finally(() => {
-        this.#confirmed.saving = undefined
-      })
+  /** Answers of several workers come in any order. */
+  #learn(said: PeerWords): void {
+    const peer = this.#peer
+    if (peer === undefined) return
+    const through = Math.max(peer.through, said.through)
+    const head = Math.max(peer.head, said.head)
+    if (through !== peer.through || head !== peer.head) this.#peer = { ...peer, through, head }
+  }
+
+  /** Durably records what is known of the peer; with it goes what the ledger holds. */
+  async #save(): Promise<void> {
+    const { ledger, low } = this.#options
+    const peer = this.#peer
+    if (peer === undefined) return
+    await low.cover(() => ledger.confirmPeer(peer))
+    this.#saved = peer
+    this.#savedAt = this.#options.clock.monotonic()
   }
 
   #enter(state: GateState, reason: string | undefined): void {
@@ -288,9 +362,25 @@ export class Connection {
     this.#options.onChange()
   }
 
+  #noteNews(): void {
+    if (this.#hasNews) return
+    this.#hasNews = true
+    this.#bell.ring()
+  }
+
   #release(): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const resume of waiting) resume()
   }
+}
+
+function isSamePeer(a: ConfirmedPeer | undefined, b: ConfirmedPeer | undefined): boolean {
+  return (
+    a?.volumeId === b?.volumeId &&
+    a?.incarnation === b?.incarnation &&
+    a?.through === b?.through &&
+    a?.head === b?.head &&
+    a?.sendAllUpTo === b?.sendAllUpTo
+  )
 }

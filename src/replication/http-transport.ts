@@ -12,6 +12,7 @@ import {
   RemoteRefusedError,
   RemoteUnreachableError,
 } from './errors.ts'
+import { hideSecrets } from './hide-secrets.ts'
 import {
   type CompletionsAnswer,
   type CompletionsQuery,
@@ -70,11 +71,13 @@ interface Exchange {
 
 class HttpTransport implements RemoteTransport {
   readonly #url: RemoteUrl
+  readonly #token: string
   readonly #authorization: string
   readonly #pool: Pool
 
   constructor(url: RemoteUrl, options: HttpTransportOptions) {
     this.#url = url
+    this.#token = options.token
     this.#authorization = `Bearer ${options.token}`
     this.#pool = new Pool(url.origin, {
       connections: options.workers + 2,
@@ -138,7 +141,7 @@ class HttpTransport implements RemoteTransport {
       })
       const limit = response.statusCode === 200 ? answerBytesMax : errorBytesMax
       const bytes = await readBounded(response.body, limit)
-      if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes)
+      if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes, this.#token)
       return bytes
     } catch (error) {
       throw translateFailure(error, this.#url.base)
@@ -179,6 +182,7 @@ async function* gathered(
 }
 
 const errorBytesMax = 64 * 1024
+const messageLengthMax = 500
 const errorCodePattern = /^[A-Z][A-Z0-9_]{2,39}$/
 
 /** @throws RemoteProtocolError when there is more than `limit` */
@@ -193,11 +197,16 @@ export async function readBounded(body: AsyncIterable<Uint8Array>, limit: number
   return Buffer.concat(pieces, length)
 }
 
-/** What an answer with an error status says: ComIO's error document, or the beginning of a text. */
-export function refusalOf(status: number, bytes: Buffer): RemoteRefusedError {
-  const { remoteCode, message } = errorDocumentOf(bytes)
+/**
+ * What an answer with an error status says: ComIO's error document, or the beginning of a text, and
+ * nothing of it that may be a secret: it goes into logs, status and dead letters.
+ */
+export function refusalOf(status: number, bytes: Buffer, token: string): RemoteRefusedError {
+  const said = errorDocumentOf(bytes)
+  const remoteCode = hideSecrets(said.remoteCode, token)
+  const message = hideSecrets(said.message, token)
   const redirect = status >= 300 && status < 400 ? 'a redirect, which is not followed' : ''
-  const text = message || redirect || 'no reason was given'
+  const text = message.slice(0, messageLengthMax) || redirect || 'no reason was given'
   return new RemoteRefusedError({ status, remoteCode, message: text })
 }
 
@@ -214,7 +223,7 @@ function errorDocumentOf(bytes: Buffer): { readonly remoteCode: string; readonly
   } catch {
     // Not ours: a proxy's page, of which the beginning has to do.
   }
-  return { remoteCode: '', message: text.replace(/\s+/g, ' ').trim().slice(0, 200) }
+  return { remoteCode: '', message: text.replace(/\s+/g, ' ').trim() }
 }
 
 /** The code of ComIO's own error document, and nothing else: empty for anything that is none. */

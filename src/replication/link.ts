@@ -9,6 +9,7 @@ import { siteOf, timeOf } from '../store/version.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { Backoff } from './backoff.ts'
 import { Connection } from './connection.ts'
+import { DurableLow } from './durable-low.ts'
 import { LinkMeter } from './link-meter.ts'
 import type { ReplicationOptions } from './options.ts'
 import { PullTracker } from './pull-tracker.ts'
@@ -20,7 +21,7 @@ import type { RemoteTransport } from './transport.ts'
 
 /** What a link is doing: the names of the control plane's documents. */
 export type LinkState =
-  /** First handshake not yet made. */
+  /** First handshake not yet made, or greeted again after it was restarted. */
   | 'connecting'
   | 'catching-up'
   /** Nothing pending. */
@@ -77,6 +78,7 @@ export interface LinkOptions {
 export class Link {
   readonly #options: LinkOptions
   readonly #meter: LinkMeter
+  readonly #low: DurableLow
   readonly #connection: Connection
   readonly #window: SendWindow
   readonly #settler: Settler
@@ -98,6 +100,7 @@ export class Link {
     this.#options = options
     this.#stateSince = options.clock.now()
     this.#meter = new LinkMeter(options.clock)
+    this.#low = new DurableLow(options.ledger)
     this.#connection = this.#makeConnection()
     this.#window = this.#makeWindow()
     this.#settler = this.#makeSettler()
@@ -112,7 +115,11 @@ export class Link {
     })
     this.#unsubscribe = [
       options.feed.onAdvance(() => this.#window.ring()),
-      options.ledger.onRewind(() => this.#window.rewind()),
+      options.ledger.onRewind(() => {
+        this.#low.rewound()
+        this.#connection.rewound()
+        this.#window.rewind()
+      }),
       options.tickets.onFree(() => this.#window.feed(1)),
     ]
   }
@@ -160,7 +167,7 @@ export class Link {
     const pulls = this.#window.pulls()
     this.#window.close()
     this.#pulls.close()
-    await this.#connection.close()
+    this.#connection.close()
     await Promise.all(this.#loops)
     await this.#settler.close()
     this.#window.land(pulls)
@@ -193,6 +200,7 @@ export class Link {
     return new Connection({
       transport,
       ledger,
+      low: this.#low,
       feed,
       identity,
       advertiseUrl,
@@ -220,6 +228,7 @@ export class Link {
         // A bucket's register holds two versions: that it took one of them from the remote does not
         // say that the remote has the other.
         if (place.slot.kind === 'bucket') return false
+        if (place.seq <= this.#connection.sendAllUpTo) return false
         const peer = this.#connection.session?.answer
         if (peer === undefined || siteOf(place.version) !== peer.siteId) return false
         return timeOf(place.version) >= peer.incarnationSince
@@ -235,6 +244,7 @@ export class Link {
     const { ledger, clock, logger, options } = this.#options
     return new Settler({
       ledger,
+      low: this.#low,
       clock,
       logger,
       retryDelayMs: options.retryDelayMs,
@@ -252,6 +262,7 @@ export class Link {
       window: this.#window,
       settler: this.#settler,
       ledger,
+      low: this.#low,
       assembly: { feed, tickets, siteId: identity.siteId, inlineLimit },
       sender: identity,
       retryAttempts,
@@ -280,6 +291,7 @@ export class Link {
       if (result === 'replicated') this.#meter.record(now - shipment.place.since)
       this.#window.drop(shipment)
     }
+    this.#connection.settled()
     this.#refreshState()
   }
 

@@ -5,6 +5,7 @@
  */
 import { type ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { siteIdPattern } from '../store/version.ts'
+import { hideSecrets } from './hide-secrets.ts'
 
 export const protocolVersion = 1
 
@@ -174,9 +175,13 @@ function parsePullOutcome(fields: Fields): PullOutcome {
       return { result, won: fields.flag('won') }
     case 'later':
     case 'again':
-      return { result, reason: fields.text('reason', 4096) }
+      return { result, reason: hideSecrets(fields.text('reason', 4096)) }
     case 'refused':
-      return { result, code: fields.text('code', 128), message: fields.text('message', 4096) }
+      return {
+        result,
+        code: hideSecrets(fields.text('code', 128)),
+        message: hideSecrets(fields.text('message', 4096)),
+      }
     default:
       throw new MalformedBytesError(`a completion has the unknown result ${result}`)
   }

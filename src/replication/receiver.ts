@@ -84,8 +84,7 @@ export class Receiver {
     const stored = sink.peerMark(hello.volumeId)
     const applied =
       stored === undefined ? null : { incarnation: stored.incarnation, through: stored.through }
-    // A sender whose feed ends below what it had confirmed was rolled back: it begins anew.
-    const isSameLife = applied?.incarnation === hello.incarnation && applied.through <= hello.head
+    const isSameLife = applied?.incarnation === hello.incarnation
     this.#senders.delete(hello.volumeId)
     this.#senders.set(hello.volumeId, {
       incarnation: hello.incarnation,
@@ -133,7 +132,7 @@ export class Receiver {
       changes.push(checked)
       positions.push(position)
     }
-    const mark = this.#markFor(header, sender)
+    const mark = this.#markFor(header, sender, { atOnce: frames.length === 0 })
     const applied = await this.#options.sink.apply(changes, mark)
     if (mark !== undefined) sender.storedThrough = Math.max(sender.storedThrough ?? 0, mark.through)
     assert(applied.length === changes.length, 'an outcome for each change')
@@ -144,12 +143,15 @@ export class Receiver {
         mutation: change.mutation,
         outcome: applied[i] as ApplyOutcome,
       })
-      const taken =
-        outcomes[position]?.result !== 'later' && outcomes[position]?.result !== 'refused'
-      if (taken && this.#puller.isBusy) await this.#puller.noticed(change.mutation)
+      if (!this.#puller.isBusy) continue
+      const { result } = outcomes[position] ?? {}
+      if (result === 'later' || result === 'refused') continue
+      const isAwaited = result === 'pulling' || result === 'need'
+      await this.#puller.noticed(change.mutation, isAwaited ? header.volumeId : undefined)
     }
     const through = sender.storedThrough ?? 0
-    return encodeAnswer({ through, outcomes: outcomes as ChangeOutcome[] })
+    const head = this.#options.head()
+    return encodeAnswer({ through, head, outcomes: outcomes as ChangeOutcome[] })
   }
 
   /** Resolves as soon as there is news of a sender's pulls, or with none when its wait is over. */
@@ -180,10 +182,18 @@ export class Receiver {
     return sender
   }
 
-  /** The mark to store with this batch: now and then only, since each costs a durable write. */
-  #markFor(header: BatchHeader, sender: KnownSender): PeerMark | undefined {
+  /**
+   * The mark to store with this batch: now and then only, since each costs a durable write, but at
+   * once with an empty batch, which is sent for its sake.
+   */
+  #markFor(
+    header: BatchHeader,
+    sender: KnownSender,
+    { atOnce }: { readonly atOnce: boolean },
+  ): PeerMark | undefined {
     const now = this.#options.clock.monotonic()
-    const isDue = sender.storedThrough === undefined || now - sender.storedAt >= markEveryMs
+    const isDue =
+      atOnce || sender.storedThrough === undefined || now - sender.storedAt >= markEveryMs
     if (!isDue || sender.through === sender.storedThrough) return undefined
     sender.storedAt = now
     return { volumeId: header.volumeId, incarnation: header.incarnation, through: sender.through }

@@ -1,7 +1,8 @@
 /**
  * Where to send from, decided from what both ends know after a handshake (design, replication
- * rule 4): the lower of both positions, and from the start when either is unknown, was rolled back
- * or is somebody else now. Sending again is always safe, since applying is idempotent.
+ * rule 4): from this site's own position, or from the start when one of the two is somebody else now,
+ * does not remember the other, or was set back to an older copy of itself. Sending again is always
+ * safe, since applying is idempotent.
  */
 
 import type { ConfirmedPeer } from '../store/object-store.ts'
@@ -11,8 +12,8 @@ import { type HelloAnswer, protocolVersion } from './protocol.ts'
 
 export interface Standing {
   readonly own: VolumeIdentity
-  /** The highest seq of our feed. */
-  readonly head: number
+  /** What this site durably knows to be done, or told this remote since it was started. */
+  readonly low: number
   readonly answer: HelloAnswer
   /** What the peer of this remote last confirmed; undefined when none ever has. */
   readonly confirmed: ConfirmedPeer | undefined
@@ -21,37 +22,47 @@ export interface Standing {
 export type StartPlan =
   | { readonly kind: 'continue' }
   | {
+      /** From the start. */
       readonly kind: 'replay'
-      readonly from: number
       /** For the log: why, in words. */
       readonly reason: string
-      /** True when it was this site that lost its memory. */
+      /** True when it was this site that was set back. */
       readonly rolledBack: boolean
     }
 
 /** @throws ProtocolMismatchError, SelfReplicationError, SiteIdTakenError */
 export function planStart(standing: Standing): StartPlan {
   refuseWrongPeer(standing)
-  const { own, head, answer, confirmed } = standing
+  const { own, low, answer, confirmed } = standing
+  if (confirmed !== undefined && confirmed.volumeId !== answer.volumeId) {
+    return replay('another volume answers')
+  }
+  if (confirmed !== undefined && confirmed.incarnation !== answer.incarnation) {
+    return replay('the volume there was restored or made anew')
+  }
   const mark = answer.applied?.incarnation === own.incarnation ? answer.applied : null
-  if (mark !== null && mark.through > head) {
-    const reason = `the remote has confirmed changes up to ${mark.through}, this site ends at ${head}`
-    return { kind: 'replay', from: 0, reason, rolledBack: true }
+  const known = Math.max(low, confirmed?.through ?? 0)
+  if (mark !== null && mark.through > known) {
+    const reason = `the remote remembers this site to be done up to ${mark.through}, this site up to ${known}`
+    return { kind: 'replay', reason, rolledBack: true }
   }
   if (confirmed === undefined) return { kind: 'continue' }
-  if (confirmed.volumeId !== answer.volumeId) return replay(0, 'another volume answers')
-  if (confirmed.incarnation !== answer.incarnation) {
-    return replay(0, 'the volume there was restored or made anew')
+  if (mark === null) return replay('the remote does not remember this site')
+  if (answer.head < confirmed.head) {
+    return replay(
+      `the remote was set back: its feed ended at ${confirmed.head}, and ends at ${answer.head} now`,
+    )
   }
-  if (mark === null) return replay(0, 'the remote does not remember this site')
   if (mark.through < confirmed.through) {
-    return replay(mark.through, `the remote fell back from ${confirmed.through} to ${mark.through}`)
+    return replay(
+      `the remote was set back: it remembered ${confirmed.through}, and remembers ${mark.through} now`,
+    )
   }
   return { kind: 'continue' }
 }
 
-function replay(from: number, reason: string): StartPlan {
-  return { kind: 'replay', from, reason, rolledBack: false }
+function replay(reason: string): StartPlan {
+  return { kind: 'replay', reason, rolledBack: false }
 }
 
 function refuseWrongPeer({ own, answer }: Standing): void {

@@ -15,6 +15,7 @@ import { type BatchAnswer, decodeAnswer } from './answer-codec.ts'
 import { type AssemblyOptions, type Loaded, loadShipment } from './batch-assembly.ts'
 import { encodeBatchHeader } from './batch-codec.ts'
 import type { Connection, Session } from './connection.ts'
+import type { DurableLow } from './durable-low.ts'
 import { RemoteProtocolError } from './errors.ts'
 import { judgeFailure } from './failure.ts'
 import type { ChangeOutcome, PullOutcome } from './protocol.ts'
@@ -29,6 +30,7 @@ export interface SenderOptions {
   readonly window: SendWindow
   readonly settler: Settler
   readonly ledger: RemoteLedger
+  readonly low: DurableLow
   readonly assembly: AssemblyOptions
   readonly sender: { readonly volumeId: string; readonly incarnation: string }
   readonly retryAttempts: number
@@ -150,14 +152,14 @@ export class Sender {
   }
 
   async #exchange(session: Session, framed: readonly Framed[]): Promise<void> {
-    const { ledger, connection, transport, sender, window } = this.#options
+    const { low, connection, transport, sender, window } = this.#options
     const shipments = framed.map((one) => one.shipment)
     const header = encodeBatchHeader(
       {
         session: session.answer.session,
         volumeId: sender.volumeId,
         incarnation: sender.incarnation,
-        through: ledger.position().low,
+        through: low.value,
       },
       framed.length,
     )
@@ -175,7 +177,7 @@ export class Sender {
       this.#failed(session, shipments, error)
       return
     }
-    connection.exchanged(session, answer.through)
+    connection.exchanged(session, answer)
     await this.#digest(shipments, answer.outcomes)
   }
 

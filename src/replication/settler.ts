@@ -4,6 +4,7 @@ import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { RemoteLedger, Settlement } from '../store/object-store.ts'
+import type { DurableLow } from './durable-low.ts'
 import type { Shipment } from './shipment.ts'
 
 export interface Settled {
@@ -14,6 +15,7 @@ export interface Settled {
 
 export interface SettlerOptions {
   readonly ledger: RemoteLedger
+  readonly low: DurableLow
   readonly clock: Clock
   readonly logger: Logger
   readonly retryDelayMs: number
@@ -52,7 +54,8 @@ export class Settler {
       const settled = this.#waiting
       this.#waiting = []
       try {
-        await this.#options.ledger.settle(settled.map(settlementOf))
+        const { ledger, low } = this.#options
+        await low.cover(() => ledger.settle(settled.map(settlementOf)))
         this.#options.onSettled(settled)
       } catch (error) {
         rethrowAssertion(error)

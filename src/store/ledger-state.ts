@@ -4,6 +4,7 @@
  * Pending is derived (queued - replicated - failed - superseded), so the sum always holds.
  */
 import { assert } from '../base/assert.ts'
+import type { ByteReader } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
 import type { ConfirmedPeer, LedgerCounters } from './object-store.ts'
 import { entryReader } from './tables/slot-entry.ts'
@@ -143,9 +144,10 @@ export function encodeLedger(state: LedgerState): Buffer {
   writer.u64(state.remoteSuperseded).u64(state.remoteConflicts)
   writer.u64(state.lastReplication ?? 0).u64(state.openLetters)
   const { confirmed } = state
-  writer.u8(confirmed === undefined ? 0 : 1)
+  writer.u8(confirmed === undefined ? 0 : 2)
   if (confirmed !== undefined) {
     writer.text(confirmed.volumeId).text(confirmed.incarnation).u64(confirmed.through)
+    writer.u64(confirmed.head).u64(confirmed.sendAllUpTo)
   }
   encodeOutstanding(writer, [...state.outstanding.keys()])
   return writer.finish()
@@ -166,9 +168,7 @@ export function decodeLedger(bytes: Uint8Array, sinceOf: (seq: number) => number
   const last = reader.u64()
   state.lastReplication = last === 0 ? null : last
   state.openLetters = reader.u64()
-  if (reader.u8() === 1) {
-    state.confirmed = { volumeId: reader.text(), incarnation: reader.text(), through: reader.u64() }
-  }
+  state.confirmed = decodeConfirmed(reader)
   let seq = 0
   for (let left = reader.varint(); left > 0; left--) {
     seq += reader.varint()
@@ -176,6 +176,15 @@ export function decodeLedger(bytes: Uint8Array, sinceOf: (seq: number) => number
   }
   reader.end()
   return state
+}
+
+function decodeConfirmed(reader: ByteReader): ConfirmedPeer | undefined {
+  const form = reader.u8()
+  if (form === 0) return undefined
+  const peer = { volumeId: reader.text(), incarnation: reader.text(), through: reader.u64() }
+  // Form 1 is from before the head was remembered.
+  if (form === 1) return { ...peer, head: 0, sendAllUpTo: 0 }
+  return { ...peer, head: reader.u64(), sendAllUpTo: reader.u64() }
 }
 
 /** Ascending, each as the distance from the one before: about a byte a place. */

@@ -163,6 +163,10 @@ export interface ConfirmedPeer {
   readonly incarnation: string
   /** The low-water mark that it has stored, as it last said. */
   readonly through: number
+  /** The highest seq of its own feed, as it last said: below it later, it was set back. */
+  readonly head: number
+  /** Places up to here go to it whoever made them: it may have lost what it made itself. */
+  readonly sendAllUpTo: number
 }
 
 /** `replicated`: durably acknowledged. `skipped`: need not be sent (the remote made it itself). */

@@ -57,7 +57,7 @@ export class RefusingProxy {
     const forwarded = encodeBatch(header, taken.map(frameOf))
     const answer = await this.#forward(request, Buffer.concat(forwarded))
     if (answer.status !== 200) return answer
-    const { through, outcomes } = decodeAnswer(answer.body)
+    const { through, head, outcomes } = decodeAnswer(answer.body)
     const rest = [...outcomes]
     const refusal = { result: 'refused', code: 'TEST_REFUSED', message: 'not this one' } as const
     const all = frames.map((frame): ChangeOutcome => {
@@ -65,7 +65,7 @@ export class RefusingProxy {
       if (outcome === undefined) throw new Error('the site did not answer for each change')
       return outcome
     })
-    return { status: 200, body: encodeAnswer({ through, outcomes: all }) }
+    return { status: 200, body: encodeAnswer({ through, head, outcomes: all }) }
   }
 
   async #forward(

@@ -157,8 +157,9 @@ const outcome: fc.Arbitrary<ChangeOutcome> = fc.oneof(
 describe('an answer', () => {
   test('decodes to what was encoded', () => {
     fc.assert(
-      fc.property(seq, fc.array(outcome, { maxLength: 20 }), (through, outcomes) => {
-        expect(decodeAnswer(encodeAnswer({ through, outcomes }))).toEqual({ through, outcomes })
+      fc.property(seq, seq, fc.array(outcome, { maxLength: 20 }), (through, head, outcomes) => {
+        const answer = { through, head, outcomes }
+        expect(decodeAnswer(encodeAnswer(answer))).toEqual(answer)
       }),
     )
   })
@@ -170,7 +171,7 @@ describe('an answer', () => {
         fc.nat(),
         bytes(60),
         (outcomes, at, noise) => {
-          const answer = encodeAnswer({ through: 3, outcomes })
+          const answer = encodeAnswer({ through: 3, head: 9, outcomes })
           const position = at % answer.length
           expect(() => decodeAnswer(answer.subarray(0, position))).toThrow(MalformedBytesError)
           answer[position] = (answer[position] ?? 0) ^ 0x55

@@ -1,3 +1,4 @@
+import { cp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { systemClock } from '../../src/base/clock.ts'
@@ -35,6 +36,7 @@ export const goodToken = 'good-token-0123456789-0123456789-01'
 export class HttpSite {
   readonly store: TestStore
   readonly lines: LogLine[] = []
+  readonly #copies: string[] = []
   readonly #options: HttpSiteOptions
   #server: Server | undefined
   #port = 0
@@ -81,6 +83,25 @@ export class HttpSite {
     await this.#start()
   }
 
+  /** A copy of the folder as it is now; goes on as after a restart. Ends with the site. */
+  async snapshot(): Promise<string> {
+    await this.#stop()
+    await this.store.close()
+    const copy = `${this.store.folder}.copy${this.#copies.length}`
+    this.#copies.push(copy)
+    await cp(this.store.folder, copy, { recursive: true })
+    await this.restart()
+    return copy
+  }
+
+  /** Sets the site back to a copy. */
+  async restore(copy: string): Promise<void> {
+    await this.#stop()
+    await this.store.remove()
+    await cp(copy, this.store.folder, { recursive: true })
+    await this.restart()
+  }
+
   async stop(): Promise<void> {
     await this.#stop()
   }
@@ -94,6 +115,7 @@ export class HttpSite {
   async close(): Promise<void> {
     await this.#stop()
     await this.store.remove()
+    for (const copy of this.#copies) await rm(copy, { recursive: true, force: true })
   }
 
   async #start(): Promise<void> {

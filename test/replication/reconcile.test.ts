@@ -15,7 +15,7 @@ const peer = identityOf('site-b')
 function plan(options: {
   readonly answer?: Partial<HelloAnswer>
   readonly confirmed?: Partial<ConfirmedPeer> | undefined
-  readonly head?: number
+  readonly low?: number
 }): ReturnType<typeof planStart> {
   const answer: HelloAnswer = {
     protocol: 1,
@@ -33,9 +33,11 @@ function plan(options: {
           volumeId: peer.volumeId,
           incarnation: peer.incarnation,
           through: 50,
+          head: 0,
+          sendAllUpTo: 0,
           ...options.confirmed,
         }
-  return planStart({ own, head: options.head ?? 100, answer, confirmed })
+  return planStart({ own, low: options.low ?? 100, answer, confirmed })
 }
 
 describe('after a handshake', () => {
@@ -48,12 +50,9 @@ describe('after a handshake', () => {
     expect(plan({ answer: { applied: null } })).toEqual({ kind: 'continue' })
   })
 
-  test('a remote that fell back is sent everything since', () => {
-    const fallen = { incarnation: own.incarnation, through: 30 }
-    expect(plan({ confirmed: {}, answer: { applied: fallen } })).toMatchObject({
-      kind: 'replay',
-      from: 30,
-    })
+  test('a remote whose feed has grown goes on from our own position', () => {
+    expect(plan({ answer: { head: 9 }, confirmed: { head: 8 } })).toEqual({ kind: 'continue' })
+    expect(plan({ answer: { head: 8 }, confirmed: { head: 8 } })).toEqual({ kind: 'continue' })
   })
 
   test.each([
@@ -64,16 +63,25 @@ describe('after a handshake', () => {
     ],
     ['is another volume', { confirmed: { volumeId: 'other' } }],
     ['was restored', { confirmed: { incarnation: 'other' } }],
+    [
+      'remembers less than it did',
+      { answer: { applied: { incarnation: own.incarnation, through: 49 } }, confirmed: {} },
+    ],
+    ['has a shorter feed than it had', { answer: { head: 7 }, confirmed: { head: 8 } }],
   ])('a remote that %s is sent everything', (_what, options) => {
-    expect(plan(options)).toMatchObject({ kind: 'replay', from: 0, rolledBack: false })
+    expect(plan(options)).toMatchObject({ kind: 'replay', rolledBack: false })
   })
 
-  test('a site whose feed ends below what the remote confirmed knows that it was rolled back', () => {
-    expect(plan({ confirmed: {}, head: 40 })).toMatchObject({
-      kind: 'replay',
-      from: 0,
-      rolledBack: true,
-    })
+  test.each([
+    ['confirmed less', { confirmed: { through: 40 }, low: 45 }],
+    ['never met the remote', { low: 0 }],
+  ])('a site that remembers less than the remote, and %s, was set back', (_what, options) => {
+    expect(plan(options)).toMatchObject({ kind: 'replay', rolledBack: true })
+  })
+
+  test('a site that sends again what the remote had confirmed was not set back', () => {
+    expect(plan({ confirmed: { through: 50 }, low: 3 })).toEqual({ kind: 'continue' })
+    expect(plan({ confirmed: { through: 20 }, low: 50 })).toEqual({ kind: 'continue' })
   })
 
   test('wrong peers are refused by name', () => {

@@ -29,6 +29,14 @@ const frameCounts = (pair: MemoryPair): readonly number[] =>
 const carries = (bytes: Buffer | undefined, text: string): boolean =>
   bytes?.includes(Buffer.from(text)) ?? false
 
+/** Step by step, so that what one timer begins has armed the next. */
+async function advance(pair: MemoryPair, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 500) {
+    pair.clock.advance(Math.min(500, ms - passed))
+    await settleTasks()
+  }
+}
+
 describe('a sender', () => {
   test('ships what was there before it started, and what is written later, as it is', async () => {
     const pair = makePair()
@@ -68,12 +76,18 @@ describe('a sender', () => {
     pair.feed.write('one', Buffer.from('1'))
     await pair.settled()
     pair.transport.calls.length = 0
-    pair.clock.advance(25_000)
-    await settleTasks()
-    expect(pair.transport.calls).toEqual([])
-    pair.clock.advance(10_000)
-    await settleTasks()
-    expect(pair.transport.calls).toEqual(['handshake'])
+    // Once it is idle, both make durable how far they are.
+    await advance(pair, 2000)
+    expect(pair.transport.calls).toEqual(['batch'])
+    expect([...pair.sink.marks.values()]).toMatchObject([{ through: 1 }])
+    expect(pair.ledger.confirmed).toMatchObject({ through: 1 })
+    for (let round = 1; round <= 3; round++) {
+      await advance(pair, round === 1 ? 28_500 : 29_500)
+      expect(pair.transport.calls).toHaveLength(round)
+      await advance(pair, 500)
+      expect(pair.transport.calls).toHaveLength(round + 1)
+    }
+    expect(pair.transport.calls.slice(1)).toEqual(['handshake', 'handshake', 'handshake'])
   })
 
   test('never reads the feed further than its window', async () => {
@@ -109,13 +123,21 @@ describe('a sender', () => {
   })
 
   test('does not send back what the remote made itself', async () => {
-    const pair = makePair()
+    const pair = startPair()
+    await settleTasks()
     pair.feed.write('theirs', Buffer.from('x'), 'site-b')
     pair.feed.write('ours', Buffer.from('y'))
-    pair.sender.start()
     await pair.settled()
     expect(frameCounts(pair)).toEqual([1])
     expect(pair.ledger.done.map(({ result }) => result).sort()).toEqual(['replicated', 'skipped'])
+  })
+
+  test('does send what the remote made before the two first met: it may have lost it since', async () => {
+    const pair = makePair()
+    pair.feed.write('theirs', Buffer.from('x'), 'site-b')
+    pair.sender.start()
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
   })
 
   test('does send what the remote made in an earlier life', async () => {
@@ -385,6 +407,37 @@ describe('after a restart or a change at the other end', () => {
     expect(pair.ledger.counters().queued).toBe(51)
   })
 
+  test('a remote that was started again is greeted again at once, without a word of trouble', async () => {
+    const pair = await filled()
+    for (let i = 0; i < 2; i++) {
+      await advance(pair, 40_000)
+      await pair.restartRemote()
+      const before = pair.clock.now()
+      pair.feed.write(`more-${i}`, Buffer.from('x'))
+      await settleTasks(20)
+      expect(pair.missing()).toEqual([])
+      expect(pair.clock.now()).toBe(before)
+    }
+    await pair.restartRemote()
+    await advance(pair, 40_000)
+    expect(await pair.status()).toMatchObject({ state: 'idle', lastError: undefined })
+    expect(pair.lines.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([])
+  })
+
+  test('a remote that forgets this site after every greeting is not greeted in a hurry', async () => {
+    const pair = startPair({ options: { retryDelayMs: 2000 } })
+    await settleTasks()
+    pair.transport.fault = (call) => {
+      if (call === 'batch') throw refused(409, 'handshake first')
+    }
+    pair.feed.write('one', Buffer.from('1'))
+    pair.transport.calls.length = 0
+    await advance(pair, 10_000)
+    expect(pair.transport.calls.length).toBeGreaterThan(4)
+    expect(pair.transport.calls.length).toBeLessThan(40)
+    expect((await pair.status()).lastError).toContain('handshake first')
+  })
+
   test('an empty new volume at the address is filled from the start', async () => {
     const pair = await filled()
     pair.sink.slots.clear()
@@ -407,7 +460,7 @@ describe('after a restart or a change at the other end', () => {
     expect(pair.missing()).toEqual([])
   })
 
-  test('a remote that fell back is sent what came since', async () => {
+  test('a remote that fell back is sent everything', async () => {
     const pair = await filled()
     const [mark] = [...pair.sink.marks.values()]
     if (mark === undefined) throw new Error('a mark was stored')
@@ -418,7 +471,7 @@ describe('after a restart or a change at the other end', () => {
     pair.feed.write('more', Buffer.from('x'))
     await pair.settled()
     expect(pair.missing()).toEqual([])
-    expect(pair.ledger.counters().queued).toBe(50 + 1 + 40)
+    expect(pair.ledger.counters().queued).toBe(50 + 1 + 50)
   })
 
   test('a site that was rolled back says so loudly and sends everything', async () => {
@@ -430,11 +483,15 @@ describe('after a restart or a change at the other end', () => {
     pair.sender.start()
     await pair.settled()
     expect(pair.missing()).toEqual([])
-    const loud = pair.lines.filter((line) => line.level === 'error')
+    const loud = pair.lines.filter((line) => line.level === 'warn')
     expect(loud.map((line) => line.message)).toEqual([
-      'This site was rolled back: sending everything to the remote again',
+      'This site was set back to an older state: sending everything to the remote again',
     ])
-    expect(pair.sink.marks.get(id)?.through).toBeLessThan(900)
+    await pair.restartRemote()
+    await pair.restartSender()
+    pair.feed.write('more', Buffer.from('x'))
+    await pair.settled()
+    expect(pair.ledger.counters().queued, 'it is said once').toBe(6)
   })
 
   test.each([

@@ -183,8 +183,9 @@ describe('a ledger of a store', () => {
   })
 
   it('remembers what the remote confirmed', async () => {
-    await ledger.confirmPeer({ volumeId: 'v', incarnation: 'i', through: 7 })
+    const peer = { volumeId: 'v', incarnation: 'i', through: 7, head: 9, sendAllUpTo: 5 }
+    await ledger.confirmPeer(peer)
     await reopen()
-    expect(ledger.confirmedPeer()).toEqual({ volumeId: 'v', incarnation: 'i', through: 7 })
+    expect(ledger.confirmedPeer()).toEqual(peer)
   })
 })
