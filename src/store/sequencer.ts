@@ -116,7 +116,8 @@ export class Sequencer {
     const floor = this.floorOf(name.bucket)
     const above =
       floor.value === undefined || entry === undefined || entry.version > floor.value.version
-    const after = pending?.done ?? (above ? undefined : floor.done)
+    // A floor that covers the entry was decided after it: what rests on both rests on the floor.
+    const after = above ? pending?.done : (floor.done ?? pending?.done)
     return { entry, live: above && entry?.kind === 'live' ? entry : undefined, after }
   }
 
