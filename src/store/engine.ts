@@ -305,7 +305,8 @@ export class Engine implements ObjectStore, ChangeSink {
       if (mutation.kind === 'purge') this.#sweeper.start(mutation.slot.bucket)
     }
     if (mark !== undefined && this.#peers.isNews(mark)) {
-      await this.#pipeline.runTask((batch) => this.#peers.store(batch, mark))
+      await this.#pipeline.runTask((batch) => this.#peers.write(batch, mark))
+      this.#peers.written(mark)
     }
     return outcomes
   }

@@ -28,8 +28,12 @@ export class Peers {
     return known?.incarnation !== mark.incarnation || known.through < mark.through
   }
 
-  store(batch: IndexBatch, mark: PeerMark): void {
-    this.#marks.set(mark.volumeId, mark)
+  write(batch: IndexBatch, mark: PeerMark): void {
     batch.put(peerKey(mark.volumeId), encodePeerMark(mark))
+  }
+
+  /** Once it is durable: what is told of a mark must not be ahead of the disk. */
+  written(mark: PeerMark): void {
+    if (this.isNews(mark)) this.#marks.set(mark.volumeId, mark)
   }
 }
