@@ -255,11 +255,26 @@ export function translateFailure(error: unknown, base: string): Error {
   })
 }
 
+const unknownIssuer =
+  'nobody that is trusted here has signed its certificate: name the issuer with NODE_EXTRA_CA_CERTS'
+
 const explanations: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'the connection was cut',
   ENOTFOUND: 'the host name is not known',
   EHOSTUNREACH: 'no route to the host',
+  ETIMEDOUT: 'no answer in time',
+  EAI_AGAIN: 'the host name cannot be looked up now',
+  DEPTH_ZERO_SELF_SIGNED_CERT: unknownIssuer,
+  SELF_SIGNED_CERT_IN_CHAIN: unknownIssuer,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownIssuer,
+  UNABLE_TO_GET_ISSUER_CERT: unknownIssuer,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownIssuer,
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
+  EPROTO: 'it does not answer in TLS: is it http:// there?',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not answer in TLS: is it http:// there?',
   UND_ERR_CONNECT_TIMEOUT: 'no connection within 10 s',
   UND_ERR_HEADERS_TIMEOUT: 'no answer within 30 s',
   UND_ERR_BODY_TIMEOUT: 'the answer stalled for 30 s',

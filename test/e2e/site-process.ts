@@ -30,6 +30,7 @@ export interface SiteSettings {
   /** The configuration file; without it the site has none. JSON is YAML, too. */
   readonly config?: string | object
   readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A folder with sites in it. */
@@ -218,7 +219,7 @@ export class SiteProcess {
       const { size } = await log.stat()
       const child = spawn(process.execPath, [binPath, 'server', ...(await this.#arguments())], {
         cwd: this.#options.folder,
-        env: plainEnvironment(),
+        env: { ...plainEnvironment(), ...this.#settings.env },
         stdio: ['ignore', log.fd, log.fd],
       })
       this.#child = child
