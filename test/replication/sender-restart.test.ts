@@ -26,8 +26,6 @@ const refused = (status: number, message = 'no') =>
   new RemoteRefusedError({ status, remoteCode: '', message })
 const frameCounts = (pair: MemoryPair): readonly number[] =>
   pair.transport.batches.map((bytes) => decodeBatch(bytes).frames.length).filter((n) => n > 0)
-const _carries = (bytes: Buffer | undefined, text: string): boolean =>
-  bytes?.includes(Buffer.from(text)) ?? false
 
 /** Step by step, so that what one timer begins has armed the next. */
 async function advance(pair: MemoryPair, ms: number): Promise<void> {
