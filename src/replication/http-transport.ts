@@ -220,6 +220,9 @@ function errorDocumentOf(bytes: Buffer): { readonly remoteCode: string; readonly
     if (typeof message === 'string') {
       return { remoteCode: typeof code === 'string' ? code : '', message }
     }
+    // A site that is starting answers everything with its health.
+    const reasons = memberOf(document, 'reasons')
+    if (Array.isArray(reasons)) return { remoteCode: '', message: reasons.join(', ') }
   } catch {
     // Not ours: a proxy's page, of which the beginning has to do.
   }
