@@ -41,7 +41,9 @@ export class EventQueue {
 
   /** Runs `run` once, `ms` milliseconds from now, unless cancelled. */
   after(ms: number, run: () => void): Timer {
-    const time = this.#ticks + Math.max(0, Math.round(ms * ticksPerMs))
+    // Never early, and never at once unless at once was asked for: who waits for what is left of a
+    // time must get there.
+    const time = this.#ticks + Math.max(0, Math.ceil(ms * ticksPerMs))
     const event: Event = { time, tie: this.#random.fraction(), run, cancelled: false }
     this.#push(event)
     return {

@@ -5,6 +5,9 @@ import type { EventQueue } from './event-queue.ts'
 /** When every run begins, by a clock that is right: 2025-01-01, wall ms. */
 const startWall = 1_735_689_600_000
 
+/** As with Node's own timers: none goes off sooner. */
+const timerMsMin = 1
+
 export interface HardwareClockOptions {
   readonly queue: EventQueue
   /** How far wall time is off at the beginning, ms. */
@@ -40,7 +43,7 @@ export class HardwareClock {
   }
 
   after(ms: number, run: () => void): Timer {
-    return this.#queue.after(Math.max(0, ms) / this.#rate, run)
+    return this.#queue.after(Math.max(timerMsMin, ms) / this.#rate, run)
   }
 }
 
