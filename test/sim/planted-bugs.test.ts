@@ -47,7 +47,7 @@ const planted: readonly Planted[] = [
   {
     bug: 'a volume that ignores pins',
     seams: { volume: ignoresPins },
-    seedsMax: 60,
+    seedsMax: 200,
     by: ['readable'],
   },
 ]
