@@ -15,6 +15,7 @@ import { readChunks } from './read-all.ts'
 import type { Sequencer } from './sequencer.ts'
 import { keyBytesOf, objectKey, objectsRange } from './tables/keys.ts'
 import { decodeLiveEntry } from './tables/slot-entry.ts'
+import type { Version } from './version.ts'
 
 export class Sweeper {
   readonly #index: OrderedIndex
@@ -66,7 +67,12 @@ export class Sweeper {
 
   async #sweep(bucket: string): Promise<void> {
     for (;;) {
-      const { floor } = this.#accounts.bucket(bucket)
+      let floor: Version | undefined
+      // A floor counts before its batch is written. The walk must begin behind that batch, which may
+      // bring further objects under the floor.
+      await this.#pipeline.runTask(() => {
+        floor = this.#accounts.bucket(bucket).floor
+      })
       const left = await this.#pass(bucket)
       if (this.#stopped) return
       let finished = false
