@@ -22,7 +22,7 @@ import {
 import type { ObjectName, WriteConditions } from './object-store.ts'
 import { PendingMap, type PendingValue } from './pending.ts'
 import { joinRecord, type PlacedBlob, plainRecord, putRecord } from './records.ts'
-import { objectSlot } from './slot.ts'
+import { objectSlot, type Slot } from './slot.ts'
 import { objectKey, tombstoneKey } from './tables/keys.ts'
 import {
   decodeLiveEntry,
@@ -130,6 +130,15 @@ export class Sequencer {
     const { floor, floorContext } = this.#options.accounts.bucket(bucket)
     const value = floor === undefined ? undefined : { version: floor, context: floorContext }
     return { value, done: undefined }
+  }
+
+  /** Whether this write, or one that is newer, has been sequenced: its bytes change nothing more. */
+  isDecided({ slot, version }: { readonly slot: Slot; readonly version: Version }): boolean {
+    const floor = this.floorOf(slot.bucket).value
+    if (floor !== undefined && version <= floor.version) return true
+    if (slot.kind !== 'object') return false
+    const { entry } = this.current(slot)
+    return entry !== undefined && version <= entry.version
   }
 
   registerOf(bucket: string): Register & { readonly after: Promise<void> | undefined } {

@@ -242,6 +242,8 @@ export class OpenUpload implements StagedUpload {
     this.#assertOpen()
     const writer = this.#writer
     if (writer === undefined || writer.size === 0) return
+    // An upload that began behind what replaced it would never be overtaken.
+    if (this.#options.sequencer.isDecided(decodeLabel(this.label))) return
     this.#writer = undefined
     try {
       await this.#addPart(await writer.finish())
