@@ -110,15 +110,18 @@ export class SimBlobTransport implements BlobTransport {
   async fetchRange(range: BlobRange, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const { ticket, start, end } = range
     const to = siteAt(range.origin)
-    const reading = await this.#options.network.call(
+    const { served, reading } = await this.#options.network.call(
       callOf(this.#options, {
         what: `range ${start}-${end}`,
         to,
         signal,
-        serve: async ({ tickets }) => tickets.read(ticket, { start, end }),
+        serve: async (peer) => ({
+          served: peer,
+          reading: peer.tickets.read(ticket, { start, end }),
+        }),
       }),
     )
-    return this.#body(reading.bytes[Symbol.asyncIterator](), { to, signal })
+    return this.#body(reading.bytes[Symbol.asyncIterator](), { to, served, signal })
   }
 
   async close(): Promise<void> {
@@ -127,11 +130,11 @@ export class SimBlobTransport implements BlobTransport {
 
   async *#body(
     bytes: AsyncIterator<Buffer>,
-    { to, signal }: { readonly to: string; readonly signal: AbortSignal },
+    from: { readonly to: string; readonly served: Peer; readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
-    const served = this.#options.directory.peerOf(to)
+    const { to, served, signal } = from
     const serve = async (peer: Peer): Promise<IteratorResult<Buffer>> => {
-      if (peer.tickets !== served?.tickets)
+      if (peer.tickets !== served.tickets)
         throw new RemoteUnreachableError('the site was started again')
       return await bytes.next()
     }

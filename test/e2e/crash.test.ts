@@ -21,7 +21,7 @@ test('a site killed twenty times under load has every answered write after each 
   for (let round = 0; round < 20; round++) {
     await site.start()
     await load.verify(site)
-    await load.run(site, 50 + randomBelow(random, 300), () => site.kill())
+    await load.run(site, 30 + randomBelow(random, 170), () => site.kill())
     // A crash of the recovery from a crash.
     if (round === 6) await site.killInStart('"msg":"Volume opened"')
     if (round === 13) await site.killInStart('"msg":"Index brought up to the log"')
@@ -36,7 +36,7 @@ test('two sites, either of which is killed again and again under load, end equal
   const a = await bed.site('a', shippingTo(b.url)).start()
   const load = new RecordedLoad(22)
   for (let round = 0; round < 4; round++) {
-    await load.run(a, 300, async () => {
+    await load.run(a, 200, async () => {
       if (round > 0) await b.kill()
       // B comes back while A is written to.
       if (round > 1) await b.start()

@@ -56,11 +56,11 @@ describe('a large object', () => {
   })
 
   test('goes on where it was after its receiver was killed', async () => {
-    const bytes = 192 * mib
+    const bytes = 144 * mib
     const [a, b] = await startPair()
     proxy.passTo(a.url)
     await putLarge(a, bytes)
-    await proxy.passed(150 * mib)
+    await proxy.passed(115 * mib)
     await b.kill()
     expect((await a.status()).pending).toBeGreaterThan(0)
     await b.start()
@@ -70,11 +70,11 @@ describe('a large object', () => {
   })
 
   test('arrives after its sender was killed in the middle', async () => {
-    const bytes = 64 * mib
+    const bytes = 32 * mib
     const [a, b] = await startPair()
     proxy.passTo(a.url)
     await putLarge(a, bytes)
-    await proxy.passed(30 * mib)
+    await proxy.passed(16 * mib)
     await a.kill()
     await a.start()
     await a.shipped()

@@ -20,7 +20,7 @@ interface Record {
 }
 
 const connections = 16
-const keysEach = 12
+const keysEach = 8
 const bucket = 'load'
 const kib = 1024
 

@@ -116,6 +116,7 @@ test.skipIf(!existsSync(fullFile))('a site whose log has no room goes on serving
   const log = await open(fullFile, 'a')
   const args = [binPath, 'server', '--storage', storage, '--port', new URL(url).port]
   const site = spawn(process.execPath, args, { stdio: ['ignore', log.fd, 'ignore'] })
+  bed.watch(site)
   const ended = once(site, 'exit')
   try {
     await until('it serves', async () => {

@@ -58,6 +58,11 @@ export class TestBed {
     return site
   }
 
+  /** Ends `child`, which the test itself started and ends, if this process dies first. */
+  watch(child: ChildProcess): void {
+    if (child.pid !== undefined) this.#reaper.watch(child.pid)
+  }
+
   async remove(): Promise<void> {
     await Promise.all(this.#sites.map((site) => site.kill()))
     await this.#reaper.dismiss()
