@@ -39,14 +39,14 @@ export interface ConnectionOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly backoff: Backoff
+  /** An idle remote is asked this often whether it is still there. */
+  readonly heartbeatMs: number
   /** Resolves when nothing is on the wire or being settled: before the position moves. */
   readonly drained: () => Promise<void>
   readonly onChange: () => void
   readonly onError: (reason: string) => void
 }
 
-/** An idle remote is asked this often whether it is still there. */
-const heartbeatMs = 30_000
 /** What the remote said is made durable at most this often. */
 const saveEveryMs = 1000
 
@@ -270,7 +270,7 @@ export class Connection {
    */
   async #watch(session: Session): Promise<void> {
     const { clock } = this.#options
-    const heartbeatAt = this.#lastExchange + heartbeatMs
+    const heartbeatAt = this.#lastExchange + this.#options.heartbeatMs
     const saveAt = this.#hasNews ? this.#savedAt + saveEveryMs : heartbeatAt
     const pause = Math.max(0, Math.min(heartbeatAt, saveAt) - clock.monotonic())
     const timer = clock.after(pause, () => this.#bell.ring())
@@ -280,7 +280,8 @@ export class Connection {
     const now = clock.monotonic()
     if (this.#hasNews && now - this.#savedAt >= saveEveryMs) await this.#rest(session)
     if (this.#session !== session || this.#stop.signal.aborted) return
-    if (now - this.#lastExchange < heartbeatMs || !(await this.#heartbeat(session))) return
+    if (now - this.#lastExchange < this.#options.heartbeatMs || !(await this.#heartbeat(session)))
+      return
     // Half a minute of peace: should the remote be started again, it is greeted at once.
     if (this.#session === session) this.#options.backoff.reset()
   }

@@ -207,6 +207,7 @@ export class Link {
       clock,
       logger,
       backoff: this.#makeBackoff(),
+      heartbeatMs: this.#options.options.heartbeatMs,
       drained: () => this.#drain(),
       onChange: () => this.#onGateChange(),
       onError: (reason) => this.#noteError(reason),

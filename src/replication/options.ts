@@ -12,6 +12,8 @@ export interface ReplicationOptions {
   readonly retryDelayMs: number
   /** Requests to one remote at a time. */
   readonly workers: number
+  /** An idle remote is asked this often whether it is still there, and still the same. */
+  readonly heartbeatMs: number
   /** Changes taken from the feed and not yet settled, at most. */
   readonly queueSize: number
   /** Larger objects are offered, and pulled by the remote. */
@@ -26,6 +28,7 @@ export const defaultReplicationOptions: ReplicationOptions = {
   batchBytes: 8 * 2 ** 20,
   retryAttempts: 3,
   retryDelayMs: 5000,
+  heartbeatMs: 30_000,
   workers: 5,
   queueSize: 10_000,
   inlineLimit: 2 ** 20,

@@ -5,7 +5,7 @@ import { systemRandom } from '../base/random.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import { createHttpBlobTransport } from '../replication/http-blob-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'
-import type { ReplicationOptions } from '../replication/options.ts'
+import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
 import {
   createReplicator,
   type RemoteDefinition,
@@ -55,6 +55,7 @@ async function remotesOf(
 
 function optionsOf({ replication }: ServerConfig): ReplicationOptions {
   return {
+    heartbeatMs: defaultReplicationOptions.heartbeatMs,
     batchSize: replication.batchSize,
     batchIntervalMs: replication.batchIntervalMs,
     batchBytes: replication.batchBytes,

@@ -8,6 +8,7 @@ import { RefusingProxy } from './refusing-proxy.ts'
 import { runComio } from './run-program.ts'
 import { expectEqualBuckets, listBucket } from './site-contents.ts'
 import { type SiteProcess, TestBed } from './site-process.ts'
+import { NotYet, until } from './until.ts'
 
 let bed: TestBed
 
@@ -93,7 +94,11 @@ describe('a change that the remote refuses for its own sake', () => {
       expect(done.events_replicated).toBe(failed.events_replicated + 1)
       expect((await b.send('GET', '/docs/poison%20key')).body.toString()).toBe('poison')
       expect(await a.json('GET', '/admin/replication/failed')).toEqual({ failed: [] })
-      expect((await a.json<{ status: string }>('GET', '/admin/health')).status).toBe('ok')
+      // The health is looked at once a second at most.
+      await until('the site is well', async () => {
+        const { status } = await a.json<{ status: string }>('GET', '/admin/health')
+        return status === 'ok' ? true : new NotYet(status)
+      })
     } finally {
       await proxy.close()
     }

@@ -4,15 +4,18 @@ import { eventually, HttpSite } from './http-site.ts'
 // Real disks and sockets, on machines that do other things too.
 vi.setConfig({ testTimeout: 90_000 })
 
+/** A pair at rest notices at its next heartbeat. */
+const soonNoticed = { heartbeatMs: 1000 }
+
 const opened: HttpSite[] = []
 afterEach(async () => {
   for (const site of opened.splice(0).reverse()) await site.close()
 })
 
 async function openPair(): Promise<readonly [HttpSite, HttpSite]> {
-  const a = await HttpSite.open({ siteId: 'site-a' })
+  const a = await HttpSite.open({ siteId: 'site-a', options: soonNoticed })
   opened.push(a)
-  const b = await HttpSite.open({ siteId: 'site-b' })
+  const b = await HttpSite.open({ siteId: 'site-b', options: soonNoticed })
   opened.push(b)
   return [a, b]
 }

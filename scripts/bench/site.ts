@@ -1,0 +1,41 @@
+/** A ComIO site as a process of its own, for benchmarks: what is measured is what people run. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startChild } from './child.ts'
+
+const binPath = fileURLToPath(new URL('../../bin/comio', import.meta.url))
+
+export interface BenchSite {
+  readonly url: string
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+/** A folder for the volumes of one run, on the disk that TMPDIR names. */
+export async function makeBenchFolder(): Promise<string> {
+  return await mkdtemp(join(tmpdir(), 'comio-bench-'))
+}
+
+export async function removeBenchFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true })
+}
+
+export async function startSite(storage: string, ...args: readonly string[]): Promise<BenchSite> {
+  const { found, pid, stop } = await startChild(
+    [
+      ...([process.execPath, binPath, 'server', '--storage', storage] as const),
+      ...['--port', '0', '--log-format', 'json', ...args],
+    ],
+    urlOf,
+  )
+  return { url: found, pid, stop }
+}
+
+function urlOf(line: string): string | undefined {
+  const record: unknown = JSON.parse(line)
+  if (typeof record !== 'object' || record === null || !('msg' in record)) return undefined
+  if (record.msg !== 'listening' || !('url' in record)) return undefined
+  return String(record.url)
+}
