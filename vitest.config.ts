@@ -17,13 +17,13 @@ export default defineConfig({
         },
       },
       {
-        // Real processes, disks and kills: one file at a time, after the rest, so that they have
-        // the machine to themselves.
+        // Real processes, disks and kills, after the rest. They wait a lot, for disks and for one
+        // another, so two files at a time cost little more than one.
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['scripts/build-before-tests.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

@@ -13,10 +13,15 @@ export default class Demo extends BaseCommand {
     'sites object by object. The last line says whether they are equal. Ctrl-C leaves no process ' +
     'and no folder behind.'
 
-  static override examples = ['<%= config.bin %> demo', '<%= config.bin %> demo --keep']
+  static override examples = [
+    '<%= config.bin %> demo',
+    '<%= config.bin %> demo --keep',
+    '<%= config.bin %> demo --quick',
+  ]
 
   static override flags = {
     keep: Flags.boolean({ summary: 'Leave both sites running, and print what to try with them.' }),
+    quick: Flags.boolean({ summary: 'Take a fraction of the files and bytes: for slow disks.' }),
   }
 
   async run(): Promise<void> {
@@ -25,6 +30,7 @@ export default class Demo extends BaseCommand {
     const { ok } = await withStopSignal((signal) =>
       runDemo({
         keep: flags.keep,
+        quick: flags.quick,
         binPath: join(this.config.root, 'bin', 'comio'),
         projectRoot: this.config.root,
         stdout: process.stdout,

@@ -37,9 +37,12 @@ export interface DemoPlan {
 
 const kib = 2 ** 10
 const mib = 2 ** 20
-const smallCount = 2000
 const scratchCount = 200
-const mediumMib = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16]
+/** How much is generated: enough that a crash is in the middle of it, and less for a hurried look. */
+const amounts = {
+  full: { small: 2000, mediumMib: [1, 2, 3, 4, 5, 6, 8, 10, 12, 16] },
+  quick: { small: 500, mediumMib: [1, 2, 3, 4, 5] },
+} as const
 const scratch = 'scratch'
 
 const contentTypes: Readonly<Record<string, string>> = {
@@ -48,7 +51,11 @@ const contentTypes: Readonly<Record<string, string>> = {
   ...{ '.yaml': 'application/yaml', '.yml': 'application/yaml', '.txt': 'text/plain' },
 }
 
-export function planDemo(files: readonly ProjectFile[]): DemoPlan {
+export function planDemo(
+  files: readonly ProjectFile[],
+  amount: keyof typeof amounts = 'full',
+): DemoPlan {
+  const { small: smallCount, mediumMib } = amounts[amount]
   const project = files.map((file) => putOfFile(file))
   const small = numbers(smallCount).map((i) => generated('small', smallKey(i), smallSize(i)))
   const doomed = numbers(scratchCount).map((i) => generated(scratch, `tmp/${i}.bin`, 2 * kib))

@@ -7,7 +7,7 @@ import { type Comparison, compareSites } from './compare-sites.ts'
 import { type DemoPlan, planDemo } from './demo-plan.ts'
 import { DemoFailedError } from './errors.ts'
 import { GeneratedContent } from './generated-content.ts'
-import { type LagSamples, lagClasses, probeLag, warmUp } from './lag-probe.ts'
+import { type LagSamples, lagClasses, probeLag, quickLagClasses, warmUp } from './lag-probe.ts'
 import { findProjectFiles } from './project-files.ts'
 import { changes, describeLag, lagTable, type Story } from './story.ts'
 import { linkOf, type TwoSites } from './two-sites.ts'
@@ -17,6 +17,8 @@ export interface DemoRunOptions {
   readonly sites: TwoSites
   readonly story: Story
   readonly projectRoot: string
+  /** A fraction of the files and bytes. */
+  readonly quick: boolean
   readonly signal: AbortSignal | undefined
 }
 
@@ -64,7 +66,8 @@ export class DemoRun {
   }
 
   async #measureLag(): Promise<readonly LagSamples[]> {
-    const { story, signal } = this.#options
+    const { story, signal, quick } = this.#options
+    const classes = quick ? quickLagClasses : lagClasses
     story.tell('From an answered PUT at A until the object can be read at B:')
     const probe = {
       ...{ writer: this.#writer, remote: this.#atB, signal },
@@ -72,16 +75,16 @@ export class DemoRun {
     }
     await warmUp(probe)
     const lags: LagSamples[] = []
-    for (const lagClass of lagClasses) lags.push(await probeLag(lagClass, probe))
+    for (const lagClass of classes) lags.push(await probeLag(lagClass, probe))
     for (const line of lagTable(lags)) story.tell(line)
     story.tell()
     return lags
   }
 
   async #writeThroughCrash(): Promise<void> {
-    const { sites, story, projectRoot, signal } = this.#options
+    const { sites, story, projectRoot, signal, quick } = this.#options
     const files = await findProjectFiles(projectRoot)
-    const plan = planDemo(files)
+    const plan = planDemo(files, quick ? 'quick' : 'full')
     story.tell(`Writing at A: ${files.length} files of this project, and generated ones`)
     await this.#writer.writeAll(plan.first)
     await this.#killBWhileWriting(plan)

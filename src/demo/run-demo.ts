@@ -13,6 +13,8 @@ import { TwoSites } from './two-sites.ts'
 export interface DemoOptions {
   /** Leave both sites running afterwards and print how to use and stop them. */
   readonly keep: boolean
+  /** A fraction of the files and bytes: for slow disks. */
+  readonly quick: boolean
   /** The program to start the sites with: `bin/comio`. */
   readonly binPath: string
   /** The project's own files are uploaded from here; found from `binPath` when absent. */
@@ -47,14 +49,14 @@ async function tellWithSites(
   options: DemoOptions,
   story: Story,
 ): Promise<{ readonly ok: boolean }> {
-  const { binPath, keep, signal } = options
+  const { binPath, keep, quick, signal } = options
   const startedAt = performance.now()
   story.tell('ComIO demo: two sites, real files, and a crash in the middle')
   const sites = await TwoSites.start(binPath, signal)
   let kept = false
   try {
     const projectRoot = options.projectRoot ?? dirname(dirname(binPath))
-    const run = new DemoRun({ sites, story, projectRoot, signal })
+    const run = new DemoRun({ sites, story, projectRoot, quick, signal })
     const { comparison, lags } = await run.play()
     const seconds = (performance.now() - startedAt) / 1e3
     if (keep) for (const line of keptSitesText(sites, binPath)) story.tell(line)

@@ -66,7 +66,7 @@ describe('comio demo', () => {
   test.each(['SIGINT', 'SIGKILL'] as const)(
     '%s in the middle leaves no process and no folder behind',
     async (signal) => {
-      const demo = startDemo()
+      const demo = startDemo('--quick')
       let said = ''
       demo.stdout?.on('data', (chunk) => {
         said += String(chunk)
@@ -85,7 +85,7 @@ describe('comio demo', () => {
   )
 
   test('--keep leaves both sites running, with what is needed to use and to stop them', async () => {
-    const { code, stdout } = await finish(startDemo('--keep'))
+    const { code, stdout } = await finish(startDemo('--keep', '--quick'))
     expect(code).toBe(0)
     const kept = stdout.slice(stdout.indexOf('Both sites keep running'))
     const pids = processes(kept).slice(0, 2)

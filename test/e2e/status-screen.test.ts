@@ -19,9 +19,11 @@ if (isSkipped) process.stderr.write(`the status screen is not tried in a termina
 
 /** A terminal that can be looked at: tmux with a server of its own. */
 class Terminal {
-  readonly #socket = `comio-test-${process.pid}-${Math.random().toString(36).slice(2)}`
+  #socket = ''
 
   async open(columns: number, rows: number): Promise<void> {
+    // A name of its own each time: the server before may still be on its way out.
+    this.#socket = `comio-test-${process.pid}-${Math.random().toString(36).slice(2)}`
     const size = ['-x', `${columns}`, '-y', `${rows}`]
     await this.#tmux('-f', '/dev/null', 'new-session', '-d', ...size, 'PS1="ready> " bash --norc')
     await this.until('ready>')
