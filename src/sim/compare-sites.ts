@@ -17,7 +17,7 @@ export function checkShipped(
   to: { readonly name: string; readonly contents: SiteContents },
 ): void {
   const ledger = ledgersIn(from.contents).get(to.name)
-  if (ledger === undefined) return
+  if (ledger?.isFilled !== true) return
   const refused = new Set(
     from.contents.letters
       .filter(({ remote }) => remote === to.name)

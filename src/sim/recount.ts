@@ -102,13 +102,20 @@ function recountBuckets(site: string, contents: SiteContents): void {
   demand(found.size === 0, 'bucket-counts', () => `${site} counts nothing of ${[...found.keys()]}`)
 }
 
+/** Whether a place is any of a remote's business. */
+function concerns(ledger: LedgerState, place: FeedPlace, deleted: ReadonlySet<number>): boolean {
+  const removes = place.slot.kind === 'floor' || deleted.has(place.seq)
+  return ledger.wants({ ...place, removes })
+}
+
 function recountLedgers(site: string, contents: SiteContents): void {
+  const deleted = new Set([...contents.tombstones.values()].map(({ seq }) => seq))
   for (const [remote, ledger] of ledgersIn(contents)) {
     const say = (what: string) => (): string => `the ledger of ${site} for ${remote} ${what}`
     let count = 0
     let bytes = 0
     for (const place of contents.places.values()) {
-      if (!ledger.isPending(place.seq)) continue
+      if (!ledger.isPending(place.seq) || !concerns(ledger, place, deleted)) continue
       count++
       bytes += place.bytes
     }
@@ -206,7 +213,7 @@ function locationsIn(contents: SiteContents, generations: ReadonlySet<number>): 
   for (const { register, floorPlace } of contents.buckets.values()) {
     add(register?.location, floorPlace?.location)
   }
-  for (const { location } of contents.letters) add(location)
+  for (const { location } of [...contents.letters, ...contents.remotes]) add(location)
   for (const bytes of contents.uploads) {
     const upload = decodeUpload(bytes)
     add(upload.location)

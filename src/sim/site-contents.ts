@@ -8,6 +8,7 @@ import { type BucketEntry, decodeBucketEntry } from '../store/tables/bucket-entr
 import { decodeChangeEntry } from '../store/tables/change-entry.ts'
 import { nameOf, seqOf } from '../store/tables/keys.ts'
 import { decodeLetterEntry } from '../store/tables/letter-entry.ts'
+import { decodeRemoteEntry, type RemoteEntry } from '../store/tables/remote-entry.ts'
 import {
   decodeLiveEntry,
   decodeTombstone,
@@ -46,6 +47,7 @@ export interface SiteContents {
   readonly letters: readonly StoredLetter[]
   /** Encoded: by remote. */
   readonly ledgers: ReadonlyMap<string, Buffer>
+  readonly remotes: readonly RemoteEntry[]
   readonly uploads: readonly Buffer[]
   readonly state: StoreState | undefined
 }
@@ -64,6 +66,7 @@ export function readContents(map: SortedMap): SiteContents {
     segments: new Map<number, SegmentCount>(),
     letters: [] as StoredLetter[],
     ledgers: new Map<string, Buffer>(),
+    remotes: [] as RemoteEntry[],
     uploads: [] as Buffer[],
     state: undefined as StoreState | undefined,
   }
@@ -95,6 +98,9 @@ export function readContents(map: SortedMap): SiteContents {
         break
       case 'r':
         contents.ledgers.set(nameOf(key), value)
+        break
+      case 'n':
+        contents.remotes.push(decodeRemoteEntry(nameOf(key), value))
         break
       case 'u':
         contents.uploads.push(value)

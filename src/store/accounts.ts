@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location, LogPosition, SegmentInfo } from '../volume/volume.ts'
 import type { IndexBatch } from './index-batch.ts'
-import { decodeLedger, encodeLedger, LedgerState } from './ledger-state.ts'
+import { decodeLedger, encodeLedger, LedgerState, type PlaceFacts } from './ledger-state.ts'
 import { readAll } from './read-all.ts'
 import {
   type BucketEntry,
@@ -23,10 +23,12 @@ import {
   ledgerKey,
   ledgersRange,
   nameOf,
+  remotesRange,
   segmentKey,
   segmentsRange,
   stateKey,
 } from './tables/keys.ts'
+import { decodeRemoteEntry, type RemoteEntry } from './tables/remote-entry.ts'
 import {
   decodeSegmentCount,
   decodeStoreState,
@@ -52,6 +54,7 @@ export class Accounts {
   readonly #buckets = new Map<string, BucketEntry>()
   readonly #segments = new Map<number, SegmentCount>()
   readonly #ledgers = new Map<string, LedgerState>()
+  readonly #remotes = new Map<string, RemoteEntry>()
   readonly #dirtyBuckets = new Set<string>()
   readonly #dirtySegments = new Set<number>()
   readonly #dirtyLedgers = new Set<string>()
@@ -81,6 +84,10 @@ export class Accounts {
     for (const [key, value] of await readAll(index, ledgersRange)) {
       accounts.#ledgers.set(nameOf(key), decodeLedger(value, sinceOf))
     }
+    for (const [key, value] of await readAll(index, remotesRange)) {
+      const name = nameOf(key)
+      accounts.setRemote(decodeRemoteEntry(name, value))
+    }
     return accounts
   }
 
@@ -101,13 +108,26 @@ export class Accounts {
     return this.#ledgers.get(remote)
   }
 
-  addLedger(remote: string): LedgerState {
-    assert(!this.#ledgers.has(remote), 'a ledger is begun once')
-    const { places, placeBytes } = this.#state
-    const ledger = LedgerState.begin({ places, bytes: placeBytes })
-    this.#ledgers.set(remote, ledger)
-    this.ledgerChanged(remote)
-    return ledger
+  get remotes(): ReadonlyMap<string, RemoteEntry> {
+    return this.#remotes
+  }
+
+  remote(name: string): RemoteEntry | undefined {
+    return this.#remotes.get(name)
+  }
+
+  /** A remote that is linked has a ledger, one that was removed has none. */
+  setRemote(entry: RemoteEntry): void {
+    const { name, state, epoch, begunAt, filter } = entry.record
+    this.#remotes.set(name, entry)
+    const known = this.#ledgers.get(name)
+    if (state !== 'removed' && known?.link.epoch === epoch) {
+      if (known.relink({ epoch, begunAt, filter }, this.#state.seq)) this.ledgerChanged(name)
+      return
+    }
+    if (this.#ledgers.delete(name) || state !== 'removed') this.ledgerChanged(name)
+    if (state === 'removed') return
+    this.#ledgers.set(name, LedgerState.begin({ epoch, begunAt, filter }, this.#state.seq))
   }
 
   ledgerChanged(remote: string): void {
@@ -187,7 +207,8 @@ export class Accounts {
     return count?.generation === generation ? count : { generation, records: 0, bytes: 0 }
   }
 
-  placeAdded(seq: number, bytes: number): void {
+  placeAdded(place: PlaceFacts): void {
+    const { seq, bytes } = place
     const { places, placeBytes } = this.#state
     this.#state = {
       ...this.#state,
@@ -196,16 +217,15 @@ export class Accounts {
       placeBytes: placeBytes + bytes,
     }
     for (const [remote, ledger] of this.#ledgers) {
-      ledger.placeAdded(bytes)
-      this.#dirtyLedgers.add(remote)
+      if (ledger.placeAdded(place)) this.#dirtyLedgers.add(remote)
     }
   }
 
-  placeRemoved(seq: number, bytes: number): void {
+  placeRemoved(place: PlaceFacts): void {
     const { places, placeBytes } = this.#state
-    this.#state = { ...this.#state, places: places - 1, placeBytes: placeBytes - bytes }
+    this.#state = { ...this.#state, places: places - 1, placeBytes: placeBytes - place.bytes }
     for (const [remote, ledger] of this.#ledgers) {
-      ledger.placeRemoved(seq, bytes)
+      ledger.placeRemoved(place)
       this.#dirtyLedgers.add(remote)
     }
   }
@@ -227,8 +247,8 @@ export class Accounts {
     }
     for (const remote of this.#dirtyLedgers) {
       const ledger = this.#ledgers.get(remote)
-      assert(ledger !== undefined, 'a changed ledger exists')
-      batch.put(ledgerKey(remote), encodeLedger(ledger))
+      if (ledger === undefined) batch.del(ledgerKey(remote))
+      else batch.put(ledgerKey(remote), encodeLedger(ledger))
     }
     batch.put(stateKey, encodeStoreState(this.#state))
     for (const ledger of this.#ledgers.values()) ledger.batchBuilt()

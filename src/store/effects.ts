@@ -7,13 +7,22 @@ import { assert } from '../base/assert.ts'
 import type { Location } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { IndexBatch } from './index-batch.ts'
+import type { PlaceFacts } from './ledger-state.ts'
 import type { BucketMutation, PurgeMutation } from './mutation.ts'
 import type { DeadLetter } from './object-store.ts'
 import type { PlacedBlob } from './records.ts'
 import { objectSlot, type Slot } from './slot.ts'
 import { decodeChangeSince, encodeChangeEntry } from './tables/change-entry.ts'
-import { blobKey, changeKey, deadLetterKey, objectKey, tombstoneKey } from './tables/keys.ts'
+import {
+  blobKey,
+  changeKey,
+  deadLetterKey,
+  objectKey,
+  remoteKey,
+  tombstoneKey,
+} from './tables/keys.ts'
 import { decodeLetterEntry, encodeLetterEntry } from './tables/letter-entry.ts'
+import { encodeRemoteEntry, type RemoteEntry } from './tables/remote-entry.ts'
 import {
   type BlobRef,
   encodeLiveEntry,
@@ -52,14 +61,14 @@ export function replaceSlot(context: EffectContext, change: SlotChange): void {
   for (const blob of change.newBlobs) blobLives(context, blob)
   if (previous !== undefined) dropEntryBytes(context, previous)
   const since = previous === undefined ? context.now : inheritedSince(context, previous.seq)
-  if (previous !== undefined) dropPlace(context, previous)
   const slot = objectSlot(bucket, key)
+  if (previous !== undefined) dropPlace(context, slot, previous)
   const bytes = bytesOf(next)
   batch.putReadable(
     changeKey(next.seq),
     encodeChangeEntry({ seq: next.seq, slot, version: next.version, bytes, since }),
   )
-  accounts.placeAdded(next.seq, bytes)
+  accounts.placeAdded({ seq: next.seq, slot, bytes, removes: next.kind === 'tombstone' })
   accounts.countObject(bucket, {
     objects: Number(next.kind === 'live') - Number(previous?.kind === 'live'),
     bytes: bytes - (previous === undefined ? 0 : bytesOf(previous)),
@@ -84,14 +93,14 @@ export function joinSlot(
   accounts.recordLives(next.joinLocation)
   if (previous.joinLocation !== undefined) accounts.recordDies(previous.joinLocation)
   const since = inheritedSince(context, previous.seq)
-  dropPlace(context, previous)
   const slot = objectSlot(bucket, key)
+  dropPlace(context, slot, previous)
   const bytes = bytesOf(next)
   batch.putReadable(
     changeKey(next.seq),
     encodeChangeEntry({ seq: next.seq, slot, version: next.version, bytes, since }),
   )
-  accounts.placeAdded(next.seq, bytes)
+  accounts.placeAdded({ seq: next.seq, slot, bytes, removes: false })
 }
 
 /** The sweep behind a purge takes an object out. */
@@ -101,7 +110,7 @@ export function removeSwept(
 ): void {
   context.batch.del(objectKey(swept.bucket, swept.key))
   dropEntryBytes(context, swept.entry)
-  dropPlace(context, swept.entry)
+  dropPlace(context, objectSlot(swept.bucket, swept.key), swept.entry)
   context.accounts.countObject(swept.bucket, { objects: -1, bytes: -bytesOf(swept.entry) })
 }
 
@@ -180,6 +189,27 @@ export function closeLetter(context: EffectContext, remote: string, seq: number)
   context.accounts.ledgerChanged(remote)
 }
 
+/** A remote that is gone leaves no letters behind. */
+export function dropLetter(context: EffectContext, remote: string, seq: number): void {
+  const key = deadLetterKey(remote, seq)
+  const entry = context.batch.read(key)
+  if (entry === undefined) return
+  context.batch.delReadable(key)
+  context.accounts.recordDies(decodeLetterEntry(entry).location)
+}
+
+/** Where this site ships to was changed: the highest revision holds. */
+export function remoteChanged(context: EffectContext, entry: RemoteEntry): void {
+  const { accounts, batch } = context
+  const { name, revision } = entry.record
+  const previous = accounts.remote(name)
+  if (previous !== undefined && previous.record.revision >= revision) return
+  if (previous !== undefined) accounts.recordDies(previous.location)
+  accounts.recordLives(entry.location)
+  batch.put(remoteKey(name), encodeRemoteEntry(entry))
+  accounts.setRemote(entry)
+}
+
 /** Does nothing when the index has the blob: an upload's parts are there before its put. */
 export function blobLives(context: EffectContext, blob: PlacedBlob): void {
   if (context.batch.read(blobKey(blob.id)) !== undefined) return
@@ -215,14 +245,15 @@ function dropEntryBytes(context: EffectContext, entry: SlotEntry): void {
   if (entry.body.kind === 'blobs') for (const blob of entry.body.blobs) blobDies(context, blob)
 }
 
-function dropPlace(context: EffectContext, entry: SlotEntry): void {
-  removePlace(context, entry.seq, bytesOf(entry))
+function dropPlace(context: EffectContext, slot: Slot, entry: SlotEntry): void {
+  const removes = entry.kind === 'tombstone'
+  removePlace(context, { seq: entry.seq, slot, bytes: bytesOf(entry), removes })
 }
 
-function removePlace(context: EffectContext, seq: number, bytes: number): void {
-  for (const remote of context.accounts.ledgers.keys()) closeLetter(context, remote, seq)
-  context.batch.delReadable(changeKey(seq))
-  context.accounts.placeRemoved(seq, bytes)
+function removePlace(context: EffectContext, place: PlaceFacts): void {
+  for (const remote of context.accounts.ledgers.keys()) closeLetter(context, remote, place.seq)
+  context.batch.delReadable(changeKey(place.seq))
+  context.accounts.placeRemoved(place)
 }
 
 /** A place that moves before it was shipped keeps its age: lag is measured from the oldest unshipped change. */
@@ -254,9 +285,9 @@ function takeRegisterPlace(
   const since = previous === undefined ? now : inheritedSince(context, previous.seq)
   if (previous !== undefined) {
     accounts.recordDies(previous.location)
-    removePlace(context, previous.seq, 0)
+    removePlace(context, { seq: previous.seq, slot, bytes: 0, removes: slot.kind === 'floor' })
   }
   accounts.recordLives(location)
   batch.putReadable(changeKey(seq), encodeChangeEntry({ seq, slot, version, bytes: 0, since }))
-  accounts.placeAdded(seq, 0)
+  accounts.placeAdded({ seq, slot, bytes: 0, removes: slot.kind === 'floor' })
 }

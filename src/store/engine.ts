@@ -5,7 +5,6 @@
  * It promises what {@link ObjectStore}, {@link ChangeFeed} and {@link ChangeSink} promise. It must
  * never know HTTP, configuration or how changes travel.
  */
-import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
@@ -19,7 +18,7 @@ import { CommitPipeline } from './commit-pipeline.ts'
 import { NoSuchBucketError } from './errors.ts'
 import { Incoming } from './incoming.ts'
 import { openIndexFor } from './index-identity.ts'
-import { LaunchedPlaces, StoredLedger } from './ledger.ts'
+import { LaunchedPlaces } from './ledger.ts'
 import { listObjects } from './listing.ts'
 import type { PutMutation } from './mutation.ts'
 import { checkBucketName } from './names.ts'
@@ -39,6 +38,7 @@ import type {
   PurgePreview,
   PutInput,
   RemoteLedger,
+  RemoteRegistry,
   StagedUpload,
   WriteConditions,
 } from './object-store.ts'
@@ -46,6 +46,7 @@ import { ObjectWriter } from './object-writer.ts'
 import { Peers } from './peers.ts'
 import { readChunks } from './read-all.ts'
 import { recover } from './recovery.ts'
+import { RemoteLinks } from './remote-links.ts'
 import { runDecision } from './run-decision.ts'
 import { SegmentFreer } from './segment-freer.ts'
 import { Sequencer } from './sequencer.ts'
@@ -128,7 +129,6 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly #volume: Volume
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
-  readonly #clock: Clock
   readonly #uploads: Uploads
   readonly #pipeline: CommitPipeline
   readonly #sequencer: Sequencer
@@ -138,7 +138,7 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly #freer: SegmentFreer
   readonly #peers: Peers
   readonly #launched = new LaunchedPlaces()
-  readonly #ledgers = new Map<string, StoredLedger>()
+  readonly #links: RemoteLinks
 
   private constructor(parts: Parts, peers: Peers) {
     const { options, index, accounts, versions, uploads, writers, admission } = parts
@@ -147,7 +147,6 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#volume = volume
     this.#index = index
     this.#accounts = accounts
-    this.#clock = clock
     this.#uploads = uploads
     this.#peers = peers
     const feed = new IndexedChangeFeed({ index, accounts, reader: volume })
@@ -174,6 +173,8 @@ export class Engine implements ObjectStore, ChangeSink {
       onEffect: (effect) => uploads.overtaken(effect),
     })
     this.#sequencer = sequencer
+    const launched = this.#launched
+    this.#links = new RemoteLinks({ accounts, index, pipeline, sequencer, feed, clock, launched })
     this.#objects = new ObjectWriter({
       volume,
       sequencer,
@@ -201,7 +202,7 @@ export class Engine implements ObjectStore, ChangeSink {
     for (const [name, bucket] of await parts.accounts.allBuckets()) {
       if (bucket.sweeping) engine.#sweeper.start(name)
     }
-    for (const remote of parts.accounts.ledgers.keys()) engine.#openLedger(remote)
+    await engine.#links.open()
     engine.#freer.look()
     return engine
   }
@@ -327,19 +328,19 @@ export class Engine implements ObjectStore, ChangeSink {
     return this.#uploads.stage(mutation, this.#sequencer)
   }
 
-  /** The remote's ledger, begun at its first mention: then everything in the feed is pending. */
-  async ledger(remote: string): Promise<RemoteLedger> {
-    const open = this.#ledgers.get(remote)
-    if (open !== undefined) return open
-    await this.#pipeline.runTask(() => {
-      if (this.#accounts.ledger(remote) === undefined) this.#accounts.addLedger(remote)
-    })
-    return this.#ledgers.get(remote) ?? this.#openLedger(remote)
+  /** The remote's ledger, linked at its first mention: then everything in the feed is pending. */
+  ledger(remote: string): Promise<RemoteLedger> {
+    return this.#links.ledger(remote)
   }
 
   /** Every ledger the volume has, also of remotes that are not configured now. */
   ledgers(): readonly RemoteLedger[] {
-    return [...this.#ledgers.values()]
+    return this.#links.ledgers()
+  }
+
+  /** Where this site ships to. */
+  get remotes(): RemoteRegistry {
+    return this.#links
   }
 
   // --- the whole
@@ -404,24 +405,6 @@ export class Engine implements ObjectStore, ChangeSink {
       }
     }
     return { count, bytes }
-  }
-
-  #openLedger(remote: string): StoredLedger {
-    const state = this.#accounts.ledger(remote)
-    assert(state !== undefined, 'a ledger is begun before it is opened')
-    const ledger = new StoredLedger({
-      remote,
-      state,
-      accounts: this.#accounts,
-      index: this.#index,
-      pipeline: this.#pipeline,
-      sequencer: this.#sequencer,
-      feed: this.feed,
-      clock: this.#clock,
-      launched: this.#launched,
-    })
-    this.#ledgers.set(remote, ledger)
-    return ledger
   }
 }
 

@@ -7,16 +7,45 @@ import { assert } from '../base/assert.ts'
 import type { ByteReader } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
 import type { ConfirmedPeer, LedgerCounters } from './object-store.ts'
+import {
+  decodeFilter,
+  encodeFilter,
+  isEverything,
+  isSameFilter,
+  isWanted,
+  type PlaceFilter,
+} from './place-filter.ts'
+import type { Slot } from './slot.ts'
 import { entryReader } from './tables/slot-entry.ts'
 
+/** What decides whether a place concerns a remote, and how it counts. */
+export interface PlaceFacts {
+  readonly seq: number
+  readonly slot: Slot
+  readonly bytes: number
+  /** It is a delete or a purge. */
+  readonly removes: boolean
+}
+
+/** The link that a ledger belongs to. */
+export interface LedgerLink {
+  readonly epoch: number
+  /** The head of the feed when the link began. */
+  readonly begunAt: number
+  readonly filter: PlaceFilter
+}
+
 export class LedgerState {
+  #link: LedgerLink
+  /** The feed was counted for this link; until then everything in it is still to be queued. */
+  isFilled = false
   /** The highest place handed out. */
   high = 0
   /** Handed out and not done: seq to the time since when the slot's change waits, wall ms. */
   readonly outstanding = new Map<number, number>()
   /** Dead letters that are still about the newest change of their slot. */
   openLetters = 0
-  readonly #watchers = new Set<(seq: number, bytes: number) => void>()
+  readonly #watchers = new Set<(place: PlaceFacts) => void>()
   /** Removed by the index batch that is being built, and by the one that is being written. */
   #removing = new Set<number>()
   #removed: ReadonlySet<number> = new Set()
@@ -30,12 +59,52 @@ export class LedgerState {
   lastReplication: number | null = null
   confirmed: ConfirmedPeer | undefined
 
-  /** A ledger that begins now: everything in the feed is pending. */
-  static begin(feed: { readonly places: number; readonly bytes: number }): LedgerState {
-    const state = new LedgerState()
-    state.queued = feed.places
-    state.pendingBytes = feed.bytes
+  constructor(link: LedgerLink) {
+    this.#link = link
+  }
+
+  /** A ledger that begins behind `head`: what the feed holds up to there is still to be counted. */
+  static begin(link: LedgerLink, head: number): LedgerState {
+    const state = new LedgerState(link)
+    state.high = head
     return state
+  }
+
+  get link(): LedgerLink {
+    return this.#link
+  }
+
+  /**
+   * The same link, perhaps with another filter: then everything is taken off, and is to be counted
+   * anew up to `head`.
+   *
+   * @returns whether it was
+   */
+  relink(link: LedgerLink, head: number): boolean {
+    assert(link.epoch === this.#link.epoch, 'another link has a ledger of its own')
+    const isSame = isSameFilter(link.filter, this.#link.filter)
+    this.#link = link
+    if (isSame) return false
+    this.superseded += this.pending
+    this.pendingBytes = 0
+    this.outstanding.clear()
+    this.high = Math.max(head, this.high)
+    this.isFilled = false
+    return true
+  }
+
+  /** Whether every place concerns this remote. */
+  get wantsEverything(): boolean {
+    return this.#link.begunAt === 0 && isEverything(this.#link.filter)
+  }
+
+  /**
+   * Whether the place concerns this remote. What was deleted before the link began does not: a site
+   * that was cut loose and is linked again must not carry over what it deleted meanwhile.
+   */
+  wants(place: Pick<PlaceFacts, 'seq' | 'slot' | 'removes'>): boolean {
+    if (place.removes && place.seq <= this.#link.begunAt) return false
+    return isWanted(this.#link.filter, place.slot)
   }
 
   get pending(): number {
@@ -46,19 +115,27 @@ export class LedgerState {
     return seq > this.high || this.outstanding.has(seq)
   }
 
-  placeAdded(bytes: number): void {
-    this.queued++
-    this.pendingBytes += bytes
+  /** @returns whether it concerns this remote */
+  placeAdded(place: PlaceFacts): boolean {
+    if (!this.wants(place)) return false
+    this.#count(place.bytes)
+    return true
   }
 
   /** A newer mutation of the slot took the place away, or a purge did. */
-  placeRemoved(seq: number, bytes: number): void {
-    for (const watcher of this.#watchers) watcher(seq, bytes)
+  placeRemoved(place: PlaceFacts): void {
+    const { seq, bytes } = place
+    for (const watcher of this.#watchers) watcher(place)
     this.#removing.add(seq)
-    if (!this.isPending(seq)) return
+    if (!this.isPending(seq) || !this.wants(place)) return
     this.outstanding.delete(seq)
     this.superseded++
     this.#left(bytes)
+  }
+
+  /** Places up to here were looked at, and those not handed out concern others. */
+  passTo(seq: number): void {
+    this.high = Math.max(this.high, seq)
   }
 
   take(seq: number, since: number): void {
@@ -79,7 +156,7 @@ export class LedgerState {
   requeue(place: { readonly seq: number; readonly bytes: number; readonly since: number }): void {
     assert(!this.isPending(place.seq), 'only a done place is queued again')
     this.outstanding.set(place.seq, place.since)
-    this.placeAdded(place.bytes)
+    this.#count(place.bytes)
   }
 
   /** Goes back so that all places above `seq` are pending; `regained` were not. */
@@ -112,7 +189,7 @@ export class LedgerState {
   }
 
   /** Tells of every place that leaves the feed, before it is counted; returns the way to stop. */
-  watchRemovals(watcher: (seq: number, bytes: number) => void): () => void {
+  watchRemovals(watcher: (place: PlaceFacts) => void): () => void {
     this.#watchers.add(watcher)
     return () => this.#watchers.delete(watcher)
   }
@@ -131,6 +208,11 @@ export class LedgerState {
     }
   }
 
+  #count(bytes: number): void {
+    this.queued++
+    this.pendingBytes += bytes
+  }
+
   #left(bytes: number): void {
     this.pendingBytes -= bytes
     assert(this.pending >= 0 && this.pendingBytes >= 0, 'a ledger never owes less than nothing')
@@ -139,7 +221,14 @@ export class LedgerState {
 
 export function encodeLedger(state: LedgerState): Buffer {
   const writer = new ByteWriter(128 + state.outstanding.size * 2)
-  writer.u8(1).u64(state.high).u64(state.queued).u64(state.replicated).u64(state.failed)
+  const { epoch, begunAt, filter } = state.link
+  writer
+    .u8(1)
+    .u8(state.isFilled ? 1 : 0)
+    .u64(epoch)
+    .u64(begunAt)
+    .raw(encodeFilter(filter))
+  writer.u64(state.high).u64(state.queued).u64(state.replicated).u64(state.failed)
   writer.u64(state.superseded).u64(state.pendingBytes)
   writer.u64(state.remoteSuperseded).u64(state.remoteConflicts)
   writer.u64(state.lastReplication ?? 0).u64(state.openLetters)
@@ -156,7 +245,10 @@ export function encodeLedger(state: LedgerState): Buffer {
 /** @param sinceOf the waiting time of an outstanding place, as the feed has it */
 export function decodeLedger(bytes: Uint8Array, sinceOf: (seq: number) => number): LedgerState {
   const reader = entryReader(bytes)
-  const state = new LedgerState()
+  const isFilled = reader.u8() === 1
+  const link = { epoch: reader.u64(), begunAt: reader.u64(), filter: decodeFilter(reader) }
+  const state = new LedgerState(link)
+  state.isFilled = isFilled
   state.high = reader.u64()
   state.queued = reader.u64()
   state.replicated = reader.u64()

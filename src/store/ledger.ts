@@ -4,7 +4,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { buryLetter, closeLetter, type EffectContext } from './effects.ts'
-import type { LedgerState } from './ledger-state.ts'
+import type { LedgerState, PlaceFacts } from './ledger-state.ts'
 import type {
   ChangeFeed,
   ConfirmedPeer,
@@ -20,8 +20,9 @@ import { readChunks } from './read-all.ts'
 import { deadLetterRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
-import { changeKey, deadLettersRange, seqOf } from './tables/keys.ts'
+import { changeKey, deadLettersRange, objectKey, seqOf, tombstoneKey } from './tables/keys.ts'
 import { decodeLetterEntry } from './tables/letter-entry.ts'
+import { decodeLiveEntry, decodeTombstone } from './tables/slot-entry.ts'
 
 /** Seqs that are on the wire, to any remote. */
 export class LaunchedPlaces {
@@ -54,20 +55,28 @@ export interface LedgerOptions {
   readonly launched: LaunchedPlaces
 }
 
+interface LiveCount {
+  readonly total: { count: number; bytes: number }
+  readonly bytesOf: (seq: number) => number
+  stop(): void
+}
+
+const firstWantedChunk = 100
+
 export class StoredLedger implements RemoteLedger {
   readonly remote: string
   readonly #options: LedgerOptions
   readonly #state: LedgerState
   readonly #rewindListeners = new Set<() => void>()
   /** Outstanding from before, to be handed out again: ascending. */
-  #again: number[]
+  #again: number[] = []
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: LedgerOptions) {
     this.remote = options.remote
     this.#options = options
     this.#state = options.state
-    this.#again = [...options.state.outstanding.keys()].sort((a, b) => a - b)
+    this.handOutAgain()
   }
 
   counters(): LedgerCounters {
@@ -82,7 +91,7 @@ export class StoredLedger implements RemoteLedger {
     if (this.#state.pending === 0) return undefined
     let oldest = Number.POSITIVE_INFINITY
     for (const since of this.#state.outstanding.values()) oldest = Math.min(oldest, since)
-    const [next] = await this.#options.feed.readPlaces(this.#state.high, 1)
+    const next = await this.#inTurn(() => this.#firstWanted())
     if (next !== undefined) oldest = Math.min(oldest, next.since)
     return oldest === Number.POSITIVE_INFINITY ? undefined : oldest
   }
@@ -145,6 +154,24 @@ export class StoredLedger implements RemoteLedger {
     )
   }
 
+  /**
+   * Counts the feed for a link that has just begun, or wants other places than before. Until that is
+   * done the remote gets only what is new; done twice it changes nothing.
+   */
+  fill(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state.isFilled) return
+      await this.#goBack(0, (regained) => {
+        this.#state.rewind(0, { places: regained.count, bytes: regained.bytes })
+        this.#state.isFilled = true
+      })
+    })
+  }
+
+  handOutAgain(): void {
+    this.#again = [...this.#state.outstanding.keys()].sort((a, b) => a - b)
+  }
+
   confirmedPeer(): ConfirmedPeer | undefined {
     return this.#state.confirmed
   }
@@ -164,14 +191,15 @@ export class StoredLedger implements RemoteLedger {
     const again = this.#takeAgain(limit)
     if (again.length === limit) return again
     const removed = new Set(this.#state.removedUnwritten())
-    const stopWatching = this.#state.watchRemovals((seq) => removed.add(seq))
+    const stopWatching = this.#state.watchRemovals(({ seq }) => removed.add(seq))
     try {
       let after = this.#state.high
       for (;;) {
         const places = await this.#options.feed.readPlaces(after, limit - again.length)
-        const still = places.filter((place) => !removed.has(place.seq))
+        const still = places.filter((place) => !removed.has(place.seq) && this.#isWanted(place))
         for (const place of still) this.#state.take(place.seq, place.since)
         const last = places.at(-1)
+        if (last !== undefined) this.#state.passTo(last.seq)
         // Nothing at all is answered only at the end of the feed: nobody would ask again.
         if (again.length + still.length > 0 || last === undefined) return [...again, ...still]
         after = last.seq
@@ -214,45 +242,111 @@ export class StoredLedger implements RemoteLedger {
     return totalOf(requeued)
   }
 
-  /**
-   * Everything above `from` that is done becomes pending. What is done above is all places, less those
-   * at or below `from`, less what is pending: so only the lower part is counted, and nothing for 0.
-   */
-  async #rewind(from: number, dryRun: boolean): Promise<PurgePreview> {
-    const { accounts } = this.#options
-    if (from >= this.#state.high) return { count: 0, bytes: 0 }
-    const letters = await this.#allLetters()
-    const below = await this.#countUpTo(from)
-    try {
-      const regained = (): PurgePreview => {
-        const { places, placeBytes } = accounts.state
-        const pendingBelow = this.#pendingUpTo(from, below.bytesOf)
-        const pending = this.#state.pending - pendingBelow.count
-        const pendingBytes = this.#state.pendingBytes - pendingBelow.bytes
-        const count = places - below.total.count - pending
-        return { count, bytes: placeBytes - below.total.bytes - pendingBytes }
-      }
-      if (dryRun) return regained()
-      let result: PurgePreview = { count: 0, bytes: 0 }
-      await this.#change((context) => {
-        for (const { seq } of letters) if (seq > from) closeLetter(context, this.remote, seq)
-        result = regained()
-        this.#state.rewind(from, { places: result.count, bytes: result.bytes })
-      })
-      this.#again = [...this.#state.outstanding.keys()].sort((a, b) => a - b)
-      this.#notifyRewind()
-      return result
-    } finally {
-      below.stop()
+  /** The first place behind those handed out that concerns this remote; passes over what does not. */
+  async #firstWanted(): Promise<FeedPlace | undefined> {
+    for (;;) {
+      const places = await this.#options.feed.readPlaces(this.#state.high, firstWantedChunk)
+      const at = places.findIndex((place) => this.#isWanted(place))
+      if (at >= 0) return places[at]
+      const last = places.at(-1)
+      if (last === undefined) return undefined
+      this.#state.passTo(last.seq)
     }
   }
 
-  /** Live places at or below `from`, kept right while writers go on: only removals can change it. */
-  async #countUpTo(from: number): Promise<{
-    readonly total: { count: number; bytes: number }
-    readonly bytesOf: (seq: number) => number
-    stop(): void
-  }> {
+  #isWanted(place: FeedPlace): boolean {
+    const facts = this.#factsOf(place)
+    return facts !== undefined && this.#state.wants(facts)
+  }
+
+  /** Undefined when a newer mutation has the slot by now: then the place is about to leave the feed. */
+  #factsOf(place: FeedPlace): PlaceFacts | undefined {
+    const { seq, slot, bytes } = place
+    // Only what was deleted before the link began is passed over for being a delete.
+    if (seq > this.#state.link.begunAt || bytes > 0) return { seq, slot, bytes, removes: false }
+    if (slot.kind !== 'object') return { seq, slot, bytes, removes: slot.kind === 'floor' }
+    const { index } = this.#options
+    const live = index.get(objectKey(slot.bucket, slot.key))
+    if (live !== undefined && decodeLiveEntry(live).seq === seq) {
+      return { seq, slot, bytes, removes: false }
+    }
+    const tombstone = index.get(tombstoneKey(slot.bucket, slot.key))
+    const isTombstone = tombstone !== undefined && decodeTombstone(tombstone).seq === seq
+    return isTombstone ? { seq, slot, bytes, removes: true } : undefined
+  }
+
+  /** Everything above `from` that is done becomes pending. */
+  async #rewind(from: number, dryRun: boolean): Promise<PurgePreview> {
+    if (from >= this.#state.high) return { count: 0, bytes: 0 }
+    if (dryRun) return this.#goBack(from, undefined)
+    const letters = await this.#allLetters()
+    return this.#goBack(from, (regained, context) => {
+      for (const { seq } of letters) if (seq > from) closeLetter(context, this.remote, seq)
+      this.#state.rewind(from, { places: regained.count, bytes: regained.bytes })
+    })
+  }
+
+  /**
+   * Finds what is done above `from`, and lets `move` move the position in the batch for which that
+   * figure is exact. Without `move` the figure is all that is wanted.
+   */
+  async #goBack(
+    from: number,
+    move: ((regained: PurgePreview, context: EffectContext) => void) | undefined,
+  ): Promise<PurgePreview> {
+    const done = await this.#doneAbove(from)
+    try {
+      if (move === undefined) return done.total()
+      let regained: PurgePreview = { count: 0, bytes: 0 }
+      await this.#change((context) => {
+        regained = done.total()
+        move(regained, context)
+      })
+      this.handOutAgain()
+      this.#notifyRewind()
+      return regained
+    } finally {
+      done.stop()
+    }
+  }
+
+  /**
+   * What is done above `from`, kept right while writers go on. For a remote that wants everything it
+   * is all places, less those at or below `from`, less what is pending: so only the lower part is
+   * counted, and nothing for 0. For any other the places that concern it are counted up to `high`,
+   * which only a taker moves, and takers wait.
+   */
+  async #doneAbove(from: number): Promise<{ total(): PurgePreview; stop(): void }> {
+    const { accounts } = this.#options
+    if (!this.#state.wantsEverything) {
+      const { high } = this.#state
+      const above = await this.#count(from, high)
+      const total = (): PurgePreview => {
+        const pending = this.#outstandingIn(from, high, above.bytesOf)
+        return {
+          count: above.total.count - pending.count,
+          bytes: above.total.bytes - pending.bytes,
+        }
+      }
+      return { total, stop: above.stop }
+    }
+    const below = await this.#count(0, from)
+    const total = (): PurgePreview => {
+      const { places, placeBytes } = accounts.state
+      const pendingBelow = this.#outstandingIn(0, from, below.bytesOf)
+      const pending = this.#state.pending - pendingBelow.count
+      const pendingBytes = this.#state.pendingBytes - pendingBelow.bytes
+      const count = places - below.total.count - pending
+      return { count, bytes: placeBytes - below.total.bytes - pendingBytes }
+    }
+    return { total, stop: below.stop }
+  }
+
+  /**
+   * Live places above `after` up to `upTo` that concern this remote, kept right while writers go on:
+   * only removals can change it.
+   */
+  async #count(after: number, upTo: number): Promise<LiveCount> {
     const total = { count: 0, bytes: 0 }
     const { index, pipeline } = this.#options
     const bytesOf = (seq: number): number => {
@@ -261,34 +355,37 @@ export class StoredLedger implements RemoteLedger {
     }
     let stop = (): void => undefined
     const removed = new Set<number>()
-    let walked = 0
+    let walked = after
     // From the building of a batch on: what that batch removed before is not in the snapshot either.
     await pipeline.runTask(() => {
-      stop = this.#state.watchRemovals((seq, bytes) => {
-        if (seq > from) return
-        removed.add(seq)
-        if (seq > walked) return
+      stop = this.#state.watchRemovals((place) => {
+        if (place.seq <= after || place.seq > upTo) return
+        removed.add(place.seq)
+        if (place.seq > walked || !this.#state.wants(place)) return
         total.count--
-        total.bytes -= bytes
+        total.bytes -= place.bytes
       })
     })
-    if (from === 0) return { total, bytesOf, stop }
-    for await (const entries of readChunks(index, { gte: changeKey(0), lt: changeKey(from + 1) })) {
+    if (upTo <= after) return { total, bytesOf, stop }
+    const range = { gte: changeKey(after + 1), lt: changeKey(upTo + 1) }
+    for await (const entries of readChunks(index, range)) {
       for (const [key, value] of entries) {
         walked = seqOf(key)
         if (removed.has(walked)) continue
+        const place = decodeChangeEntry(walked, value)
+        if (!this.#isWanted(place)) continue
         total.count++
-        total.bytes += decodeChangeEntry(walked, value).bytes
+        total.bytes += place.bytes
       }
     }
     return { total, bytesOf, stop }
   }
 
-  #pendingUpTo(from: number, bytesOf: (seq: number) => number): PurgePreview {
+  #outstandingIn(after: number, upTo: number, bytesOf: (seq: number) => number): PurgePreview {
     let count = 0
     let bytes = 0
     for (const seq of this.#state.outstanding.keys()) {
-      if (seq > from) continue
+      if (seq <= after || seq > upTo) continue
       count++
       bytes += bytesOf(seq)
     }

@@ -7,6 +7,7 @@
  * indexed, and see it at once; nothing becomes visible in halves.
  */
 import type { Mutation, ObjectMeta } from './mutation.ts'
+import type { PlaceFilter } from './place-filter.ts'
 import type { Slot } from './slot.ts'
 import type { Version } from './version.ts'
 
@@ -225,6 +226,39 @@ export interface RemoteLedger {
   confirmPeer(peer: ConfirmedPeer): Promise<void>
   /** Called when a replay moved the position: whoever took places must take anew. */
   onRewind(listener: () => void): () => void
+  /** Whoever takes places from now on gets those again that were handed out and are not done. */
+  handOutAgain(): void
+}
+
+/** What can be said of a remote when it is linked, and changed later. */
+export interface RemoteChange {
+  readonly filter: PlaceFilter
+  /** How it is reached, as the caller writes it; the store does not look at it. */
+  readonly settings: string
+  readonly state: 'linked' | 'paused'
+}
+
+export interface LinkedRemote {
+  readonly name: string
+  /** Names this link; a later one of the same name has a higher one. */
+  readonly epoch: number
+  readonly filter: PlaceFilter
+  readonly settings: string
+  readonly isPaused: boolean
+  readonly ledger: RemoteLedger
+}
+
+/** Where this site ships to. Every change is durable when resolved. */
+export interface RemoteRegistry {
+  list(): readonly LinkedRemote[]
+  /** Whether a remote of this name was linked once and is no more. */
+  wasRemoved(name: string): boolean
+  /** Begins a link: everything there is becomes pending for it, but what was deleted before. */
+  link(name: string, change: RemoteChange): Promise<LinkedRemote>
+  /** With another filter, everything that it wants becomes pending anew. */
+  change(name: string, change: Partial<RemoteChange>): Promise<LinkedRemote>
+  /** Forgets position, totals and dead letters. */
+  unlink(name: string): Promise<void>
 }
 
 // ---------------------------------------------------------------------------------------------

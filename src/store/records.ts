@@ -20,6 +20,7 @@ import {
 import type { DeadLetter } from './object-store.ts'
 import type { Slot } from './slot.ts'
 import { decodeLetterFields, encodeLetterFields } from './tables/letter-entry.ts'
+import { decodeRemoteRecord, encodeRemoteRecord, type RemoteRecord } from './tables/remote-entry.ts'
 import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
 import type { Context, Version } from './version.ts'
 
@@ -35,6 +36,7 @@ export const recordKinds = {
   abort: 8,
   deadletter: 9,
   join: 10,
+  remote: 11,
 } as const
 
 /** A blob and where its chunks lay when the record was written. */
@@ -61,6 +63,7 @@ export type StoreRecord =
       readonly context: Context
     }
   | { readonly kind: 'deadletter'; readonly remote: string; readonly letter: DeadLetter }
+  | { readonly kind: 'remote'; readonly record: RemoteRecord }
   | { readonly kind: 'upload' | 'abort'; readonly label: Buffer }
   | { readonly kind: 'part'; readonly label: Buffer; readonly part: PlacedBlob }
 
@@ -107,6 +110,12 @@ export function deadLetterRecord(remote: string, letter: DeadLetter): RecordInpu
   encodeLetterFields(head, letter)
   const label = encodeLabel(letter.slot, letter.version)
   return { kind: recordKinds.deadletter, seq: 0, label, head: head.finish(), body: [] }
+}
+
+/** Where this site ships to. It takes no place in the feed: other sites are not told. */
+export function remoteRecord(record: RemoteRecord): RecordInput {
+  const label = Buffer.from(record.name)
+  return { kind: recordKinds.remote, seq: 0, label, head: encodeRemoteRecord(record), body: [] }
 }
 
 export function uploadRecord(kind: 'upload' | 'abort', label: Uint8Array): RecordInput {
@@ -159,6 +168,10 @@ export function decodeRecord(record: StoredRecord, body: Buffer | undefined): St
       const reader = new ByteReader(record.head)
       const remote = reader.text()
       return { kind: 'deadletter', remote, letter: decodeLetterFields(reader, record.label) }
+    }
+    case recordKinds.remote: {
+      const name = record.label.toString()
+      return { kind: 'remote', record: decodeRemoteRecord(name, record.head) }
     }
     case recordKinds.upload:
       return { kind: 'upload', label: record.label }

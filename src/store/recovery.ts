@@ -14,6 +14,7 @@ import {
   joinSlot,
   mergeBucket,
   raiseFloor,
+  remoteChanged,
   replaceSlot,
 } from './effects.ts'
 import { CorruptIndexError } from './errors.ts'
@@ -143,6 +144,9 @@ class Replay {
         break
       case 'deadletter':
         buryLetter(context, { remote: record.remote, letter: record.letter, location: at.location })
+        break
+      case 'remote':
+        remoteChanged(context, { record: record.record, location: at.location })
         break
     }
   }

@@ -182,6 +182,10 @@ export class MemoryLedger implements RemoteLedger {
     })
   }
 
+  handOutAgain(): void {
+    this.#again = [...this.#outstanding].sort((a, b) => a - b)
+  }
+
   counters(): LedgerCounters {
     const pending = this.#queued - this.#replicated - this.#failed - this.#superseded
     return {
@@ -227,7 +231,7 @@ export class MemoryLedger implements RemoteLedger {
 
   /** The process was started again: what was outstanding is handed out anew. */
   reopen(): void {
-    this.#again = [...this.#outstanding].sort((a, b) => a - b)
+    this.handOutAgain()
     this.onWire.clear()
   }
 

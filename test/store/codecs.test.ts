@@ -128,6 +128,7 @@ describe('records', () => {
       abort: 8,
       deadletter: 9,
       join: 10,
+      remote: 11,
     })
   })
 })

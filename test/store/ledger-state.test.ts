@@ -1,6 +1,19 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeLedger, encodeLedger, LedgerState } from '../../src/store/ledger-state.ts'
+import {
+  decodeLedger,
+  encodeLedger,
+  LedgerState,
+  type PlaceFacts,
+} from '../../src/store/ledger-state.ts'
+import { wantsEverything } from '../../src/store/place-filter.ts'
+import { objectSlot } from '../../src/store/slot.ts'
+
+const link = { epoch: 7, begunAt: 0, filter: wantsEverything }
+
+function placeAt(seq: number, bytes: number, removes = false, bucket = 'docs'): PlaceFacts {
+  return { seq, bytes, removes, slot: objectSlot(bucket, `key-${seq}`) }
+}
 
 /** A feed as a plain list of live places, and what became of each for one remote. */
 class Model {
@@ -12,12 +25,13 @@ class Model {
   constructor(before: number) {
     for (let i = 0; i < before; i++) this.places.set(++this.#seq, i)
     const bytes = [...this.places.values()].reduce((sum, size) => sum + size, 0)
-    this.state = LedgerState.begin({ places: before, bytes })
+    this.state = LedgerState.begin(link, before)
+    this.state.rewind(0, { places: before, bytes })
   }
 
   add(bytes: number): void {
     this.places.set(++this.#seq, bytes)
-    this.state.placeAdded(bytes)
+    this.state.placeAdded(placeAt(this.#seq, bytes))
   }
 
   pick(from: Iterable<number>, at: number): number | undefined {
@@ -28,7 +42,7 @@ class Model {
   remove(at: number): void {
     const seq = this.pick(this.places.keys(), at)
     if (seq === undefined) return
-    this.state.placeRemoved(seq, this.places.get(seq) ?? 0)
+    this.state.placeRemoved(placeAt(seq, this.places.get(seq) ?? 0))
     this.places.delete(seq)
     this.done.delete(seq)
   }
@@ -129,14 +143,43 @@ describe('a ledger', () => {
   })
 
   it('tells a watcher of every place that leaves, before it is counted', () => {
-    const state = LedgerState.begin({ places: 2, bytes: 10 })
+    const state = LedgerState.begin(link, 2)
+    state.rewind(0, { places: 2, bytes: 10 })
     const seen: boolean[] = []
-    const stop = state.watchRemovals((seq) => seen.push(state.isPending(seq)))
+    const stop = state.watchRemovals(({ seq }) => seen.push(state.isPending(seq)))
     state.take(1, 0)
-    state.placeRemoved(1, 5)
+    state.placeRemoved(placeAt(1, 5))
     stop()
-    state.placeRemoved(2, 5)
+    state.placeRemoved(placeAt(2, 5))
     expect(seen).toEqual([true])
     expect(state.pending).toBe(0)
+  })
+
+  it('counts what its filter wants, and no delete from before the link began', () => {
+    const filter = { ...wantsEverything, buckets: ['docs'] }
+    const state = LedgerState.begin({ epoch: 7, begunAt: 5, filter }, 5)
+    expect(state.placeAdded(placeAt(6, 10))).toBe(true)
+    expect(state.placeAdded(placeAt(7, 10, false, 'tmp'))).toBe(false)
+    expect(state.placeAdded(placeAt(8, 0, true))).toBe(true)
+    expect(state.wants(placeAt(5, 0, true))).toBe(false)
+    state.placeRemoved(placeAt(7, 10, false, 'tmp'))
+    state.placeRemoved(placeAt(6, 10))
+    expect(state.counters()).toMatchObject({ queued: 2, superseded: 1, pending: 1 })
+  })
+
+  it('takes everything off when it is to want something else, and balances', () => {
+    const state = LedgerState.begin(link, 0)
+    state.isFilled = true
+    for (const seq of [1, 2, 3]) state.placeAdded(placeAt(seq, 10))
+    state.take(1, 0)
+    expect(state.relink(link, 3)).toBe(false)
+    expect(state.relink({ ...link, filter: { ...wantsEverything, prefixes: ['a'] } }, 3)).toBe(true)
+    expect(state.counters()).toMatchObject({
+      queued: 3,
+      superseded: 3,
+      pending: 0,
+      pendingBytes: 0,
+    })
+    expect([state.high, state.isFilled, state.outstanding.size]).toEqual([3, false, 0])
   })
 })

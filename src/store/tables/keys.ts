@@ -11,6 +11,7 @@ const prefix = {
   deadLetters: 0x64, // d
   blobs: 0x6c, // l
   meta: 0x6d, // m
+  remotes: 0x6e, // n
   objects: 0x6f, // o
   peers: 0x70, // p
   ledgers: 0x72, // r
@@ -24,6 +25,7 @@ export const identityKey = textKey(prefix.meta, 'identity')
 
 export const bucketKey = (bucket: string): Buffer => textKey(prefix.buckets, bucket)
 export const ledgerKey = (remote: string): Buffer => textKey(prefix.ledgers, remote)
+export const remoteKey = (name: string): Buffer => textKey(prefix.remotes, name)
 export const peerKey = (volumeId: string): Buffer => textKey(prefix.peers, volumeId)
 export const objectKey = (bucket: string, key: string): Buffer =>
   slotKey(prefix.objects, bucket, key)
@@ -66,6 +68,7 @@ export const bucketsRange = tableRange(prefix.buckets)
 export const ledgersRange = tableRange(prefix.ledgers)
 export const segmentsRange = tableRange(prefix.segments)
 export const uploadsRange = tableRange(prefix.uploads)
+export const remotesRange = tableRange(prefix.remotes)
 export const peersRange = tableRange(prefix.peers)
 
 /** Places after `seq`. */

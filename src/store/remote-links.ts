@@ -1,0 +1,172 @@
+/**
+ * Where this site ships to, kept in the volume: each remote with its settings, what of the feed it
+ * wants, and the epoch that names its link. A removed remote leaves its epoch behind, so that the next
+ * link of that name has a higher one and nobody takes the one for the other.
+ */
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location } from '../volume/volume.ts'
+import type { Accounts } from './accounts.ts'
+import type { CommitPipeline } from './commit-pipeline.ts'
+import { dropLetter, remoteChanged } from './effects.ts'
+import { type LaunchedPlaces, StoredLedger } from './ledger.ts'
+import type {
+  ChangeFeed,
+  LinkedRemote,
+  RemoteChange,
+  RemoteLedger,
+  RemoteRegistry,
+} from './object-store.ts'
+import { wantsEverything } from './place-filter.ts'
+import { readChunks } from './read-all.ts'
+import { remoteRecord } from './records.ts'
+import type { Sequencer } from './sequencer.ts'
+import { deadLettersRange, seqOf } from './tables/keys.ts'
+import type { RemoteRecord } from './tables/remote-entry.ts'
+
+export interface RemoteLinksOptions {
+  readonly accounts: Accounts
+  readonly index: OrderedIndex
+  readonly pipeline: CommitPipeline
+  readonly sequencer: Sequencer
+  readonly feed: ChangeFeed
+  readonly clock: Clock
+  readonly launched: LaunchedPlaces
+}
+
+/** A link that nothing was said about. */
+const plainLink: RemoteChange = { filter: wantsEverything, settings: '', state: 'linked' }
+
+export class RemoteLinks implements RemoteRegistry {
+  readonly #options: RemoteLinksOptions
+  readonly #ledgers = new Map<string, StoredLedger>()
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: RemoteLinksOptions) {
+    this.#options = options
+  }
+
+  /** Finishes what a crash cut off. */
+  async open(): Promise<void> {
+    for (const { record } of this.#options.accounts.remotes.values()) {
+      if (record.state === 'removed') await this.#dropLetters(record.name)
+      else await this.#openLedger(record.name).fill()
+    }
+  }
+
+  /** The ledger of a remote, linked at its first mention. */
+  ledger(name: string): Promise<RemoteLedger> {
+    return this.#inTurn(
+      async () => this.#ledgers.get(name) ?? (await this.#link(name, plainLink)).ledger,
+    )
+  }
+
+  ledgers(): readonly RemoteLedger[] {
+    return [...this.#ledgers.values()]
+  }
+
+  list(): readonly LinkedRemote[] {
+    const linked: LinkedRemote[] = []
+    for (const [name, ledger] of this.#ledgers) {
+      const record = this.#recordOf(name)
+      assert(record !== undefined, 'a ledger belongs to a remote')
+      linked.push(linkedRemote(record, ledger))
+    }
+    return linked
+  }
+
+  wasRemoved(name: string): boolean {
+    return this.#recordOf(name)?.state === 'removed'
+  }
+
+  link(name: string, change: RemoteChange): Promise<LinkedRemote> {
+    return this.#inTurn(() => this.#link(name, change))
+  }
+
+  change(name: string, change: Partial<RemoteChange>): Promise<LinkedRemote> {
+    return this.#inTurn(async () => {
+      const previous = this.#recordOf(name)
+      assert(previous !== undefined && previous.state !== 'removed', 'a linked remote is changed')
+      await this.#write({ ...previous, ...change, revision: previous.revision + 1 })
+      return this.#filled(name)
+    })
+  }
+
+  unlink(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const previous = this.#recordOf(name)
+      assert(previous !== undefined && previous.state !== 'removed', 'a linked remote is removed')
+      await this.#write({
+        ...previous,
+        revision: previous.revision + 1,
+        state: 'removed',
+        filter: wantsEverything,
+        settings: '',
+      })
+      this.#ledgers.delete(name)
+      await this.#dropLetters(name)
+    })
+  }
+
+  async #link(name: string, change: RemoteChange): Promise<LinkedRemote> {
+    const previous = this.#recordOf(name)
+    assert(previous === undefined || previous.state === 'removed', 'a remote is linked once')
+    await this.#write({
+      ...{ name, ...change },
+      revision: (previous?.revision ?? 0) + 1,
+      epoch: Math.max((previous?.epoch ?? 0) + 1, Math.floor(this.#options.clock.now())),
+      begunAt: this.#options.accounts.state.seq,
+    })
+    return this.#filled(name)
+  }
+
+  #recordOf(name: string): RemoteRecord | undefined {
+    return this.#options.accounts.remote(name)?.record
+  }
+
+  async #write(record: RemoteRecord): Promise<void> {
+    await this.#options.sequencer.sequenceUnplaced(
+      remoteRecord(record),
+      (context, location: Location) => remoteChanged(context, { record, location }),
+    )
+  }
+
+  async #filled(name: string): Promise<LinkedRemote> {
+    const ledger = this.#ledgers.get(name) ?? this.#openLedger(name)
+    await ledger.fill()
+    const record = this.#recordOf(name)
+    assert(record !== undefined, 'what was written is there')
+    return linkedRemote(record, ledger)
+  }
+
+  #openLedger(name: string): StoredLedger {
+    const state = this.#options.accounts.ledger(name)
+    assert(state !== undefined, 'a ledger begins with its link')
+    const ledger = new StoredLedger({ remote: name, state, ...this.#options })
+    this.#ledgers.set(name, ledger)
+    return ledger
+  }
+
+  /** In steps, since there may be many. */
+  async #dropLetters(name: string): Promise<void> {
+    const { index, pipeline, sequencer } = this.#options
+    for await (const entries of readChunks(index, deadLettersRange(name))) {
+      await pipeline.runTask((batch) => {
+        const context = sequencer.effectContext(batch)
+        for (const [key] of entries) dropLetter(context, name, seqOf(key))
+      })
+    }
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => undefined) // the caller has it; the next in line goes on
+    return turn
+  }
+}
+
+function linkedRemote(record: RemoteRecord, ledger: RemoteLedger): LinkedRemote {
+  const { name, epoch, filter, settings, state } = record
+  return { name, epoch, filter, settings, isPaused: state === 'paused', ledger }
+}

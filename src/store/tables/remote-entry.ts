@@ -1,0 +1,69 @@
+/** What the volume keeps of a remote: in the log as a record, in the index under its name. */
+import { ByteReader, MalformedBytesError } from '../../base/byte-reader.ts'
+import { ByteWriter } from '../../base/byte-writer.ts'
+import type { Location } from '../../volume/volume.ts'
+import { decodeFilter, encodeFilter, type PlaceFilter } from '../place-filter.ts'
+import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
+
+/** One remote as the log has it last. */
+export interface RemoteRecord {
+  readonly name: string
+  /** Rises with every change of the record: the highest holds, wherever it lies in the log. */
+  readonly revision: number
+  /** Names the link, and rises with every new one; both ends know it. */
+  readonly epoch: number
+  /** The head of the feed when the link began: what had been deleted by then is not sent. */
+  readonly begunAt: number
+  readonly state: 'linked' | 'paused' | 'removed'
+  readonly filter: PlaceFilter
+  /** How it is reached, and how fast: the server's, as JSON. Empty when the configuration has it. */
+  readonly settings: string
+}
+
+export interface RemoteEntry {
+  readonly record: RemoteRecord
+  readonly location: Location
+}
+
+/** Numbers are part of the disk format: never reused. */
+const states = ['linked', 'paused', 'removed'] as const
+
+export function encodeRemoteRecord(record: RemoteRecord): Buffer {
+  return new ByteWriter(128)
+    .u8(1)
+    .u64(record.revision)
+    .u64(record.epoch)
+    .u64(record.begunAt)
+    .u8(states.indexOf(record.state))
+    .text(record.settings)
+    .raw(encodeFilter(record.filter))
+    .finish()
+}
+
+/** @throws MalformedBytesError */
+export function decodeRemoteRecord(name: string, bytes: Uint8Array): RemoteRecord {
+  const reader = new ByteReader(bytes)
+  const form = reader.u8()
+  if (form !== 1) throw new MalformedBytesError(`a remote's record has the unknown form ${form}`)
+  const revision = reader.u64()
+  const epoch = reader.u64()
+  const begunAt = reader.u64()
+  const state = states[reader.u8()]
+  if (state === undefined) throw new MalformedBytesError('a remote is in an unknown state')
+  const settings = reader.text()
+  const filter = decodeFilter(reader)
+  reader.end()
+  return { name, revision, epoch, begunAt, state, filter, settings }
+}
+
+export function encodeRemoteEntry({ record, location }: RemoteEntry): Buffer {
+  const writer = new ByteWriter(160).u8(1)
+  encodeLocation(writer, location)
+  return writer.raw(encodeRemoteRecord(record)).finish()
+}
+
+export function decodeRemoteEntry(name: string, bytes: Uint8Array): RemoteEntry {
+  const reader = entryReader(bytes)
+  const location = decodeLocation(reader)
+  return { location, record: decodeRemoteRecord(name, reader.raw(reader.remaining)) }
+}
