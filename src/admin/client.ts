@@ -12,6 +12,10 @@ import type {
   HealthDocument,
   PurgeDocument,
   PurgePreviewDocument,
+  RemoteChangeDocument,
+  RemoteDocument,
+  RemotesDocument,
+  RemovedDocument,
   ReplayDocument,
   ReplayRequestDocument,
   ReplicationStatusDocument,
@@ -95,6 +99,32 @@ export class AdminClient {
     return document
   }
 
+  /** Where the site ships to. */
+  async remotes(): Promise<RemotesDocument> {
+    const text = await this.#call({ method: 'GET', path: remotesPath })
+    const document = this.#parse<RemotesDocument>(text, { remotes: 'array' })
+    for (const remote of document.remotes) this.#require(remote, linkedShape)
+    return document
+  }
+
+  async addRemote(body: RemoteChangeDocument): Promise<RemoteDocument> {
+    return this.#changeRemote({ method: 'POST', path: remotesPath, body })
+  }
+
+  async setRemote(name: string, body: RemoteChangeDocument): Promise<RemoteDocument> {
+    return this.#changeRemote({ method: 'POST', path: pathOfRemote(name), body })
+  }
+
+  async switchRemote(name: string, verb: 'pause' | 'resume'): Promise<RemoteDocument> {
+    return this.#changeRemote({ method: 'POST', path: `${pathOfRemote(name)}/${verb}` })
+  }
+
+  async removeRemote(name: string): Promise<RemovedDocument> {
+    const timeoutMs = this.#options.workTimeoutMs
+    const text = await this.#call({ method: 'DELETE', path: pathOfRemote(name), timeoutMs })
+    return this.#parse<RemovedDocument>(text, { name: 'string', told: 'boolean', reason: 'text?' })
+  }
+
   /** What {@link purge} would remove now. */
   async previewPurge(bucket: string): Promise<PurgePreviewDocument> {
     const path = `/admin/${encodeURIComponent(bucket)}/objects`
@@ -119,6 +149,12 @@ export class AdminClient {
   /** Ends what is still running and gives its connections back. */
   async close(): Promise<void> {
     await this.#agent.destroy()
+  }
+
+  /** A link that begins, or wants something else, walks over the feed. */
+  async #changeRemote(call: Call): Promise<RemoteDocument> {
+    const text = await this.#call({ ...call, timeoutMs: this.#options.workTimeoutMs })
+    return this.#parse<RemoteDocument>(text, linkedShape)
   }
 
   #parseStatus(text: string): ReplicationStatusDocument {
@@ -240,6 +276,24 @@ function isOfShape(value: unknown, wanted: Shape[string]): boolean {
     case 'boolean':
       return typeof value === wanted
   }
+}
+
+const remotesPath = '/admin/replication/remotes'
+
+function pathOfRemote(name: string): string {
+  return `${remotesPath}/${encodeURIComponent(name)}`
+}
+
+const linkedShape: Shape = {
+  name: 'string',
+  urls: 'array',
+  source: 'string',
+  paused: 'boolean',
+  epoch: 'number',
+  buckets: 'array',
+  exclude_buckets: 'array',
+  prefixes: 'array',
+  exclude_prefixes: 'array',
 }
 
 const statusShape: Shape = {

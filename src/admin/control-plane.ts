@@ -12,6 +12,7 @@ import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { describeFailure, noSuchEndpoint } from './control-failure.ts'
 import type { ControlAccess, ControlPlaneOptions } from './ports.ts'
+import { remoteRoutes } from './remote-routes.ts'
 import { controlRoutes } from './routes.ts'
 import { answerUnread } from './unread-body.ts'
 
@@ -84,7 +85,7 @@ export async function createControlPlane(
     done()
   })
   app.setErrorHandler((error, request, reply) => sendFailure(error, request, reply))
-  const routes = controlRoutes(options)
+  const routes = [...controlRoutes(options), ...remoteRoutes(options)]
   app.setNotFoundHandler((request, reply) => {
     sendFailure(noSuchEndpoint(request.raw, routes), request, reply)
   })

@@ -36,3 +36,15 @@ export class NoSuchRemoteError extends ControlError {
   readonly code = 'NO_SUCH_REMOTE'
   readonly status = 404
 }
+
+/** What is said of a remote cannot be so. */
+export class RemoteSettingsError extends ControlError {
+  readonly code = 'REMOTE_SETTINGS'
+  readonly status = 400
+}
+
+/** It is there already, or somebody else's to change. */
+export class RemoteConflictError extends ControlError {
+  readonly code = 'REMOTE_CONFLICT'
+  readonly status = 409
+}

@@ -7,6 +7,9 @@ import type { ObjectStore } from '../store/object-store.ts'
 import type {
   FailedDocument,
   HealthDocument,
+  RemoteChangeDocument,
+  RemoteDocument,
+  RemovedDocument,
   ReplayDocument,
   ReplicationStatusDocument,
 } from './protocol.ts'
@@ -45,6 +48,21 @@ export interface ReplicationControl {
   replay(order: ReplayOrder): Promise<ReplayDocument>
 }
 
+/** Every change is durable when resolved, and takes effect at once. */
+export interface RemotesControl {
+  list(): readonly RemoteDocument[]
+  /** @throws RemoteSettingsError, RemoteConflictError */
+  add(document: RemoteChangeDocument): Promise<RemoteDocument>
+  /** @throws RemoteSettingsError, RemoteConflictError, NoSuchRemoteError */
+  set(name: string, change: RemoteChangeDocument): Promise<RemoteDocument>
+  /** Works while the remote is away. @throws NoSuchRemoteError */
+  remove(name: string): Promise<RemovedDocument>
+  /** @throws NoSuchRemoteError */
+  pause(name: string): Promise<RemoteDocument>
+  /** @throws NoSuchRemoteError */
+  resume(name: string): Promise<RemoteDocument>
+}
+
 /** One answered request, for the metrics. */
 export interface ControlObservation {
   readonly operation: string
@@ -55,6 +73,7 @@ export interface ControlObservation {
 export interface ControlPlaneOptions {
   readonly store: Pick<ObjectStore, 'previewPurge' | 'purgeBucket'>
   readonly replication: ReplicationControl
+  readonly remotes: RemotesControl
   readonly health: () => Promise<HealthReport>
   /** Prometheus text, and its content type. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>

@@ -23,6 +23,8 @@ export interface PurgeDocument {
 
 export type LinkState =
   | 'disabled'
+  /** By an operator, until it is resumed. */
+  | 'paused'
   /** First handshake not yet made. */
   | 'connecting'
   | 'catching-up'
@@ -86,6 +88,44 @@ export interface ReplicationStatusDocument {
   readonly site_id: string
   readonly volume_id: string
   readonly remotes: readonly RemoteStatus[]
+}
+
+/** `GET /admin/replication/remotes`. */
+export interface RemotesDocument {
+  readonly remotes: readonly RemoteDocument[]
+}
+
+/** Where this site ships to; tokens are not told. */
+export interface RemoteDocument {
+  readonly name: string
+  /** Addresses of the same site, tried in turn. */
+  readonly urls: readonly string[]
+  /** Who said so; `unused` when it is in the configuration no more, or replication is off. */
+  readonly source: 'configuration' | 'added' | 'unused'
+  readonly paused: boolean
+  /** Names the link; a remote that is removed and added again has a higher one. */
+  readonly epoch: number
+  readonly buckets: readonly string[]
+  readonly exclude_buckets: readonly string[]
+  readonly prefixes: readonly string[]
+  readonly exclude_prefixes: readonly string[]
+}
+
+/**
+ * `POST /admin/replication/remotes`, and `POST .../remotes/NAME` to change one: the fields of an entry
+ * of `replication.remotes`, as text. Null takes a field back.
+ */
+export type RemoteChangeDocument = Readonly<
+  Record<string, string | readonly string[] | null | undefined>
+>
+
+/** `DELETE /admin/replication/remotes/NAME`. */
+export interface RemovedDocument {
+  readonly name: string
+  /** The remote knows of it, and refuses whatever comes under the old link. */
+  readonly told: boolean
+  /** Why it could not be told. */
+  readonly reason: string | null
 }
 
 /** `POST /admin/replication/replay`: exactly one of failed, from, all. */

@@ -86,6 +86,41 @@ export const statusSchema = exactly({
   remotes: { type: 'array', items: remoteSchema },
 })
 
+export const remoteParamsSchema = exactly({
+  remote: { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,31}$' },
+})
+
+const texts = { type: 'array', items: text } as const
+
+export const linkedRemoteSchema = exactly({
+  name: text,
+  urls: texts,
+  source: text,
+  paused: { type: 'boolean' },
+  epoch: count,
+  buckets: texts,
+  exclude_buckets: texts,
+  prefixes: texts,
+  exclude_prefixes: texts,
+})
+
+export const remotesSchema = exactly({ remotes: { type: 'array', items: linkedRemoteSchema } })
+
+export const removedSchema = exactly({ name: text, told: { type: 'boolean' }, reason: maybeText })
+
+/** Which fields there are, and what they may be, the configuration's own schema knows. */
+export const remoteChangeSchema = {
+  type: 'object',
+  maxProperties: 32,
+  additionalProperties: {
+    anyOf: [
+      { type: 'string', maxLength: 4096 },
+      { type: 'array', maxItems: 1000, items: { type: 'string', maxLength: 1024 } },
+      { type: 'null' },
+    ],
+  },
+} as const
+
 /** That exactly one of failed, from and all is there is checked by the handler, in clearer words. */
 export const replayRequestSchema = {
   type: 'object',

@@ -71,6 +71,7 @@ function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {
 
 const stateColours: Readonly<Record<LinkState, Paint>> = {
   disabled: 'dim',
+  paused: 'yellow',
   connecting: 'yellow',
   'catching-up': 'yellow',
   idle: 'green',

@@ -21,6 +21,7 @@ export type ValueKind =
   | 'secret'
   | 'secrets'
   | 'tokens'
+  | 'remotes'
 
 export interface ConfigKeySpec {
   readonly kind: ValueKind
@@ -138,6 +139,11 @@ export const configKeys = {
     kind: 'path',
     unset: 'none',
     summary: 'File that holds the remote token, in place of replication.remote_token.',
+  },
+  'replication.remotes': {
+    kind: 'remotes',
+    default: [],
+    summary: 'Further sites to ship to: a list of name, url, token, and what else is to differ.',
   },
   'replication.accept_tokens': {
     kind: 'secrets',

@@ -57,7 +57,7 @@ function readVariable(
   const { key, name, text } = variable
   const source: ValueSource = { kind: 'environment', name }
   const { kind } = specOf(key)
-  if (kind !== 'secrets' && kind !== 'tokens') {
+  if (kind !== 'secrets' && kind !== 'tokens' && kind !== 'remotes') {
     into.values.set(key, { source, value: text })
     return
   }

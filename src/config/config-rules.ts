@@ -4,27 +4,15 @@
  * already been reported.
  */
 import type { ConfigKey } from './config-keys.ts'
+import type { Rule, RuleFinding } from './config-rule.ts'
 import { isLoopbackHost, isWildcardHost, urlOfHost } from './host-kind.ts'
-import { type ConfigValues, effective } from './server-config.ts'
-
-export interface RuleView {
-  readonly values: ConfigValues
-  isSet(key: ConfigKey): boolean
-}
-
-/** What a rule found: the key at fault, the field below it, and why. */
-export interface RuleFinding {
-  readonly key: ConfigKey
-  /** Below the key, as in `auth.tokens[1].name`. */
-  readonly path?: readonly (string | number)[]
-  readonly sentence: string
-}
-
-export interface Rule {
-  /** The rule is skipped while one of these is wrong by itself. */
-  readonly needs: readonly ConfigKey[]
-  readonly check: (view: RuleView) => readonly RuleFinding[]
-}
+import {
+  remoteHasAddress,
+  remoteHasOneTokenSource,
+  remotePlaintextIsChosen,
+  remotesAreDistinct,
+} from './remote-rules.ts'
+import { effective } from './server-config.ts'
 
 const secretLengthMin = 32
 
@@ -50,9 +38,10 @@ const listeningNeedsTokens: Rule = {
 }
 
 const enabledNeedsRemote: Rule = {
-  needs: ['replication.enabled', 'replication.remote_url'],
+  needs: ['replication.enabled', 'replication.remote_url', 'replication.remotes'],
   check: ({ values, isSet }) => {
     if (!effective(values, 'replication.enabled') || isSet('replication.remote_url')) return none
+    if (effective(values, 'replication.remotes').length > 0) return none
     return finding(
       'replication.enabled',
       'replication.enabled is true, but replication.remote_url is not set: name the other site ' +
@@ -180,6 +169,10 @@ export const rules: readonly Rule[] = [
   remoteIsElsewhere,
   limitsFitTogether,
   namesAreDistinct,
+  remotesAreDistinct,
+  remoteHasAddress,
+  remoteHasOneTokenSource,
+  remotePlaintextIsChosen,
 ]
 
 const secretsAreLong: Rule = {

@@ -1,7 +1,7 @@
 /** The effective configuration for people and for programs: every key, who set it, no secret. */
 import { stringify } from 'yaml'
 import { type ConfigKey, specOf } from './config-keys.ts'
-import { formatValue, mask } from './format-value.ts'
+import { formatSizeValue, formatValue, mask } from './format-value.ts'
 import type { LoadedConfig, Setting } from './load-config.ts'
 import type { AuthToken } from './server-config.ts'
 import { describeSource } from './value-source.ts'
@@ -68,11 +68,23 @@ function shownValue(setting: Setting): unknown {
       return (value as readonly string[]).map(() => mask)
     case 'tokens':
       return (value as readonly AuthToken[]).map((entry) => ({ ...entry, token: mask }))
+    case 'remotes':
+      return (value as readonly { readonly token?: string; readonly batch_bytes?: number }[]).map(
+        shownRemote,
+      )
     case 'size':
     case 'duration':
       return formatValue(kind, value)
     default:
       return value
+  }
+}
+
+function shownRemote(entry: { readonly token?: string; readonly batch_bytes?: number }): object {
+  return {
+    ...entry,
+    ...(entry.token === undefined ? {} : { token: mask }),
+    ...(entry.batch_bytes === undefined ? {} : { batch_bytes: formatSizeValue(entry.batch_bytes) }),
   }
 }
 

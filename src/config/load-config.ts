@@ -4,7 +4,8 @@ import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { parseConfigFile, type RawLayer } from './config-file.ts'
 import { type ConfigKey, configKeyNames, specOf } from './config-keys.ts'
 import { type ConfigFlags, type Environment, readEnvironment, readFlags } from './config-layers.ts'
-import { cautions, type Rule, type RuleView, rules } from './config-rules.ts'
+import type { Rule, RuleView } from './config-rule.ts'
+import { cautions, rules } from './config-rules.ts'
 import { ConfigError, type ConfigProblem } from './errors.ts'
 import { nodeAt, plainOf, type RawNode } from './raw-node.ts'
 import { describeIssue } from './schema-issue.ts'
@@ -47,6 +48,11 @@ export async function loadConfig(input: LoadConfigInput): Promise<LoadedConfig> 
   const parsed = parseValues(raw)
   problems.push(...parsed.problems)
   const { values } = parsed
+  const remotes = await readRemoteTokens(values, input)
+  for (const { position, sentence } of remotes.problems) {
+    const place = { key: 'replication.remotes', path: [position, 'token_file'] } as const
+    problems.push({ key: place.key, source: sourceOf(raw, place), sentence })
+  }
   const tokenFile = await readTokenFile(values, input)
   if (tokenFile.sentence !== undefined) {
     const key = 'replication.remote_token_file'
@@ -59,7 +65,11 @@ export async function loadConfig(input: LoadConfigInput): Promise<LoadedConfig> 
   }
   if (problems.length > 0) throw new ConfigError(inOrder(problems))
   const token = tokenFile.token ?? values['replication.remote_token']
-  const complete: ConfigValues = { ...values, 'replication.remote_token': token }
+  const complete: ConfigValues = {
+    ...values,
+    'replication.remote_token': token,
+    'replication.remotes': remotes.entries,
+  }
   const warnings = applyRules(cautions, { ...view, values: complete }, raw)
   const surroundings = {
     absolute: (path: string) => resolve(input.cwd, path),
@@ -128,20 +138,51 @@ function parseValues(raw: ReadonlyMap<ConfigKey, RawNode>): {
   return { values: second.data ?? {}, problems }
 }
 
-async function readTokenFile(
+type RemoteEntries = NonNullable<ConfigValues['replication.remotes']>
+
+/** The remotes with the tokens that their files hold. */
+async function readRemoteTokens(
   values: ConfigValues,
   input: LoadConfigInput,
-): Promise<{ readonly token?: string; readonly sentence?: string }> {
-  const path = values['replication.remote_token_file']
+): Promise<{
+  readonly entries: RemoteEntries | undefined
+  readonly problems: readonly { readonly position: number; readonly sentence: string }[]
+}> {
+  const problems: { position: number; sentence: string }[] = []
+  const entries: RemoteEntries = []
+  for (const [position, entry] of (values['replication.remotes'] ?? []).entries()) {
+    const label = `replication.remotes[${position}].token_file`
+    const file = await readToken(entry.token_file, label, input)
+    if (file.sentence !== undefined) problems.push({ position, sentence: file.sentence })
+    entries.push(file.token === undefined ? entry : { ...entry, token: file.token })
+  }
+  return { entries: values['replication.remotes'] && entries, problems }
+}
+
+function readTokenFile(values: ConfigValues, input: LoadConfigInput): Promise<FoundToken> {
+  const key = 'replication.remote_token_file'
+  return readToken(values[key], key, input)
+}
+
+interface FoundToken {
+  readonly token?: string
+  /** Why there is none, although there should be. */
+  readonly sentence?: string
+}
+
+async function readToken(
+  path: string | undefined,
+  label: string,
+  input: LoadConfigInput,
+): Promise<FoundToken> {
   if (path === undefined) return {}
   try {
     const text = (await input.readFile(resolve(input.cwd, path))).trim()
     const parsed = serverConfigSchema.shape['replication.remote_token'].safeParse(text)
     if (parsed.success) return { token: parsed.data }
-    return { sentence: `replication.remote_token_file is ${path}, but its content ${tokenForm}` }
+    return { sentence: `${label} is ${path}, but its content ${tokenForm}` }
   } catch (error) {
-    const reason = readFailure(error)
-    return { sentence: `replication.remote_token_file is ${path}, but cannot be read: ${reason}` }
+    return { sentence: `${label} is ${path}, but cannot be read: ${readFailure(error)}` }
   }
 }
 

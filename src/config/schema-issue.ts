@@ -5,6 +5,7 @@ import type { ConfigProblem } from './errors.ts'
 import { mask, quoteUrl, quoteValue } from './format-value.ts'
 import { nearestName } from './nearest-name.ts'
 import { isFields, nodeAt, type RawNode } from './raw-node.ts'
+import { remoteFieldNames } from './remote-entry.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -18,7 +19,7 @@ export function describeIssue(
   const path = issue.path.slice(1)
   const node = nodeAt(root, path)
   const label = labelOf(key, path)
-  if (issue.code === 'unrecognized_keys') return unknownFields(issue, { label, node })
+  if (issue.code === 'unrecognized_keys') return unknownFields(issue, { key, label, node })
   if (path.length > 0 && isFields(node.value)) {
     const last = path.at(-1)
     if (typeof last === 'string') {
@@ -38,12 +39,13 @@ function labelOf(key: string, path: readonly PropertyKey[]): string {
   )
 }
 
-const fieldNames = ['name', 'role', 'token']
+const tokenFieldNames = ['name', 'role', 'token']
 
 function unknownFields(
   issue: Extract<Issue, { code: 'unrecognized_keys' }>,
-  at: { readonly label: string; readonly node: RawNode },
+  at: { readonly key: ConfigKey; readonly label: string; readonly node: RawNode },
 ): readonly ConfigProblem[] {
+  const fieldNames = specOf(at.key).kind === 'remotes' ? remoteFieldNames : tokenFieldNames
   return issue.keys.map((name) => {
     const near = nearestName(name, fieldNames)
     const advice = near === undefined ? '' : `; did you mean ${near}?`
@@ -64,6 +66,10 @@ function shown(key: ConfigKey, path: readonly PropertyKey[], node: RawNode): str
   if (kind === 'tokens') {
     const open = ['name', 'role'].includes(String(path.at(-1)))
     return open && text !== undefined && text.length < 16 ? quoteValue(text) : mask
+  }
+  if (kind === 'remotes') {
+    if (text === undefined || path.at(-1) === 'token') return mask
+    return path.includes('url') ? quoteUrl(text) : quoteValue(text)
   }
   if (text === undefined) return isFields(node.value) ? 'a group of keys' : 'a list'
   return kind === 'url' ? quoteUrl(text) : quoteValue(text)

@@ -6,6 +6,7 @@
  */
 import type { z } from 'zod'
 import { configKeys } from './config-keys.ts'
+import { type RemoteConfig, shortFormName, toRemoteConfig } from './remote-entry.ts'
 import type { serverConfigSchema } from './server-config-schema.ts'
 
 export type TokenRole = 'read' | 'write' | 'admin' | 'replication'
@@ -44,11 +45,8 @@ export interface ServerConfig {
 export interface ReplicationConfig {
   readonly enabled: boolean
   readonly mode: 'async'
-  /** Set whenever replication is enabled. */
-  readonly remoteUrl: string | undefined
-  /** From replication.remote_token, or read from replication.remote_token_file. */
-  readonly remoteToken: string | undefined
-  readonly remoteTokenFile: string | undefined
+  /** What remote_url and its fellows make, called `default`, and those of replication.remotes. */
+  readonly remotes: readonly RemoteConfig[]
   readonly acceptTokens: readonly string[]
   readonly batchSize: number
   readonly batchIntervalMs: number
@@ -104,13 +102,10 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
 }
 
 function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): ReplicationConfig {
-  const tokenFile = values['replication.remote_token_file']
   return {
     enabled: effective(values, 'replication.enabled'),
     mode: effective(values, 'replication.mode'),
-    remoteUrl: values['replication.remote_url'],
-    remoteToken: values['replication.remote_token'],
-    remoteTokenFile: tokenFile === undefined ? undefined : surroundings.absolute(tokenFile),
+    remotes: remotesOf(values, surroundings),
     acceptTokens: effective(values, 'replication.accept_tokens'),
     batchSize: effective(values, 'replication.batch_size'),
     batchIntervalMs: effective(values, 'replication.batch_interval'),
@@ -123,6 +118,21 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
     allowPlaintext: effective(values, 'replication.allow_plaintext'),
   }
+}
+
+function remotesOf(values: ConfigValues, { absolute }: Surroundings): readonly RemoteConfig[] {
+  const listed = effective(values, 'replication.remotes').map((entry) =>
+    toRemoteConfig(entry, absolute),
+  )
+  const url = values['replication.remote_url']
+  if (url === undefined) return listed
+  const token = values['replication.remote_token']
+  const tokenFile = values['replication.remote_token_file']
+  const short = toRemoteConfig(
+    { name: shortFormName, url: [url], token, token_file: tokenFile },
+    absolute,
+  )
+  return [short, ...listed]
 }
 
 /** What holds for a key: its value, else its default. */

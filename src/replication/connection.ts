@@ -15,7 +15,7 @@ import type { Backoff } from './backoff.ts'
 import { encodeBatchHeader } from './batch-codec.ts'
 import type { DurableLow } from './durable-low.ts'
 import { judgeFailure } from './failure.ts'
-import { type Hello, type HelloAnswer, noFilterHash, protocolVersion } from './protocol.ts'
+import { type Hello, type HelloAnswer, protocolVersion } from './protocol.ts'
 import { planStart, type StartPlan } from './reconcile.ts'
 import type { RemoteTransport } from './transport.ts'
 import { Wakeup } from './wakeup.ts'
@@ -36,6 +36,9 @@ export interface ConnectionOptions {
   readonly feed: ChangeFeed
   readonly identity: VolumeIdentity
   readonly advertiseUrl: string
+  /** Names the link. */
+  readonly epoch: number
+  readonly filterHash: string
   readonly clock: Clock
   readonly logger: Logger
   readonly backoff: Backoff
@@ -200,7 +203,7 @@ export class Connection {
   }
 
   #greet(): Promise<HelloAnswer> {
-    const { identity, feed, clock, advertiseUrl, transport } = this.#options
+    const { identity, feed, clock, advertiseUrl, transport, epoch, filterHash } = this.#options
     const hello: Hello = {
       protocol: protocolVersion,
       volumeId: identity.volumeId,
@@ -209,8 +212,9 @@ export class Connection {
       siteId: identity.siteId,
       advertiseUrl,
       wallTime: Math.max(0, Math.floor(clock.now())),
-      filterHash: noFilterHash,
+      filterHash,
       head: feed.head(),
+      epoch,
     }
     return transport.handshake(hello, this.#stop.signal)
   }

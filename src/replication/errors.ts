@@ -58,6 +58,11 @@ export class SiteIdTakenError extends ComioError {
   readonly code = 'SITE_ID_TAKEN'
 }
 
+/** The sender's link was ended, or made anew since: what comes under it must change nothing. */
+export class LinkEndedError extends ComioError {
+  readonly code = 'LINK_ENDED'
+}
+
 /** A batch or a query came from a sender whose handshake this process has not seen. */
 export class HandshakeRequiredError extends ComioError {
   readonly code = 'HANDSHAKE_REQUIRED'

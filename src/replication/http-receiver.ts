@@ -19,6 +19,7 @@ import {
 import {
   documentBytesMax,
   parseCompletionsQuery,
+  parseFarewell,
   parseHello,
   replicationPaths,
   ticketBytes,
@@ -99,6 +100,8 @@ class HttpReceiver {
         return () => this.#posted(request, response, () => this.#batch(request, response))
       case replicationPaths.completions:
         return () => this.#posted(request, response, () => this.#completions(request, response))
+      case replicationPaths.farewell:
+        return () => this.#posted(request, response, () => this.#farewell(request, response))
       default:
         return undefined
     }
@@ -169,6 +172,12 @@ class HttpReceiver {
     } finally {
       response.off('close', leave)
     }
+  }
+
+  async #farewell(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readBody(request, { limit: documentBytesMax, clock: this.#options.clock })
+    await this.#options.receiver.farewell(parseFarewell(body.toString()))
+    reply(response, 'application/json', Buffer.from('{}'))
   }
 
   async #blob(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {

@@ -17,6 +17,7 @@ import {
   type CompletionsAnswer,
   type CompletionsQuery,
   documentBytesMax,
+  type Farewell,
   type Hello,
   type HelloAnswer,
   parseCompletionsAnswer,
@@ -113,6 +114,10 @@ class HttpTransport implements RemoteTransport {
   async awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
     const bytes = await this.#exchangeJson(replicationPaths.completions, query, signal)
     return this.#parsed(bytes, parseCompletionsAnswer)
+  }
+
+  async sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
+    await this.#exchangeJson(replicationPaths.farewell, farewell, signal)
   }
 
   async close(): Promise<void> {

@@ -69,6 +69,10 @@ export interface LinkOptions {
   readonly tickets: TicketBook
   readonly identity: VolumeIdentity
   readonly advertiseUrl: string
+  /** Names the link: both ends know it, and what comes under an old one is refused. */
+  readonly epoch: number
+  /** Tells filters apart; `noFilterHash` for none. */
+  readonly filterHash: string
   readonly options: ReplicationOptions
   readonly clock: Clock
   readonly random: Random
@@ -197,6 +201,7 @@ export class Link {
 
   #makeConnection(): Connection {
     const { transport, ledger, feed, identity, advertiseUrl, clock, logger } = this.#options
+    const { epoch, filterHash } = this.#options
     return new Connection({
       transport,
       ledger,
@@ -204,6 +209,8 @@ export class Link {
       feed,
       identity,
       advertiseUrl,
+      epoch,
+      filterHash,
       clock,
       logger,
       backoff: this.#makeBackoff(),

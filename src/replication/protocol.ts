@@ -13,6 +13,7 @@ export const replicationPaths = {
   handshake: '/admin/replication/handshake',
   batch: '/admin/replication/batch',
   completions: '/admin/replication/completions',
+  farewell: '/admin/replication/farewell',
   /** Followed by the ticket as 64 hex digits. */
   blob: '/admin/replication/blob/',
 } as const
@@ -45,6 +46,15 @@ export interface Hello {
   readonly filterHash: string
   /** The highest seq of the sender's feed. */
   readonly head: number
+  /** Names the link, and rises with every new one; 0 from a sender that does not say. */
+  readonly epoch: number
+}
+
+/** `POST .../farewell`: the sender has removed this remote, and nothing may come under its epoch. */
+export interface Farewell {
+  readonly volumeId: string
+  readonly incarnation: string
+  readonly epoch: number
 }
 
 /** What the receiver has stored of this sender. */
@@ -118,6 +128,17 @@ export function parseHello(text: string): Hello {
     wallTime: fields.count('wallTime'),
     filterHash: fields.id('filterHash'),
     head: fields.count('head'),
+    epoch: fields.optionalCount('epoch') ?? 0,
+  }
+}
+
+/** @throws MalformedBytesError */
+export function parseFarewell(text: string): Farewell {
+  const fields = new Fields(text)
+  return {
+    volumeId: fields.id('volumeId'),
+    incarnation: fields.id('incarnation'),
+    epoch: fields.count('epoch'),
   }
 }
 
@@ -213,6 +234,11 @@ class Fields {
 
   count(name: string): number {
     return checkedCount(this.#members[name], name)
+  }
+
+  optionalCount(name: string): number | undefined {
+    const value = this.#members[name]
+    return value === undefined ? undefined : checkedCount(value, name)
   }
 
   counts(name: string): readonly number[] {

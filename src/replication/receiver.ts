@@ -15,12 +15,19 @@ import { encodeAnswer } from './answer-codec.ts'
 import { type BatchHeader, type DecodedFrame, decodeBatch } from './batch-codec.ts'
 import {
   HandshakeRequiredError,
+  LinkEndedError,
   ProtocolMismatchError,
   SelfReplicationError,
   SiteIdTakenError,
 } from './errors.ts'
 import { incomingOf } from './incoming.ts'
-import type { ChangeOutcome, CompletionsAnswer, CompletionsQuery, Hello } from './protocol.ts'
+import type {
+  ChangeOutcome,
+  CompletionsAnswer,
+  CompletionsQuery,
+  Farewell,
+  Hello,
+} from './protocol.ts'
 import { completionsWaitMsMax, type HelloAnswer, protocolVersion } from './protocol.ts'
 import { PullOutcomes } from './pull-outcomes.ts'
 import { Puller } from './puller.ts'
@@ -43,6 +50,7 @@ const sendersMax = 1024
 
 interface KnownSender {
   readonly incarnation: string
+  readonly epoch: number
   readonly origin: string
   /** The highest low-water mark of this sender in this life of it. */
   through: number
@@ -76,18 +84,23 @@ export class Receiver {
     })
   }
 
-  /** @throws ProtocolMismatchError, SelfReplicationError, SiteIdTakenError, BadRemoteUrlError */
+  /** @throws ProtocolMismatchError, SelfReplicationError, SiteIdTakenError, BadRemoteUrlError, LinkEndedError */
   handshake(hello: Hello): HelloAnswer {
     const { identity, sink, clock, head, logger } = this.#options
     refuseWrongSender(identity, hello)
     const origin = parseRemoteUrl(hello.advertiseUrl, 'the address that the sender announces').base
     const stored = sink.peerMark(hello.volumeId)
+    if (stored !== undefined) refuseEndedLink(stored, hello)
+    // Of an earlier link nothing is remembered: the new one begins from the start.
     const applied =
-      stored === undefined ? null : { incarnation: stored.incarnation, through: stored.through }
+      stored?.epoch !== hello.epoch
+        ? null
+        : { incarnation: stored.incarnation, through: stored.through }
     const isSameLife = applied?.incarnation === hello.incarnation
     this.#senders.delete(hello.volumeId)
     this.#senders.set(hello.volumeId, {
       incarnation: hello.incarnation,
+      epoch: hello.epoch,
       origin,
       through: isSameLife ? applied.through : 0,
       storedThrough: isSameLife ? applied.through : undefined,
@@ -106,7 +119,7 @@ export class Receiver {
       siteId: identity.siteId,
       wallTime: Math.max(0, Math.floor(clock.now())),
       head: head(),
-      session: this.#session,
+      session: this.#sessionOf(hello),
       applied,
     }
   }
@@ -167,6 +180,13 @@ export class Receiver {
     return { completions: await this.#outcomes.wait(volumeId, { waitMs, signal }) }
   }
 
+  /** Durable when resolved: nothing comes from this sender under this epoch any more. */
+  async farewell(farewell: Farewell): Promise<void> {
+    this.#senders.delete(farewell.volumeId)
+    await this.#options.sink.endLink(farewell)
+    this.#options.logger.info({ senderVolume: farewell.volumeId }, 'A sender has ended its link')
+  }
+
   /** Ends all pulls; what was fetched is kept. */
   async close(): Promise<void> {
     this.#outcomes.close()
@@ -176,10 +196,17 @@ export class Receiver {
 
   #senderOf(header: Pick<BatchHeader, 'session' | 'volumeId' | 'incarnation'>): KnownSender {
     const sender = this.#senders.get(header.volumeId)
-    if (header.session !== this.#session || sender?.incarnation !== header.incarnation) {
+    const isKnown =
+      sender?.incarnation === header.incarnation && header.session === this.#sessionOf(sender)
+    if (!isKnown) {
       throw new HandshakeRequiredError('this sender is not known here (any more): handshake first')
     }
     return sender
+  }
+
+  /** Of this run and of one link: what an earlier link still sends does not pass for the new one's. */
+  #sessionOf({ epoch }: { readonly epoch: number }): string {
+    return `${this.#session}-${epoch.toString(36)}`
   }
 
   /**
@@ -196,7 +223,8 @@ export class Receiver {
       atOnce || sender.storedThrough === undefined || now - sender.storedAt >= markEveryMs
     if (!isDue || sender.through === sender.storedThrough) return undefined
     sender.storedAt = now
-    return { volumeId: header.volumeId, incarnation: header.incarnation, through: sender.through }
+    const { volumeId, incarnation } = header
+    return { volumeId, incarnation, through: sender.through, epoch: sender.epoch, ended: false }
   }
 
   #answerFor(
@@ -240,6 +268,15 @@ function refuseWrongSender(identity: VolumeIdentity, hello: Hello): void {
       hint: 'Give one of the two another --site-id.',
     })
   }
+}
+
+function refuseEndedLink(stored: PeerMark, { epoch, siteId }: Hello): void {
+  if (stored.epoch < epoch || (stored.epoch === epoch && !stored.ended)) return
+  const what = stored.ended ? 'was ended' : 'was made anew since'
+  throw new LinkEndedError(`the link of site ${siteId} to this one ${what}: this one is of old`, {
+    facts: { epoch, known: stored.epoch },
+    hint: 'Remove the remote at the sending site and add it again.',
+  })
 }
 
 function checkFrame(

@@ -8,6 +8,7 @@ import {
   BadRemoteUrlError,
   BatchTooLargeError,
   HandshakeRequiredError,
+  LinkEndedError,
   ProtocolMismatchError,
   RemoteUnreachableError,
   SelfReplicationError,
@@ -98,6 +99,7 @@ function statusOf(error: unknown): number {
   const isWrongPeer =
     error instanceof ProtocolMismatchError ||
     error instanceof SelfReplicationError ||
+    error instanceof LinkEndedError ||
     error instanceof SiteIdTakenError
   if (isWrongPeer) return 421
   if (!(error instanceof ComioError)) return 500

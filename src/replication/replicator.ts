@@ -12,11 +12,14 @@
  * HTTP servers (`http-receiver.ts` has handlers), nor time and network but through Clock and
  * transport.
  */
+import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { ChangeFeed, ChangeSink, RemoteLedger } from '../store/object-store.ts'
+import type { PlaceFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
+import { filterHashOf } from './filter-hash.ts'
 import { Link, type LinkStatus } from './link.ts'
 import type { ReplicationOptions } from './options.ts'
 import { Receiver } from './receiver.ts'
@@ -30,6 +33,11 @@ export interface RemoteDefinition {
   readonly url: string
   readonly transport: RemoteTransport
   readonly ledger: RemoteLedger
+  /** Names the link. */
+  readonly epoch: number
+  readonly filter: PlaceFilter
+  /** What is other for this remote than for all. */
+  readonly options?: Partial<ReplicationOptions>
 }
 
 export interface ReplicatorOptions {
@@ -53,6 +61,10 @@ export interface Replicator {
   readonly tickets: TicketBook
   /** Begins to ship. A remote that is away delays nothing. */
   start(): void
+  /** Begins to ship to a further remote, at once if this one has been started. */
+  add(remote: RemoteDefinition): void
+  /** Ends shipping to a remote, promptly; what was not acknowledged stays pending in its ledger. */
+  remove(name: string): Promise<void>
   /** One for each remote, in the order given. */
   status(): Promise<readonly LinkStatus[]>
   /** Ends promptly. What was not acknowledged stays pending, what was fetched is kept. */
@@ -60,45 +72,69 @@ export interface Replicator {
 }
 
 export function createReplicator(options: ReplicatorOptions): Replicator {
-  const { feed, sink, identity, blobTransport, clock, random } = options
-  const logger = options.logger.child({ component: 'replication' })
-  const tickets = new TicketBook({ clock, random })
-  const receiver = new Receiver({
-    sink,
-    identity,
-    head: () => feed.head(),
-    blobTransport,
-    clock,
-    random,
-    logger,
-  })
-  const links = options.remotes.map(
-    ({ name, url, transport, ledger }) =>
-      new Link({
-        name,
-        url,
-        transport,
-        ledger,
-        feed,
-        tickets,
-        identity,
-        advertiseUrl: options.advertiseUrl,
-        options: options.options,
-        clock,
-        random,
-        logger: logger.child({ remote: name }),
-      }),
-  )
-  return {
-    receiver,
-    tickets,
-    start() {
-      for (const link of links) link.start()
-    },
-    status: () => Promise.all(links.map((link) => link.status())),
-    async close() {
-      await Promise.all([...links.map((link) => link.close()), receiver.close()])
-      tickets.close()
-    },
+  return new RunningReplicator(options)
+}
+
+class RunningReplicator implements Replicator {
+  readonly receiver: Receiver
+  readonly tickets: TicketBook
+  readonly #options: ReplicatorOptions
+  readonly #logger: Logger
+  readonly #links = new Map<string, Link>()
+  #started = false
+
+  constructor(options: ReplicatorOptions) {
+    const { feed, sink, identity, blobTransport, clock, random } = options
+    this.#options = options
+    this.#logger = options.logger.child({ component: 'replication' })
+    this.tickets = new TicketBook({ clock, random })
+    this.receiver = new Receiver({
+      sink,
+      identity,
+      head: () => feed.head(),
+      blobTransport,
+      clock,
+      random,
+      logger: this.#logger,
+    })
+    for (const remote of options.remotes) this.add(remote)
+  }
+
+  start(): void {
+    this.#started = true
+    for (const link of this.#links.values()) link.start()
+  }
+
+  add(remote: RemoteDefinition): void {
+    const { name, url, transport, ledger, epoch, filter } = remote
+    assert(!this.#links.has(name), 'a remote has one link')
+    const { feed, identity, advertiseUrl, options, clock, random } = this.#options
+    // What was handed out to an earlier link of this remote and is not done goes out again.
+    ledger.handOutAgain()
+    const link = new Link({
+      ...{ name, url, transport, ledger, epoch, feed, identity, advertiseUrl, clock, random },
+      tickets: this.tickets,
+      filterHash: filterHashOf(filter),
+      options: { ...options, ...remote.options },
+      logger: this.#logger.child({ remote: name }),
+    })
+    this.#links.set(name, link)
+    if (this.#started) link.start()
+  }
+
+  async remove(name: string): Promise<void> {
+    const link = this.#links.get(name)
+    this.#links.delete(name)
+    await link?.close()
+  }
+
+  status(): Promise<readonly LinkStatus[]> {
+    return Promise.all([...this.#links.values()].map((link) => link.status()))
+  }
+
+  async close(): Promise<void> {
+    const links = [...this.#links.values()]
+    await Promise.all([...links.map((link) => link.close()), this.receiver.close()])
+    this.tickets.close()
   }
 }

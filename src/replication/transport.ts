@@ -4,7 +4,13 @@
  * enforces its own deadline for progress (never for the whole), and an aborted signal ends the call
  * at once, by rejecting. All failures are of the classes named here, from `errors.ts`.
  */
-import type { CompletionsAnswer, CompletionsQuery, Hello, HelloAnswer } from './protocol.ts'
+import type {
+  CompletionsAnswer,
+  CompletionsQuery,
+  Farewell,
+  Hello,
+  HelloAnswer,
+} from './protocol.ts'
 
 /**
  * One remote as the sender sees it.
@@ -21,6 +27,8 @@ export interface RemoteTransport {
    */
   sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer>
   awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer>
+  /** Tells the remote that this link is over. */
+  sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void>
   /** Ends what is under way and frees connections. */
   close(): Promise<void>
 }

@@ -21,6 +21,7 @@ import { createDispatcher } from './dispatcher.ts'
 import { reportHealth } from './health.ts'
 import type { RequestHandler } from './listener.ts'
 import { type SiteFigures, SiteMetrics } from './metrics.ts'
+import type { Remotes } from './remotes.ts'
 import { createReplicationControl } from './replication-control.ts'
 import type { Storage } from './storage.ts'
 
@@ -33,6 +34,7 @@ export interface PlanesOptions {
   readonly config: ServerConfig
   readonly storage: Storage
   readonly replicator: Replicator
+  readonly remotes: Remotes
   readonly access: AccessControl
   readonly logger: Logger
   /** Whether the site is on its way down. */
@@ -45,14 +47,16 @@ export interface Planes {
 }
 
 export async function createPlanes(options: PlanesOptions): Promise<Planes> {
-  const { config, storage, replicator } = options
+  const { config, storage, replicator, remotes } = options
   const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
   const replication = createReplicationControl({
-    enabled: config.replication.enabled,
+    enabled: () =>
+      config.replication.enabled || remotes.list().some(({ source }) => source === 'added'),
     identity: storage.volume.identity,
     feed: storage.engine.feed,
     ledgers: () => storage.engine.ledgers(),
     links: () => replicator.status(),
+    remotes,
     clock: systemClock,
   })
   const metrics = new SiteMetrics(() => siteFigures(storage, replication, budget))
@@ -66,7 +70,7 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
 }
 
 function createControl(
-  { storage, access, logger, closing }: PlanesOptions,
+  { storage, remotes, access, logger, closing }: PlanesOptions,
   replication: ReplicationControl,
   metrics: SiteMetrics,
 ): Promise<ControlPlane> {
@@ -78,6 +82,7 @@ function createControl(
   return createControlPlane({
     store: storage.engine,
     replication,
+    remotes,
     // Of a store that fails, or is about to close, nothing more is asked.
     health: async () => (closing() ? reportHealth({ closing: true }) : await health()),
     metrics: () => metrics.text(),

@@ -20,13 +20,16 @@ import type { VolumeIdentity } from '../volume/volume.ts'
 const deadLettersMax = 1000
 
 export interface ReplicationControlOptions {
-  readonly enabled: boolean
+  /** Whether anything is shipped anywhere. */
+  readonly enabled: () => boolean
   readonly identity: VolumeIdentity
   readonly feed: Pick<ChangeFeed, 'head'>
   /** Every remote that this volume keeps a position for. */
   readonly ledgers: () => readonly RemoteLedger[]
   /** The links that run; none while replication is disabled. */
   readonly links: () => Promise<readonly LinkStatus[]>
+  /** What is known of a remote that nothing is sent to now. */
+  readonly remotes: { isPaused(name: string): boolean; urlOf(name: string): string }
   readonly clock: Clock
 }
 
@@ -56,15 +59,15 @@ type LinkFigures = Omit<LinkStatus, 'state'> & { readonly state: RemoteStatus['s
 
 /** What can be said of a remote that nothing is sent to. */
 async function idleLink(
-  { feed }: ReplicationControlOptions,
+  { feed, remotes }: ReplicationControlOptions,
   ledger: RemoteLedger,
   stateSince: number,
 ): Promise<LinkFigures> {
   const oldestPending = await ledger.oldestPending()
   return {
     name: ledger.remote,
-    url: '',
-    state: 'disabled',
+    url: remotes.urlOf(ledger.remote),
+    state: remotes.isPaused(ledger.remote) ? 'paused' : 'disabled',
     stateSince,
     cursor: ledger.position().low,
     head: feed.head(),
@@ -122,7 +125,7 @@ function statusDocument(
   const latest = remotes.flatMap((remote) => remote.last_replication ?? []).sort()
   const ageMs = oldest === undefined ? 0 : Math.max(0, clock.now() - Date.parse(oldest))
   return {
-    enabled,
+    enabled: enabled(),
     events_queued: sum((remote) => remote.events_queued),
     events_replicated: sum((remote) => remote.events_replicated),
     events_failed: sum((remote) => remote.events_failed),

@@ -65,7 +65,7 @@ function openLog(config: ServerConfig, { writeLog }: StartOptions): Logger {
     secrets: [
       ...auth.tokens.map(({ token }) => token),
       ...replication.acceptTokens,
-      ...(replication.remoteToken === undefined ? [] : [replication.remoteToken]),
+      ...replication.remotes.flatMap(({ token }) => token ?? []),
     ],
     colours: writeLog === undefined && process.stdout.isTTY && process.stdout.hasColors(),
     ...(writeLog === undefined ? {} : { write: writeLog }),
@@ -90,7 +90,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<string>
   assertLoopback(listener, loopback)
   const storage = await openStorage(config, { logger, teardown })
   const { port } = listener.address
-  const replicator = await openReplication(config, {
+  const { replicator, remotes } = await openReplication(config, {
     storage,
     advertiseUrl: server.advertiseUrl ?? urlOfHost(server.host, port),
     logger,
@@ -106,6 +106,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<string>
     config,
     storage,
     replicator,
+    remotes,
     access: new AccessControl({
       loopback,
       allowAnonymous: server.allowAnonymous,
@@ -176,7 +177,8 @@ function announce(site: {
       volume_id: identity.volumeId,
       storage: server.storagePath,
       head: storage.engine.feed.head(),
-      remote: replication.enabled ? replication.remoteUrl : undefined,
+      remote: replication.enabled ? replication.remotes[0]?.urls[0] : undefined,
+      remotes: storage.engine.remotes.list().map(({ name }) => name),
       accepts_replication: replication.acceptTokens.length > 0,
     },
     'listening',

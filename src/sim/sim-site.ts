@@ -8,7 +8,11 @@ import type { Device } from '../device/device.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../index/memory-index.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
-import { createReplicator, type Replicator } from '../replication/replicator.ts'
+import {
+  createReplicator,
+  type RemoteDefinition,
+  type Replicator,
+} from '../replication/replicator.ts'
 import { type Engine, openEngine } from '../store/engine.ts'
 import type { ChangeSink, RemoteLedger } from '../store/object-store.ts'
 import { Volume } from '../volume/volume.ts'
@@ -249,6 +253,7 @@ export class SimSite {
       sink: seams.sink?.(engine) ?? engine,
       identity: volume.identity,
       remotes: [...ledgers].map(([to, ledger]) => ({
+        ...linkOf(engine, to),
         name: to,
         url: urlOf(to),
         transport: new SimRemoteTransport({ network, directory, from, to }),
@@ -262,4 +267,10 @@ export class SimSite {
       logger,
     })
   }
+}
+
+function linkOf({ remotes }: Engine, to: string): Pick<RemoteDefinition, 'epoch' | 'filter'> {
+  const linked = remotes.list().find(({ name }) => name === to)
+  assert(linked !== undefined, 'a ledger belongs to a linked remote')
+  return { epoch: linked.epoch, filter: linked.filter }
 }

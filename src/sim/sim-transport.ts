@@ -14,10 +14,12 @@ import {
 import {
   type CompletionsAnswer,
   type CompletionsQuery,
+  type Farewell,
   type Hello,
   type HelloAnswer,
   parseCompletionsAnswer,
   parseCompletionsQuery,
+  parseFarewell,
   parseHello,
   parseHelloAnswer,
 } from '../replication/protocol.ts'
@@ -86,6 +88,11 @@ export class SimRemoteTransport implements RemoteTransport {
       JSON.stringify(await receiver.completions(parseCompletionsQuery(text), signal)),
     )
     return parseCompletionsAnswer(answer)
+  }
+
+  async sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
+    const text = JSON.stringify(farewell)
+    await this.#call('farewell', signal, ({ receiver }) => receiver.farewell(parseFarewell(text)))
   }
 
   async close(): Promise<void> {

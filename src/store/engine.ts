@@ -324,6 +324,18 @@ export class Engine implements ObjectStore, ChangeSink {
     return this.#peers.get(volumeId)
   }
 
+  async endLink({
+    volumeId,
+    incarnation,
+    epoch,
+  }: Omit<PeerMark, 'ended' | 'through'>): Promise<void> {
+    const through = this.#peers.get(volumeId)?.through ?? 0
+    const mark = { volumeId, incarnation, epoch, through, ended: true }
+    if (!this.#peers.isNews(mark)) return
+    await this.#pipeline.runTask((batch) => this.#peers.write(batch, mark))
+    this.#peers.written(mark)
+  }
+
   stageUpload(mutation: PutMutation): Promise<StagedUpload> {
     return this.#uploads.stage(mutation, this.#sequencer)
   }

@@ -294,6 +294,10 @@ export interface PeerMark {
   readonly volumeId: string
   readonly incarnation: string
   readonly through: number
+  /** The sender's link: what comes under a lower one is refused. */
+  readonly epoch: number
+  /** The sender has ended the link: what comes under this epoch is refused too. */
+  readonly ended: boolean
 }
 
 /** Bytes of a large object on their way in; what was made durable survives a restart. */
@@ -317,6 +321,8 @@ export interface ChangeSink {
   ): Promise<readonly ApplyOutcome[]>
   /** What this site has stored of a sender's low-water mark. */
   peerMark(volumeId: string): PeerMark | undefined
+  /** Durably remembers that a sender has cut its link to this site. */
+  endLink(mark: Omit<PeerMark, 'ended' | 'through'>): Promise<void>
   /**
    * Continues the upload of exactly this version of the slot, or begins it. It must be closed, unless
    * it was aborted; applying it closes it.

@@ -22,10 +22,12 @@ export class Peers {
     return this.#marks.get(volumeId)
   }
 
-  /** Marks of batches that overlap may come in either order: within one life the higher is right. */
+  /** Marks of batches that overlap may come in either order: within one link and life the higher is right. */
   isNews(mark: PeerMark): boolean {
     const known = this.#marks.get(mark.volumeId)
-    return known?.incarnation !== mark.incarnation || known.through < mark.through
+    if (known === undefined || known.epoch !== mark.epoch) return mark.epoch > (known?.epoch ?? -1)
+    if (known.ended !== mark.ended) return mark.ended
+    return known.incarnation !== mark.incarnation || known.through < mark.through
   }
 
   write(batch: IndexBatch, mark: PeerMark): void {

@@ -24,6 +24,8 @@ export function describeLink(remote: RemoteStatus, rates?: LinkRates): LinkDescr
       return { tone: 'off', headline: `replication to ${label} is off; ${waiting(remote)}` }
     case 'connecting':
       return { tone: 'busy', headline: `connecting to ${label}; ${waiting(remote)}` }
+    case 'paused':
+      return { tone: 'busy', headline: `${label} is paused since ${since}; ${waiting(remote)}` }
     case 'unreachable':
       return {
         tone: 'bad',

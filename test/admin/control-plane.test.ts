@@ -7,9 +7,14 @@ import {
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type ControlPlane, createControlPlane } from '../../src/admin/control-plane.ts'
-import { NoSuchRemoteError } from '../../src/admin/errors.ts'
-import type { ControlObservation, ControlPlaneOptions, ReplayOrder } from '../../src/admin/ports.ts'
-import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
+import { NoSuchRemoteError, RemoteConflictError } from '../../src/admin/errors.ts'
+import type {
+  ControlObservation,
+  ControlPlaneOptions,
+  RemotesControl,
+  ReplayOrder,
+} from '../../src/admin/ports.ts'
+import type { RemoteDocument, ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { type Logger, silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
@@ -61,6 +66,30 @@ interface Answer {
   readonly text: string
 }
 
+const linked: RemoteDocument = {
+  name: 'site-b',
+  urls: ['http://127.0.0.1:9'],
+  source: 'added',
+  paused: false,
+  epoch: 7,
+  buckets: ['docs'],
+  exclude_buckets: [],
+  prefixes: [],
+  exclude_prefixes: [],
+}
+
+const remotesControl: RemotesControl = {
+  list: () => [linked],
+  add: async (document) => {
+    if (document.name === 'taken') throw new RemoteConflictError('it is there already')
+    return linked
+  },
+  set: async () => linked,
+  remove: async (name) => ({ name, told: false, reason: 'it is away' }),
+  pause: async (name) => ({ ...linked, name, paused: true }),
+  resume: async (name) => ({ ...linked, name }),
+}
+
 type Changes = Partial<ControlPlaneOptions & { readonly logger: Logger }>
 
 class Bench {
@@ -106,6 +135,7 @@ class Bench {
           return { count: 2, bytes: 20 }
         },
       },
+      remotes: remotesControl,
       health: async () => ({ serving: true, document: { status: 'ok', reasons: [] } }),
       metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'a_metric 1\n' }),
       authorize: () => undefined,

@@ -9,6 +9,7 @@ import {
 import { formatValue } from '../../src/config/format-value.ts'
 import { serverConfigSchema } from '../../src/config/server-config-schema.ts'
 import { describeSource } from '../../src/config/value-source.ts'
+import { wantsEverything } from '../../src/store/place-filter.ts'
 import { loadFrom, longToken, refusalOf } from './load-for-test.ts'
 
 describe('defaults', () => {
@@ -32,9 +33,7 @@ describe('defaults', () => {
       replication: {
         enabled: false,
         mode: 'async',
-        remoteUrl: undefined,
-        remoteToken: undefined,
-        remoteTokenFile: undefined,
+        remotes: [],
         acceptTokens: [],
         batchSize: 100,
         batchIntervalMs: 1000,
@@ -119,9 +118,19 @@ replication:
       replication: {
         enabled: true,
         mode: 'async',
-        remoteUrl: 'http://10.0.0.2:8080',
-        remoteToken: longToken,
-        remoteTokenFile: undefined,
+        remotes: [
+          {
+            name: 'default',
+            urls: ['http://10.0.0.2:8080'],
+            token: longToken,
+            tokenFile: undefined,
+            filter: wantsEverything,
+            workers: undefined,
+            batchSize: undefined,
+            batchBytes: undefined,
+            paused: false,
+          },
+        ],
         acceptTokens: ['b'.repeat(40)],
         batchSize: 50,
         batchIntervalMs: 500,
@@ -152,17 +161,19 @@ replication:
 
   test('keeps a token of digits as it was written', async () => {
     const token = `0${'1234567890'.repeat(4)}`
-    const { config } = await loadFrom({ file: `replication:\n  remote_token: ${token}\n` })
-    expect(config.replication.remoteToken).toBe(token)
+    const file = `replication:\n  remote_url: http://127.0.0.1:1\n  remote_token: ${token}\n`
+    const { config } = await loadFrom({ file })
+    expect(config.replication.remotes[0]?.token).toBe(token)
   })
 
   test('names the token file, whose content becomes the token', async () => {
     const { config } = await loadFrom({
-      file: 'replication:\n  remote_token_file: secret/token\n',
+      file: 'replication:\n  remote_url: http://127.0.0.1:1\n  remote_token_file: secret/token\n',
       files: { '/site/secret/token': `${longToken}\n` },
     })
-    expect(config.replication.remoteToken).toBe(longToken)
-    expect(config.replication.remoteTokenFile).toBe('/site/secret/token')
+    expect(config.replication.remotes).toMatchObject([
+      { name: 'default', token: longToken, tokenFile: '/site/secret/token' },
+    ])
   })
 })
 

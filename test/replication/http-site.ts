@@ -166,7 +166,10 @@ export class HttpSite {
       workers: options.workers,
       allowPlaintext: false,
     })
-    return { name: 'default', url: remote.url, transport, ledger: this.ledger }
+    const linked = this.store.engine.remotes.list().find(({ name }) => name === 'default')
+    if (linked === undefined) throw new Error('the remote is not linked')
+    const { name, ledger, epoch, filter } = linked
+    return { name, url: remote.url, transport, ledger, epoch, filter }
   }
 
   async #stop(): Promise<void> {

@@ -9,6 +9,7 @@ import {
 import type {
   CompletionsAnswer,
   CompletionsQuery,
+  Farewell,
   Hello,
   HelloAnswer,
 } from '../../src/replication/protocol.ts'
@@ -16,7 +17,7 @@ import type { Receiver } from '../../src/replication/receiver.ts'
 import type { TicketBook } from '../../src/replication/tickets.ts'
 import type { BlobRange, BlobTransport, RemoteTransport } from '../../src/replication/transport.ts'
 
-export type Call = 'handshake' | 'batch' | 'completions'
+export type Call = 'handshake' | 'batch' | 'completions' | 'farewell'
 
 /** A remote reached by function calls. `fault` decides, for each call, what goes wrong before and after. */
 export class MemoryTransport implements RemoteTransport {
@@ -45,6 +46,10 @@ export class MemoryTransport implements RemoteTransport {
 
   awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
     return this.#call('completions', signal, () => this.receiver().completions(query, signal))
+  }
+
+  sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
+    return this.#call('farewell', signal, () => this.receiver().farewell(farewell))
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import {
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
+import { wantsEverything } from '../../src/store/place-filter.ts'
 import type { VolumeIdentity } from '../../src/volume/volume.ts'
 import { ManualClock, runUntil } from './manual-clock.ts'
 import { MemoryBlobTransport, MemoryTransport } from './memory-network.ts'
@@ -75,6 +76,8 @@ export class MemoryPair {
           url: 'http://127.0.0.1:1',
           transport: this.transport,
           ledger: this.ledger,
+          epoch: 1,
+          filter: wantsEverything,
         },
       ],
       advertiseUrl: 'http://127.0.0.1:2',

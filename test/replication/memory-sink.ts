@@ -35,6 +35,11 @@ export class MemorySink implements ChangeSink {
     return this.marks.get(volumeId)
   }
 
+  async endLink(mark: Omit<PeerMark, 'ended' | 'through'>): Promise<void> {
+    await undefined
+    this.marks.set(mark.volumeId, { ...mark, through: 0, ended: true })
+  }
+
   async stageUpload(mutation: PutMutation): Promise<StagedUpload> {
     const key = `${slotText(mutation.slot)} ${mutation.version}`
     let upload = this.uploads.get(key)

@@ -21,6 +21,7 @@ const hello: Hello = {
   wallTime: 1_700_000_000_001,
   filterHash: 'all',
   head: 12,
+  epoch: 1,
 }
 const answer: HelloAnswer = {
   protocol: 1,

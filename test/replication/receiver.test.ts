@@ -4,7 +4,11 @@ import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom, systemRandom } from '../../src/base/random.ts'
 import { decodeAnswer } from '../../src/replication/answer-codec.ts'
 import { type ChangeFrame, encodeBatch, type FrameBody } from '../../src/replication/batch-codec.ts'
-import { BadRemoteUrlError, HandshakeRequiredError } from '../../src/replication/errors.ts'
+import {
+  BadRemoteUrlError,
+  HandshakeRequiredError,
+  LinkEndedError,
+} from '../../src/replication/errors.ts'
 import type { ChangeOutcome, Hello, HelloAnswer } from '../../src/replication/protocol.ts'
 import { Receiver } from '../../src/replication/receiver.ts'
 import { encodeMutation, type Mutation } from '../../src/store/mutation.ts'
@@ -23,6 +27,7 @@ const hello: Hello = {
   wallTime: 1,
   filterHash: 'all',
   head: 1000,
+  epoch: 1,
 }
 const version = makeVersion(1_700_000_000_000, 1, 'site-a')
 
@@ -192,5 +197,22 @@ describe('a completions query', () => {
     clock.advance(20_000)
     await Promise.all(asked)
     expect(ended).toBe(2)
+  })
+
+  test('refuses what comes under an earlier link, or one that was ended', async () => {
+    const { receiver, send } = setUp()
+    const old = receiver.handshake({ ...hello, epoch: 5 })
+    await send(old, [], 10)
+    const answer = receiver.handshake({ ...hello, epoch: 6 })
+    expect(answer.applied).toBeNull()
+    await expect(send(old, [])).rejects.toThrow(HandshakeRequiredError)
+    await send(answer, [], 3)
+    expect(() => receiver.handshake({ ...hello, epoch: 5 })).toThrow(LinkEndedError)
+    expect(receiver.handshake({ ...hello, epoch: 6 }).applied).toMatchObject({ through: 3 })
+    const { volumeId, incarnation } = sender
+    await receiver.farewell({ volumeId, incarnation, epoch: 6 })
+    await expect(send(answer, [])).rejects.toThrow(HandshakeRequiredError)
+    expect(() => receiver.handshake({ ...hello, epoch: 6 })).toThrow(LinkEndedError)
+    expect(receiver.handshake({ ...hello, epoch: 7 }).applied).toBeNull()
   })
 })

@@ -5,7 +5,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseMetrics } from './parse-metrics.ts'
-import { TestSite, testConfig } from './test-site.ts'
+import { remoteAt, TestSite, testConfig } from './test-site.ts'
 
 let site: TestSite
 
@@ -18,8 +18,7 @@ afterEach(() => site.remove())
 const remoteAway = {
   enabled: true,
   // A port that nobody listens at: discard, on this machine.
-  remoteUrl: 'http://127.0.0.1:9',
-  remoteToken: 'the-remote-token-the-remote-token',
+  remotes: [remoteAt('http://127.0.0.1:9', 'the-remote-token-the-remote-token')],
 }
 
 describe('a site', () => {
@@ -142,7 +141,11 @@ describe('a site', () => {
     await site.start({
       logging: { level: 'debug' },
       auth: { tokens: [{ name: 'x', role: 'admin', token: secret }] },
-      replication: { ...remoteAway, remoteToken: secret, acceptTokens: [secret] },
+      replication: {
+        enabled: true,
+        remotes: [remoteAt('http://127.0.0.1:9', secret)],
+        acceptTokens: [secret],
+      },
     })
     const headers = { authorization: `Bearer ${secret}` }
     await site.send('PUT', '/docs/a', { body: 'a', headers })

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type RemoteConfig, toRemoteConfig } from '../../src/config/remote-entry.ts'
 import { type ServerConfig, toServerConfig } from '../../src/config/server-config.ts'
 import { type RunningServer, startServer } from '../../src/server/start-server.ts'
 
@@ -23,6 +24,11 @@ export function testConfig(storage: string, changes: ConfigChanges = {}): Server
     auth: { ...config.auth, ...changes.auth },
     replication: { ...config.replication, ...changes.replication },
   }
+}
+
+/** A remote as the short form of the configuration makes it. */
+export function remoteAt(url: string, token?: string): RemoteConfig {
+  return toRemoteConfig({ name: 'default', url: [url], token }, (path) => path)
 }
 
 export interface Answer {

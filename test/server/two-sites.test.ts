@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { seededRandom } from '../../src/base/random.ts'
-import { type ConfigChanges, TestSite } from './test-site.ts'
+import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
 
 const token = 'a-token-for-site-a-to-write-to-b'
 
@@ -29,8 +29,7 @@ function shippingTo(url: string): ConfigChanges {
     server: { siteId: 'site-a' },
     replication: {
       enabled: true,
-      remoteUrl: url,
-      remoteToken: token,
+      remotes: [remoteAt(url, token)],
       retryDelayMs: 200,
       inlineLimit: 64 * 1024,
     },

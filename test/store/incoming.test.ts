@@ -347,9 +347,21 @@ describe('a staged upload', () => {
 
 describe('what a site has stored of a sender', () => {
   it('is there after a restart', async () => {
-    await store.engine.apply([putOf(at(0), 'x')], { volumeId: 'v', incarnation: 'i', through: 12 })
+    await store.engine.apply([putOf(at(0), 'x')], {
+      volumeId: 'v',
+      incarnation: 'i',
+      through: 12,
+      epoch: 0,
+      ended: false,
+    })
     await store.reopen()
-    expect(store.engine.peerMark('v')).toEqual({ volumeId: 'v', incarnation: 'i', through: 12 })
+    expect(store.engine.peerMark('v')).toEqual({
+      volumeId: 'v',
+      incarnation: 'i',
+      through: 12,
+      epoch: 0,
+      ended: false,
+    })
     expect(store.engine.peerMark('w')).toBeUndefined()
   })
 })

@@ -67,12 +67,16 @@ export function decodeSegmentCount(bytes: Uint8Array): SegmentCount {
 }
 
 export function encodePeerMark(mark: PeerMark): Buffer {
-  return new ByteWriter(64).u8(1).text(mark.incarnation).u64(mark.through).finish()
+  const writer = new ByteWriter(80).u8(1).text(mark.incarnation).u64(mark.through)
+  return writer.u64(mark.epoch).u8(Number(mark.ended)).finish()
 }
 
 export function decodePeerMark(volumeId: string, bytes: Uint8Array): PeerMark {
   const reader = entryReader(bytes)
-  return { volumeId, incarnation: reader.text(), through: reader.u64() }
+  const mark = { volumeId, incarnation: reader.text(), through: reader.u64() }
+  // A volume from before links had epochs has none here.
+  if (reader.remaining === 0) return { ...mark, epoch: 0, ended: false }
+  return { ...mark, epoch: reader.u64(), ended: reader.u8() === 1 }
 }
 
 /**

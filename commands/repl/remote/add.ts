@@ -1,0 +1,49 @@
+import { Args, Flags } from '@oclif/core'
+import { BaseCommand } from '../../../src/cli/base-command.ts'
+import { describeRemote } from '../../../src/cli/format-remotes.ts'
+import { writeJson, writeResult } from '../../../src/cli/output.ts'
+import { remoteChangeOf, remoteFlags } from '../../../src/cli/remote-flags.ts'
+import { siteFlags, withClient } from '../../../src/cli/site-flags.ts'
+
+export default class ReplRemoteAdd extends BaseCommand {
+  static override summary = 'Ship to a further site, from now on.'
+
+  static override description =
+    'Takes effect at once and is kept in the volume of the site. Everything that is stored is sent, ' +
+    'and what was deleted before is not. Several addresses of the same site are tried in turn.'
+
+  static override examples = [
+    '<%= config.bin %> repl remote add site-b https://site-b.example.com --remote-token-file ./token',
+    '<%= config.bin %> repl remote add photos http://10.0.0.2:8080 http://10.0.0.3:8080 --bucket photos',
+    '<%= config.bin %> repl remote add later https://site-c.example.com --paused',
+  ]
+
+  static override strict = false
+
+  static override args = {
+    name: Args.string({ required: true, description: 'What it is to be called.' }),
+    address: Args.string({ required: true, description: 'Where it is; more may follow.' }),
+  }
+
+  static override flags = {
+    ...siteFlags,
+    ...remoteFlags,
+    paused: Flags.boolean({ summary: 'Send nothing until comio repl resume.', default: false }),
+    json: Flags.boolean({ summary: 'Print the answer as JSON.' }),
+  }
+
+  async run(): Promise<void> {
+    const { args, argv, flags } = await this.parse(ReplRemoteAdd)
+    const change = await remoteChangeOf(flags)
+    const answer = await withClient(flags, (client) =>
+      client.addRemote({
+        name: args.name,
+        url: (argv as readonly string[]).slice(1),
+        ...change,
+        ...(flags.paused ? { paused: 'true' } : {}),
+      }),
+    )
+    if (flags.json) writeJson(answer)
+    else writeResult(describeRemote(answer, 'is linked'))
+  }
+}

@@ -1,0 +1,49 @@
+import { Args, Flags } from '@oclif/core'
+import { BaseCommand } from '../../../src/cli/base-command.ts'
+import { describeRemote } from '../../../src/cli/format-remotes.ts'
+import { writeJson, writeResult } from '../../../src/cli/output.ts'
+import { remoteChangeOf, remoteFlags } from '../../../src/cli/remote-flags.ts'
+import { siteFlags, withClient } from '../../../src/cli/site-flags.ts'
+
+export default class ReplRemoteSet extends BaseCommand {
+  static override summary = 'Change a remote that was added while the site ran.'
+
+  static override description =
+    'Takes effect at once. What is not said stays as it is; --clear takes a field back. With another ' +
+    'choice of buckets or prefixes the remote gets everything of it from the beginning: what it has ' +
+    'already it takes for a duplicate. Remotes of the configuration are changed there.'
+
+  static override examples = [
+    '<%= config.bin %> repl remote set site-b --workers 8',
+    '<%= config.bin %> repl remote set site-b --remote-url https://b1.example.com --remote-url https://b2.example.com',
+    '<%= config.bin %> repl remote set photos --clear buckets',
+  ]
+
+  static override args = {
+    name: Args.string({ required: true, description: 'The remote.' }),
+  }
+
+  static override flags = {
+    ...siteFlags,
+    ...remoteFlags,
+    'remote-url': Flags.string({ summary: 'Where it is.', multiple: true, helpValue: 'URL' }),
+    clear: Flags.string({
+      summary: 'Take a field back, such as buckets, prefixes or workers.',
+      multiple: true,
+      helpValue: 'FIELD',
+    }),
+    json: Flags.boolean({ summary: 'Print the answer as JSON.' }),
+  }
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ReplRemoteSet)
+    const cleared = Object.fromEntries((flags.clear ?? []).map((field) => [field, null]))
+    const urls = flags['remote-url']
+    const change = { ...cleared, ...(await remoteChangeOf(flags)) }
+    const answer = await withClient(flags, (client) =>
+      client.setRemote(args.name, { ...change, ...(urls === undefined ? {} : { url: urls }) }),
+    )
+    if (flags.json) writeJson(answer)
+    else writeResult(describeRemote(answer, 'is changed'))
+  }
+}

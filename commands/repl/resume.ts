@@ -1,0 +1,33 @@
+import { Args, Flags } from '@oclif/core'
+import { BaseCommand } from '../../src/cli/base-command.ts'
+import { describeRemote } from '../../src/cli/format-remotes.ts'
+import { writeJson, writeResult } from '../../src/cli/output.ts'
+import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
+
+export default class ReplResume extends BaseCommand {
+  static override summary = 'Send to a paused remote again.'
+
+  static override description =
+    'It goes on where it stopped, with everything that was written meanwhile.'
+
+  static override examples = [
+    '<%= config.bin %> repl resume',
+    '<%= config.bin %> repl resume site-b',
+  ]
+
+  static override args = {
+    name: Args.string({ default: 'default', description: 'The remote.' }),
+  }
+
+  static override flags = {
+    ...siteFlags,
+    json: Flags.boolean({ summary: 'Print the answer as JSON.' }),
+  }
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ReplResume)
+    const answer = await withClient(flags, (client) => client.switchRemote(args.name, 'resume'))
+    if (flags.json) writeJson(answer)
+    else writeResult(describeRemote(answer, 'is resumed'))
+  }
+}

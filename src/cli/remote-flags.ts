@@ -1,0 +1,61 @@
+/** What can be said of a remote on the command line, as the control plane wants it. */
+import { readFile } from 'node:fs/promises'
+import { Flags } from '@oclif/core'
+import type { RemoteChangeDocument } from '../admin/protocol.ts'
+import { messageOf } from '../base/errors.ts'
+import { UsageError } from './errors.ts'
+
+export const remoteFlags = {
+  'remote-token': Flags.string({
+    summary: 'Token that the remote accepts. Others on this machine can see it: prefer the file.',
+    helpValue: 'TOKEN',
+    exclusive: ['remote-token-file'],
+  }),
+  'remote-token-file': Flags.string({
+    summary: 'File that holds it; read here, kept in the volume of the site.',
+    helpValue: 'FILE',
+  }),
+  bucket: Flags.string({ summary: 'Only this bucket.', multiple: true, helpValue: 'NAME' }),
+  'exclude-bucket': Flags.string({ summary: 'Not it.', multiple: true, helpValue: 'NAME' }),
+  prefix: Flags.string({ summary: 'Only keys that begin so.', multiple: true, helpValue: 'TEXT' }),
+  'exclude-prefix': Flags.string({ summary: 'None of them.', multiple: true, helpValue: 'TEXT' }),
+  workers: Flags.integer({ summary: 'Requests to it at one time.', min: 1 }),
+  'batch-size': Flags.integer({ summary: 'Most changes in one request.', min: 1 }),
+  'batch-bytes': Flags.string({ summary: 'Most bytes in one request.', helpValue: 'SIZE' }),
+}
+
+export interface RemoteFlags {
+  readonly 'remote-token'?: string | undefined
+  readonly 'remote-token-file'?: string | undefined
+  readonly bucket?: readonly string[] | undefined
+  readonly 'exclude-bucket'?: readonly string[] | undefined
+  readonly prefix?: readonly string[] | undefined
+  readonly 'exclude-prefix'?: readonly string[] | undefined
+  readonly workers?: number | undefined
+  readonly 'batch-size'?: number | undefined
+  readonly 'batch-bytes'?: string | undefined
+}
+
+/** @throws UsageError when the token file cannot be read */
+export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDocument> {
+  const file = flags['remote-token-file']
+  const fields: Record<string, string | readonly string[] | undefined> = {
+    token: flags['remote-token'] ?? (file === undefined ? undefined : await readToken(file)),
+    buckets: flags.bucket,
+    exclude_buckets: flags['exclude-bucket'],
+    prefixes: flags.prefix,
+    exclude_prefixes: flags['exclude-prefix'],
+    workers: flags.workers?.toString(),
+    batch_size: flags['batch-size']?.toString(),
+    batch_bytes: flags['batch-bytes'],
+  }
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+}
+
+async function readToken(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).trim()
+  } catch (cause) {
+    throw new UsageError(`--remote-token-file: cannot read ${path}: ${messageOf(cause)}`, { cause })
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * One entry of `replication.remotes`, in the file as at run time: from what people write (text, and
+ * lists of text) to what a link is made of. Every message completes `FIELD is VALUE, but it ...`.
+ */
+import { z } from 'zod'
+import { type PlaceFilter, wantsEverything } from '../store/place-filter.ts'
+import { count, onOff, path, secret, size, textAs, url } from './schema-parts.ts'
+
+export interface RemoteConfig {
+  readonly name: string
+  /** Origins of the same site, tried in turn. */
+  readonly urls: readonly [string, ...string[]]
+  readonly token: string | undefined
+  /** Absolute. */
+  readonly tokenFile: string | undefined
+  readonly filter: PlaceFilter
+  /** Undefined: as for all remotes. */
+  readonly workers: number | undefined
+  readonly batchSize: number | undefined
+  readonly batchBytes: number | undefined
+  /** Begins paused; from then on the volume remembers whether it is. */
+  readonly paused: boolean
+}
+
+/** What `remote_url` and its fellows make is called so. */
+export const shortFormName = 'default'
+
+/** Names go into paths, logs and metrics. */
+const remoteNamePattern = /^[a-z0-9][a-z0-9-]{0,31}$/
+
+const listMax = 1000
+
+/** One text, or a list of them. */
+function texts<T extends z.ZodType<string, string>>(entry: T, what: string) {
+  return z
+    .union([entry.transform((text) => [text]), z.array(entry).max(listMax)], {
+      error: `must be ${what}, or a list of such`,
+    })
+    .transform((found): readonly string[] => found)
+}
+
+const bucket = () =>
+  textAs('a bucket name', (text) =>
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(text) ? text : undefined,
+  )
+
+const prefix = () =>
+  z.string({ error: 'must be the beginning of a key' }).max(1024, 'must have at most 1024 letters')
+
+export const remoteFieldNames = [
+  'name',
+  'url',
+  'token',
+  'token_file',
+  'buckets',
+  'exclude_buckets',
+  'prefixes',
+  'exclude_prefixes',
+  'workers',
+  'batch_size',
+  'batch_bytes',
+  'paused',
+] as const
+
+const form = `must have the fields name and url, and may have ${remoteFieldNames.slice(2).join(', ')}`
+
+export const remoteEntrySchema = z.strictObject(
+  {
+    name: textAs('a name of 1 to 32 lower-case letters, digits and hyphens', (text) =>
+      remoteNamePattern.test(text) ? text : undefined,
+    ),
+    url: texts(url(), 'an address such as https://site-b.example.com'),
+    token: secret().optional(),
+    token_file: path().optional(),
+    buckets: texts(bucket(), 'a bucket name').optional(),
+    exclude_buckets: texts(bucket(), 'a bucket name').optional(),
+    prefixes: texts(prefix(), 'the beginning of a key').optional(),
+    exclude_prefixes: texts(prefix(), 'the beginning of a key').optional(),
+    workers: count('replication.workers').optional(),
+    batch_size: count('replication.batch_size').optional(),
+    batch_bytes: size('replication.batch_bytes').optional(),
+    paused: onOff().optional(),
+  } satisfies Record<(typeof remoteFieldNames)[number], z.ZodType>,
+  { error: (issue) => (issue.code === 'invalid_type' ? form : undefined) },
+)
+
+/** What people write, as plain text and lists: what the volume keeps of a remote added at run time. */
+export type RemoteDocument = Readonly<Record<string, string | readonly string[]>>
+
+export function toRemoteConfig(
+  entry: z.output<typeof remoteEntrySchema>,
+  absolute: (path: string) => string,
+): RemoteConfig {
+  const [first, ...others] = entry.url
+  return {
+    name: entry.name,
+    urls: [first ?? '', ...others],
+    token: entry.token,
+    tokenFile: entry.token_file === undefined ? undefined : absolute(entry.token_file),
+    filter: {
+      ...wantsEverything,
+      ...(entry.buckets === undefined ? {} : { buckets: entry.buckets }),
+      ...(entry.exclude_buckets === undefined ? {} : { excludeBuckets: entry.exclude_buckets }),
+      ...(entry.prefixes === undefined ? {} : { prefixes: entry.prefixes }),
+      ...(entry.exclude_prefixes === undefined ? {} : { excludePrefixes: entry.exclude_prefixes }),
+    },
+    workers: entry.workers,
+    batchSize: entry.batch_size,
+    batchBytes: entry.batch_bytes,
+    paused: entry.paused ?? false,
+  }
+}
+
+/** @returns the remote, or what is wrong with the document, without a secret in it */
+export function parseRemoteDocument(
+  document: RemoteDocument,
+): { readonly remote: RemoteConfig } | { readonly problem: string } {
+  const parsed = remoteEntrySchema.safeParse(document)
+  if (parsed.success) {
+    if (parsed.data.token !== undefined && parsed.data.token_file !== undefined) {
+      return { problem: 'token and token_file are both set: only one of them can hold the token' }
+    }
+    if (parsed.data.url.length === 0) return { problem: 'url names no address' }
+    return { remote: toRemoteConfig(parsed.data, (text) => text) }
+  }
+  const [issue] = parsed.error.issues
+  if (issue?.code === 'unrecognized_keys') return { problem: `${issue.keys[0]} is no known field` }
+  const field = issue?.path.join('.') ?? ''
+  return { problem: `${field === '' ? 'it' : field} ${issue?.message ?? 'cannot be right'}` }
+}
