@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
-import { describeRemote } from '../../src/cli/format-remotes.ts'
+import { describeRemote } from '../../src/cli/describe-remotes.ts'
 import { writeJson, writeResult } from '../../src/cli/output.ts'
 import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
 

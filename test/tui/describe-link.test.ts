@@ -41,8 +41,8 @@ describe('a link in words', () => {
   })
 
   test('takes a state that it does not know as the site names it', () => {
-    const remote = remoteStatus({ state: 'paused' as LinkState })
-    expect(describeLink(remote)).toEqual({ tone: 'bad', headline: 'the link to site-b is paused' })
+    const remote = remoteStatus({ state: 'dozing' as LinkState })
+    expect(describeLink(remote)).toEqual({ tone: 'bad', headline: 'the link to site-b is dozing' })
   })
 
   test('counts one as one', () => {

@@ -1,6 +1,5 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../../src/cli/base-command.ts'
-import { formatRemotes } from '../../../src/cli/format-remotes.ts'
 import { writeJson, writeResult } from '../../../src/cli/output.ts'
 import { siteFlags, withClient } from '../../../src/cli/site-flags.ts'
 
@@ -24,7 +23,11 @@ export default class ReplRemoteList extends BaseCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(ReplRemoteList)
     const answer = await withClient(flags, (client) => client.remotes())
-    if (flags.json) writeJson(answer)
-    else writeResult(formatRemotes(answer.remotes))
+    if (flags.json) {
+      writeJson(answer)
+      return
+    }
+    const { formatRemotes } = await import('../../../src/cli/format-remotes.ts')
+    writeResult(formatRemotes(answer.remotes))
   }
 }
