@@ -121,6 +121,7 @@ function furtherObjectOperation(head: RequestHead, query: Query): NotYetOperatio
   if (query.size === 0) return copy ? 'CopyObject' : undefined
   const setting = settingOperation(head.method, query, objectSettings)
   if (setting !== undefined) return setting
+  refuseMisplaced(head.method, query)
   switch (head.method) {
     case 'PUT':
       if (query.has('uploadId')) return copy ? 'UploadPartCopy' : 'UploadPart'
@@ -151,6 +152,22 @@ function furtherObjectPost(query: Query): NotYetOperationName | undefined {
   if (query.has('uploadId')) return 'CompleteMultipartUpload'
   if (query.has('restore')) return 'RestoreObject'
   return query.has('select') ? 'SelectObjectContent' : undefined
+}
+
+/**
+ * Parameters that make another request of it, by another method: carrying out what the method alone
+ * says would overwrite or delete what was meant to stay.
+ *
+ * @throws S3Error
+ */
+function refuseMisplaced(method: string, query: Query): void {
+  if (method !== 'POST' && query.has('uploads')) {
+    const message = `?uploads begins a multipart upload by POST; a ${method} of an object has none.`
+    throw new S3Error('InvalidArgument', { message })
+  }
+  if (method === 'PUT' && namesVersion(query)) {
+    throw new S3Error('InvalidArgument', { message: 'A PUT makes a version and cannot name one.' })
+  }
 }
 
 /** The version `null` is the only one that an object in a bucket without versions has. */

@@ -25,7 +25,7 @@ const colors: Readonly<Record<Tone, string>> = {
 
 export function StatusScreen({ view, columns, color, keys }: StatusScreenProps): ReactElement {
   return (
-    <Box flexDirection="column" width={columns}>
+    <Box flexDirection="column" flexShrink={0} width={columns}>
       <Header view={view} color={color} keys={keys} />
       {view.failure === undefined ? null : <Failure {...{ view, color, failure: view.failure }} />}
       {view.siteId === undefined && view.failure === undefined ? <Line>asking…</Line> : null}

@@ -51,7 +51,12 @@ async function showLive(options: WatchStatusOptions): Promise<void> {
   const color = !process.env.NO_COLOR
   let instance: Instance | undefined
   const failures: unknown[] = []
-  const quit = (): void => instance?.unmount()
+  const left = Promise.withResolvers<void>()
+  // A key may be pressed before the first frame is drawn: then there is nothing to take away yet.
+  const quit = (): void => {
+    left.resolve()
+    instance?.unmount()
+  }
   const screen = (view: StatusView): ReactElement =>
     createElement(LiveScreen, { view, color, onQuit: quit })
   const poller = new StatusPoller({
@@ -70,9 +75,11 @@ async function showLive(options: WatchStatusOptions): Promise<void> {
   signal?.addEventListener('abort', quit, { once: true })
   poller.start()
   try {
-    await instance.waitUntilExit()
+    // Ctrl-C is Ink's own; whoever quits before Ink waits would wait for ever.
+    await Promise.race([instance.waitUntilExit(), left.promise])
   } finally {
     poller.stop()
+    instance.unmount()
     signal?.removeEventListener('abort', quit)
     instance.cleanup()
     // Ink gives the keyboard back in a later turn of the event loop, which may not come.

@@ -43,6 +43,16 @@ describe('a request target', () => {
     },
   )
 
+  it.each([
+    ['GET', '/docs/key?uploads'],
+    ['HEAD', '/docs/key?uploads'],
+    ['PUT', '/docs/key?uploads'],
+    ['DELETE', '/docs/key?uploads='],
+    ['PUT', '/docs/key?versionId=1'],
+  ])('that means something else by another method is refused: %s %s', (method, target) => {
+    expect(() => parseOperation({ method, target, headers: {} })).toThrow(S3Error)
+  })
+
   it('names every key exactly once', () => {
     const key = fc.string({ unit: 'binary', minLength: 1, maxLength: 80 })
     fc.assert(

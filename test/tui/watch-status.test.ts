@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { PassThrough } from 'node:stream'
+import { stripVTControlCharacters } from 'node:util'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { watchStatus } from '../../src/tui/watch-status.ts'
@@ -154,6 +155,24 @@ describe('watchStatus', () => {
     terminal.press('q')
     await done
     expect(asked).toBe(1)
+  })
+
+  test('a key that was pressed before anything was drawn counts too', async () => {
+    const terminal = new FakeTerminal()
+    terminal.press('q')
+    await watch(terminal, answering(statusDocument(remoteStatus()))).done
+    expect(terminal.raw).toBe(false)
+  })
+
+  test('a window that is too small for all of it shows the beginning, line by line', async () => {
+    const terminal = new FakeTerminal()
+    Object.assign(terminal.stdout, { columns: 40, rows: 10 })
+    const { done } = watch(terminal, answering(statusDocument(remoteStatus(behind))))
+    await terminal.untilWritten('backlog')
+    terminal.press('q')
+    await done
+    const frame = stripVTControlCharacters(terminal.written).split('\n')
+    expect(frame.filter((line) => line.includes('backlog') && line.includes('since'))).toEqual([])
   })
 
   test('without a terminal it prints one plain block', async () => {
