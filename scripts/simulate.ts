@@ -4,19 +4,20 @@
  *     node scripts/simulate.ts --seed 42                 one seed, with the end of its trace if it fails
  *     node scripts/simulate.ts --seed 1 --seeds 1000     that many seeds, stopping at the first that fails
  *
- * `--sites N` simulates more than two sites, `--one-way` and `--two-way` fix what the seed would
+ * `--sites N` simulates more than two sites, `--topology mesh|chain|ring` says who ships to whom, `--one-way` and `--two-way` fix what the seed would
  * choose, `--lines N` prints so much of a failing seed's trace, `--verbose` prints each seed's
  * options, `--keep-going` does not stop at a failure.
  */
 import { parseArgs } from 'node:util'
 import { type SimulationHost, type SimulationResult, simulate } from '../src/sim/simulator.ts'
-import { chooseOptions } from '../src/sim/swarm.ts'
+import { chooseOptions, topologies } from '../src/sim/swarm.ts'
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     seeds: { type: 'string', default: '1' },
     sites: { type: 'string', default: '2' },
+    topology: { type: 'string', default: 'mesh' },
     'one-way': { type: 'boolean', default: false },
     'two-way': { type: 'boolean', default: false },
     lines: { type: 'string', default: '60' },
@@ -39,9 +40,12 @@ const count = Number(values.seeds)
 const sites = Number(values.sites)
 const lines = Number(values.lines)
 const isFixed = values['one-way'] || values['two-way']
+const topology = topologies.find((name) => name === values.topology)
+if (topology === undefined) throw new Error(`--topology is one of ${topologies.join(', ')}`)
 const totals = new Map<string, number>()
 for (let seed = first; seed < first + count; seed++) {
-  const options = chooseOptions(seed, { sites, twoWay: isFixed ? values['two-way'] : undefined })
+  const twoWay = isFixed ? values['two-way'] : undefined
+  const options = chooseOptions(seed, { sites, topology, twoWay })
   if (values.verbose || count === 1) console.info(`seed ${seed}: ${JSON.stringify(options)}`)
   const result = await simulate({ seed, options, host, lines })
   for (const [what, times] of result.counts) totals.set(what, (totals.get(what) ?? 0) + times)
@@ -63,6 +67,6 @@ function report(result: SimulationResult): void {
   console.info(`options: ${JSON.stringify(options)}`)
   console.info(summaryOf(result))
   console.info(`seed ${seed} FAILED: ${violation?.message}`)
-  const way = options.twoWay ? '--two-way' : '--one-way'
+  const way = `--topology ${options.topology} ${options.twoWay ? '--two-way' : '--one-way'}`
   console.info(`again: node scripts/simulate.ts --seed ${seed} --sites ${options.sites} ${way}`)
 }

@@ -28,7 +28,7 @@ import { SimNetwork } from './sim-network.ts'
 import { type Seams, SimSite } from './sim-site.ts'
 import type { Directory } from './sim-transport.ts'
 import type { SlotName } from './site-contents.ts'
-import type { SimulationOptions } from './swarm.ts'
+import { remotesOf, type SimulationOptions } from './swarm.ts'
 import { Trace } from './trace.ts'
 import { demand, Violation } from './violation.ts'
 import { Watch } from './watch.ts'
@@ -237,12 +237,11 @@ class Simulation {
     const { segmentBytes } = options
     const capacityBytes = options.capacitySegments * segmentBytes
     const queue = this.#queue
-    const isFirst = name === names[0]
     const { skewMs, drift } = options.clock
     const off = (): number => 2 * chance.fraction() - 1
     return new SimSite({
       name,
-      remotes: options.twoWay || isFirst ? names.filter((other) => other !== name) : [],
+      remotes: remotesOf(names.indexOf(name), names, options),
       queue,
       chance,
       disk: new SimDisk({

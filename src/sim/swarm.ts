@@ -3,6 +3,7 @@
  * runs and extreme in others, since a fault that is always a little there hides what only shows
  * without it, or with much of it.
  */
+import { unreachable } from '../base/assert.ts'
 import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
 import { Chance } from './chance.ts'
 import { type DiskFaults, type DiskLatency, noDiskFaults } from './sim-disk.ts'
@@ -39,9 +40,18 @@ export interface ClockOptions {
   readonly jumpMs: number
 }
 
+/**
+ * Who ships to whom. `mesh`: each to each, or the first to all others when only it is written.
+ * `chain`: each to the next, and back when all are written. `ring`: each to the next, the last to the
+ * first.
+ */
+export const topologies = ['mesh', 'chain', 'ring'] as const
+export type Topology = (typeof topologies)[number]
+
 export interface SimulationOptions {
   readonly sites: number
-  /** Clients write at every site, and each site ships to each; else only the first one is written. */
+  readonly topology: Topology
+  /** Clients write at every site; else only the first one is written. */
   readonly twoWay: boolean
   readonly operations: number
   readonly clients: number
@@ -71,6 +81,7 @@ export interface SimulationOptions {
 
 export interface SwarmOptions {
   readonly sites?: number | undefined
+  readonly topology?: Topology | undefined
   readonly twoWay?: boolean | undefined
   /** Bits turn over. Then promises about what can be read fall, but nothing wrong is ever read. */
   readonly rot?: boolean | undefined
@@ -84,6 +95,7 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
   const twoWay = chance.hits(0.5)
   return {
     sites: fixed.sites ?? 2,
+    topology: fixed.topology ?? 'mesh',
     twoWay: fixed.twoWay ?? twoWay,
     operations: chance.between(40, 200),
     clients: chance.pick([1, 4, 12]),
@@ -175,5 +187,26 @@ function chooseReplication(chance: Chance): ReplicationOptions {
     workers: chance.pick([1, 2, 5]),
     queueSize: chance.pick([1, 5, 10_000]),
     inlineLimit: chance.pick([0, 5000, 30_000, 2 ** 20]),
+  }
+}
+
+/** The sites that the one at `at` of `names` ships to. */
+export function remotesOf(
+  at: number,
+  names: readonly string[],
+  { topology, twoWay }: Pick<SimulationOptions, 'topology' | 'twoWay'>,
+): readonly string[] {
+  const last = names.length - 1
+  const pick = (...positions: readonly number[]): readonly string[] =>
+    positions.flatMap((position) => names[position] ?? [])
+  switch (topology) {
+    case 'mesh':
+      return twoWay || at === 0 ? names.filter((_, other) => other !== at) : []
+    case 'chain':
+      return twoWay ? pick(at - 1, at + 1) : pick(at + 1)
+    case 'ring':
+      return pick(at === last ? 0 : at + 1)
+    default:
+      return unreachable(topology)
   }
 }

@@ -58,7 +58,7 @@ export async function firstFinding(
 
 function reportOf(result: SimulationResult): string {
   const { seed, options, violation, lastLines } = result
-  const way = options.twoWay ? '--two-way' : '--one-way'
+  const way = `--topology ${options.topology} ${options.twoWay ? '--two-way' : '--one-way'}`
   return [
     `seed ${seed}: ${violation?.message ?? 'no violation'}`,
     `again: node scripts/simulate.ts --seed ${seed} --sites ${options.sites} ${way}`,
