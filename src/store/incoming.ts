@@ -55,6 +55,14 @@ interface Decision {
 
 type ObjectMutation = PutMutation | DeleteMutation
 
+/** What a mutation comes with, and what it is to replace. */
+interface Replacement {
+  readonly offered: IncomingBody
+  readonly body: ReadyBody | undefined
+  /** What the slot holds, even when it lies under the floor. */
+  readonly previous: SlotEntry | undefined
+}
+
 export class Incoming {
   readonly #options: IncomingOptions
 
@@ -169,18 +177,19 @@ export class Incoming {
       current.entry !== undefined &&
       current.entry.version <= floor.value.version
     const entry = under ? undefined : current.entry
+    const how = { offered, body, previous: current.entry }
     if (entry === undefined)
-      return this.#take(mutation, { offered, body, context: mutation.context, result: 'applied' })
+      return this.#take(mutation, { ...how, context: mutation.context, result: 'applied' })
     if (entry.version === mutation.version) return this.#same(mutation, entry, after)
     if (covers(mutation, entry.version)) {
       const context = withoutSite(
         joinContext(mutation.context, entry.context),
         siteOf(mutation.version),
       )
-      return this.#take(mutation, { offered, body, context, result: 'applied' })
+      return this.#take(mutation, { ...how, context, result: 'applied' })
     }
     if (covers(entry, mutation.version)) return { outcome: { result: 'superseded' }, done: after }
-    return this.#conflict(mutation, entry, { offered, body })
+    return this.#conflict(mutation, entry, how)
   }
 
   /** The same write again, perhaps with a wider context. */
@@ -193,11 +202,7 @@ export class Incoming {
     return { outcome: { result: 'duplicate' }, done }
   }
 
-  #conflict(
-    mutation: ObjectMutation,
-    entry: SlotEntry,
-    how: { readonly offered: IncomingBody; readonly body: ReadyBody | undefined },
-  ): Decision {
+  #conflict(mutation: ObjectMutation, entry: SlotEntry, how: Replacement): Decision {
     if (mutation.version > entry.version) {
       const context = withoutSite(
         joinContext(mutation.context, [...entry.context, entry.version]),
@@ -215,9 +220,7 @@ export class Incoming {
 
   #take(
     mutation: ObjectMutation,
-    how: {
-      readonly offered: IncomingBody
-      readonly body: ReadyBody | undefined
+    how: Replacement & {
       readonly context: Context
       readonly result: 'applied' | 'conflict'
     },
@@ -235,14 +238,18 @@ export class Incoming {
 
   #sequence(
     mutation: ObjectMutation,
-    { body, context }: { readonly body: ReadyBody | undefined; readonly context: Context },
+    how: Pick<Replacement, 'body' | 'previous'> & { readonly context: Context },
   ): Promise<void> {
     const { sequencer, versions } = this.#options
     const { version, slot } = mutation
+    const { body, context, previous } = how
     versions.observe(version)
-    if (mutation.kind === 'delete') return sequencer.sequenceDelete(slot, { version, context }).done
+    if (mutation.kind === 'delete') {
+      return sequencer.sequenceDelete(slot, { version, context, previous }).done
+    }
     assert(body !== undefined, 'a put comes with its bytes')
-    return sequencer.sequencePut(slot, { meta: mutation.meta, body, version, context }).done
+    const { meta } = mutation
+    return sequencer.sequencePut(slot, { meta, body, version, context, previous }).done
   }
 
   #decidePurge(mutation: PurgeMutation): Decision {

@@ -80,6 +80,13 @@ export interface CurrentSlot {
   readonly after: Promise<void> | undefined
 }
 
+interface StampedWrite {
+  readonly version: Version
+  readonly context: Context
+  /** What {@link Sequencer.current} has just said of the slot. */
+  readonly previous: SlotEntry | undefined
+}
+
 export interface SequencerOptions {
   readonly clock: Clock
   readonly versions: VersionClock
@@ -200,7 +207,7 @@ export class Sequencer {
     if (!exists) this.#detach(this.#sequenceBucket(name.bucket, 'created').done)
     const version = this.#options.versions.next()
     const context = contextAfter(current.entry, version)
-    return this.sequencePut(name, { meta: input.meta, body: input.body, version, context })
+    return this.sequencePut(name, { ...input, version, context, previous: current.entry })
   }
 
   delete(name: ObjectName, conditions: WriteConditions | undefined): WriteDecision {
@@ -209,7 +216,12 @@ export class Sequencer {
     if (refusal !== undefined) return refusal
     if (current.live === undefined) return { kind: 'nothing-to-do', after: current.after }
     const version = this.#options.versions.next()
-    return this.sequenceDelete(name, { version, context: contextAfter(current.entry, version) })
+    const previous = current.entry
+    return this.sequenceDelete(name, {
+      version,
+      context: contextAfter(previous, version),
+      previous,
+    })
   }
 
   createBucket(bucket: string): WriteDecision {
@@ -233,7 +245,8 @@ export class Sequencer {
       deletes.push(pending.done)
     }
     if (this.#options.accounts.bucket(bucket).objectCount > 0) {
-      if (deletes.length > 0) return { kind: 'wait', until: allSettled(deletes) }
+      if (deletes.length > 0)
+        return { kind: 'wait', until: Promise.allSettled(deletes).then(() => undefined) }
       return { kind: 'refused', error: new BucketNotEmptyError(bucket), after: undefined }
     }
     return this.#sequenceBucket(bucket, 'deleted')
@@ -259,16 +272,10 @@ export class Sequencer {
 
   sequencePut(
     name: ObjectName,
-    put: {
-      readonly meta: ObjectMeta
-      readonly body: ReadyBody
-      readonly version: Version
-      readonly context: Context
-    },
+    put: StampedWrite & { readonly meta: ObjectMeta; readonly body: ReadyBody },
   ): WriteDecision & { readonly kind: 'sequenced' } {
-    const previous = this.current(name).entry
     const seq = this.#nextSeq()
-    const { version, context, meta } = put
+    const { version, context, meta, previous } = put
     const slot = objectSlot(name.bucket, name.key)
     assert(slot.kind === 'object', 'objects live in object slots')
     const encoded = encodeMutation({ kind: 'put', slot, version, context, meta })
@@ -303,11 +310,10 @@ export class Sequencer {
 
   sequenceDelete(
     name: ObjectName,
-    input: { readonly version: Version; readonly context: Context },
+    input: StampedWrite,
   ): WriteDecision & { readonly kind: 'sequenced' } {
-    const previous = this.current(name).entry
     const seq = this.#nextSeq()
-    const { version, context } = input
+    const { version, context, previous } = input
     const slot = objectSlot(name.bucket, name.key)
     assert(slot.kind === 'object', 'objects live in object slots')
     const next: TombstoneEntry = { kind: 'tombstone', seq, version, context, location: undefined }
@@ -332,7 +338,7 @@ export class Sequencer {
     context: Context,
   ): WriteDecision & { readonly kind: 'sequenced' } {
     if (current.kind === 'tombstone') {
-      return this.sequenceDelete(name, { version: current.version, context })
+      return this.sequenceDelete(name, { version: current.version, context, previous: current })
     }
     const seq = this.#nextSeq()
     const { version } = current
@@ -491,8 +497,4 @@ export class Sequencer {
 
 function slotKeyOf(name: ObjectName): string {
   return `${name.bucket}/${name.key}`
-}
-
-async function allSettled(writes: readonly Promise<void>[]): Promise<void> {
-  await Promise.allSettled(writes)
 }
