@@ -5,6 +5,8 @@
 import { assert } from './assert.ts'
 
 const two32 = 2 ** 32
+/** Below 0x80, so that its length is one byte. */
+const shortTextMax = 64
 
 export class ByteWriter {
   #buffer: Buffer
@@ -71,8 +73,19 @@ export class ByteWriter {
     return this.varint(bytes.length).raw(bytes)
   }
 
+  /** Bytes given as hex digits; the reader must know how many. */
+  hex(digits: string): this {
+    const length = digits.length / 2
+    this.#ensure(length)
+    const written = this.#buffer.write(digits, this.#length, length, 'hex')
+    assert(written === length, 'hex digits in pairs')
+    this.#length += length
+    return this
+  }
+
   /** UTF-8 text behind its byte length as a varint. */
   text(text: string): this {
+    if (text.length <= shortTextMax && this.#ascii(text)) return this
     const length = Buffer.byteLength(text)
     this.varint(length)
     this.#ensure(length)
@@ -83,6 +96,21 @@ export class ByteWriter {
   /** What was written, without a copy: the writer must not be used afterwards. */
   finish(): Buffer {
     return this.#buffer.subarray(0, this.#length)
+  }
+
+  /** Writes a short text if it is ASCII: most are, and two calls into native code are saved. */
+  #ascii(text: string): boolean {
+    const { length } = text
+    this.#ensure(length + 1)
+    const at = this.#length + 1
+    for (let i = 0; i < length; i++) {
+      const unit = text.charCodeAt(i)
+      if (unit >= 0x80) return false
+      this.#buffer[at + i] = unit
+    }
+    this.#buffer[at - 1] = length
+    this.#length = at + length
+    return true
   }
 
   #ensure(extra: number): void {

@@ -52,12 +52,12 @@ export function higher(a: Version | undefined, b: Version | undefined): Version 
 }
 
 export function encodeVersion(writer: ByteWriter, version: Version): void {
-  writer.raw(Buffer.from(version.slice(0, 16), 'hex')).text(siteOf(version))
+  writer.hex(version.slice(0, 16)).text(siteOf(version))
 }
 
 /** @throws MalformedBytesError */
 export function decodeVersion(reader: ByteReader): Version {
-  const stamp = reader.raw(8).toString('hex')
+  const stamp = reader.hex(8)
   const site = reader.text()
   if (!siteIdPattern.test(site)) throw new MalformedBytesError('a version names no valid site')
   return `${stamp}-${site}` as Version

@@ -10,6 +10,7 @@ const field = fc.oneof(
   fc.record({ type: fc.constant('u64' as const), value: fc.maxSafeNat() }),
   fc.record({ type: fc.constant('varint' as const), value: fc.maxSafeNat() }),
   fc.record({ type: fc.constant('text' as const), value: fc.string({ unit: 'grapheme' }) }),
+  fc.record({ type: fc.constant('text' as const), value: fc.string({ maxLength: 200 }) }),
   fc.record({ type: fc.constant('bytes' as const), value: fc.uint8Array() }),
 )
 
@@ -54,6 +55,13 @@ describe('the byte codec', () => {
         }
       }),
     )
+  })
+
+  it('reads back hex digits as it wrote them', () => {
+    const bytes = new ByteWriter(1).hex('00ff7e1a').finish()
+    expect(bytes).toHaveLength(4)
+    expect(new ByteReader(bytes).hex(4)).toBe('00ff7e1a')
+    expect(() => new ByteReader(bytes).hex(5)).toThrow(MalformedBytesError)
   })
 
   it('refuses text that is not UTF-8, and bytes that are left over', () => {
