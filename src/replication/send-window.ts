@@ -1,9 +1,15 @@
 /**
  * The window: every change that was taken from the ledger and is not yet done, at most `queueSize`
- * of them, spread over workers by slot. Nothing is ever dropped for lack of room: when the window is
- * full, the feed is not read further. A place that is no longer pending leaves at once, since the
- * newer mutation of its slot has a place of its own.
+ * of them. Nothing is ever dropped for lack of room: when the window is full, the feed is not read
+ * further. A place that is no longer pending leaves at once, since the newer mutation of its slot has
+ * a place of its own.
+ *
+ * Workers take from one queue in the order of the feed, each a run of neighbours: what was written
+ * together is read in one call and travels in one batch. A change belongs to the worker that takes it
+ * until it is done, and so does what changes its slot meanwhile: two changes of one slot are never on
+ * the wire together.
  */
+import { assert } from '../base/assert.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { FeedPlace, RemoteLedger } from '../store/object-store.ts'
 import type { Backoff } from './backoff.ts'
@@ -12,6 +18,8 @@ import { Wakeup } from './wakeup.ts'
 
 /** Places asked of the ledger at a time. */
 const takeCount = 1000
+/** Batches that lie ready for each worker. */
+const workersAhead = 2
 
 export interface SendWindowOptions {
   readonly ledger: RemoteLedger
@@ -30,9 +38,11 @@ export interface SendWindowOptions {
 }
 
 interface WorkerQueue {
+  readonly worker: number
   /** Batches that go before everything else, exactly as they are: what failed and is tried again. */
   readonly groups: Shipment[][]
-  readonly fresh: Set<Shipment>
+  /** What no other worker may take. */
+  readonly own: Set<Shipment>
   readonly bell: Wakeup
 }
 
@@ -41,11 +51,17 @@ export class SendWindow {
   readonly #shipments = new Map<number, Shipment>()
   readonly #bySlot = new Map<string, Shipment>()
   readonly #queues: readonly WorkerQueue[]
+  /** For whoever is free, in the order of the feed. */
+  readonly #fresh = new Set<Shipment>()
+  /** Workers that wait for something to do. */
+  readonly #idle = new Set<WorkerQueue>()
   readonly #counts = new Map<ShipmentState, number>()
   readonly #parked = new Map<Shipment, Timer>()
   readonly #deferred = new Set<Shipment>()
   readonly #starved = new Set<Shipment>()
   readonly #bell = new Wakeup()
+  /** The feed is not read further until there is room. */
+  #isFull = false
   #deferTimer: Timer | undefined
   #laterReason: string | undefined
   #drained: (() => void) | undefined
@@ -53,9 +69,10 @@ export class SendWindow {
 
   constructor(options: SendWindowOptions) {
     this.#options = options
-    this.#queues = Array.from({ length: options.workers }, () => ({
+    this.#queues = Array.from({ length: options.workers }, (_, worker) => ({
+      worker,
       groups: [],
-      fresh: new Set<Shipment>(),
+      own: new Set<Shipment>(),
       bell: new Wakeup(),
     }))
   }
@@ -81,13 +98,17 @@ export class SendWindow {
 
   /** Takes places until closed; `ready` holds it back until a remote is known. */
   async run(ready: () => Promise<boolean>): Promise<void> {
-    const { ledger, queueSize } = this.#options
+    const { ledger } = this.#options
     while (!this.#closed && (await ready())) {
-      const room = queueSize - this.#shipments.size
+      const room = this.#room()
+      this.#isFull = room <= 0
       const places = room > 0 ? await ledger.take(Math.min(room, takeCount)) : []
       if (this.#closed) return
       if (places.length === 0) await this.#bell.wait()
-      else for (const place of places) this.#admit(place)
+      else {
+        for (const place of places) this.#admit(place)
+        this.#wakeOne()
+      }
     }
   }
 
@@ -97,7 +118,9 @@ export class SendWindow {
     while (!this.#closed) {
       const batch = this.#pick(queue)
       if (batch.length > 0) return batch
+      this.#idle.add(queue)
       await queue.bell.wait()
+      this.#idle.delete(queue)
     }
     return []
   }
@@ -108,6 +131,7 @@ export class SendWindow {
     const first = kept[0]
     if (first === undefined) return
     for (const shipment of kept) this.#enter(shipment, 'queued')
+    assert(first.worker !== undefined, 'what goes back was taken by a worker')
     const queue = this.#queues[first.worker] as WorkerQueue
     queue.groups.push([...kept])
     queue.bell.ring()
@@ -177,8 +201,8 @@ export class SendWindow {
     shipment.lease?.end('superseded')
     shipment.lease = undefined
     this.#shipments.delete(shipment.place.seq)
-    if (this.#bySlot.get(shipment.slotKey) === shipment) this.#bySlot.delete(shipment.slotKey)
-    this.#bell.ring()
+    this.#leaveSlot(shipment)
+    this.#noteRoom()
   }
 
   /** Drops all that is not on the wire: the ledger hands it out anew. */
@@ -220,11 +244,13 @@ export class SendWindow {
   #admit(place: FeedPlace): void {
     // Taken before a rewind and again after it, and on the wire in between: that one counts.
     if (this.#shipments.has(place.seq)) return
-    const shipment = makeShipment(place, this.#options.workers)
+    const shipment = makeShipment(place)
     const older = this.#bySlot.get(shipment.slotKey)
     // What is being sent or settled ends by itself; a pull could take hours for nothing.
     const isBrief = older?.state === 'sending' || older?.state === 'settling'
     if (older !== undefined && !isBrief) this.#stillWanted(older)
+    // Not `older`, if that was just dropped: what it waited for may be on the wire still.
+    shipment.behind = this.#bySlot.get(shipment.slotKey)
     this.#shipments.set(place.seq, shipment)
     this.#bySlot.set(shipment.slotKey, shipment)
     this.#enter(shipment, 'queued')
@@ -232,9 +258,43 @@ export class SendWindow {
       this.#options.onEcho(shipment)
       return
     }
-    const queue = this.#queues[shipment.worker] as WorkerQueue
-    queue.fresh.add(shipment)
+    if (shipment.behind?.worker === undefined) this.#fresh.add(shipment)
+    else this.#give(shipment, shipment.behind.worker)
+  }
+
+  /** What it waited for is what the slot's next change waits for, unless that is done. */
+  #leaveSlot(shipment: Shipment): void {
+    const { slotKey, behind } = shipment
+    shipment.behind = undefined
+    if (this.#bySlot.get(slotKey) !== shipment) return
+    if (behind === undefined || behind.state === 'gone') this.#bySlot.delete(slotKey)
+    else this.#bySlot.set(slotKey, behind)
+  }
+
+  /** Only this worker takes it. */
+  #give(shipment: Shipment, worker: number): void {
+    const queue = this.#queues[worker] as WorkerQueue
+    shipment.worker = worker
+    queue.own.add(shipment)
     queue.bell.ring()
+  }
+
+  #wakeOne(): void {
+    if (this.#fresh.size === 0) return
+    const [queue] = this.#idle
+    if (queue === undefined) return
+    this.#idle.delete(queue)
+    queue.bell.ring()
+  }
+
+  /**
+   * How many more places may be taken: as many as keep every worker busy, since each that is handed
+   * out and not done is written with every settlement.
+   */
+  #room(): number {
+    const { queueSize, workers, batchSize } = this.#options
+    const ahead = Math.max(takeCount, workersAhead * workers * batchSize)
+    return Math.min(queueSize - this.#shipments.size, ahead - this.#fresh.size)
   }
 
   #pick(queue: WorkerQueue): Shipment[] {
@@ -242,18 +302,34 @@ export class SendWindow {
       const live = group.filter((shipment) => this.#stillWanted(shipment))
       if (live.length > 0) return live
     }
-    const { batchSize, batchBytes, inlineLimit } = this.#options
     const batch: Shipment[] = []
-    let bytes = 0
-    for (const shipment of queue.fresh) {
-      const weight = shipment.place.bytes > inlineLimit ? 0 : shipment.place.bytes
+    this.#fill(batch, queue.own)
+    this.#fill(batch, this.#fresh)
+    for (const shipment of batch) shipment.worker = queue.worker
+    this.#wakeOne()
+    this.#noteRoom()
+    return batch
+  }
+
+  /** Reading on was stopped for lack of room: there may be some now. */
+  #noteRoom(): void {
+    if (!this.#isFull || this.#room() <= 0) return
+    this.#isFull = false
+    this.#bell.ring()
+  }
+
+  #fill(batch: Shipment[], from: Set<Shipment>): void {
+    const { batchSize, batchBytes, inlineLimit } = this.#options
+    const weightOf = ({ place }: Shipment): number => (place.bytes > inlineLimit ? 0 : place.bytes)
+    let bytes = batch.reduce((sum, shipment) => sum + weightOf(shipment), 0)
+    for (const shipment of from) {
+      const weight = weightOf(shipment)
       if (batch.length >= batchSize || (bytes > 0 && bytes + weight > batchBytes)) break
-      queue.fresh.delete(shipment)
+      from.delete(shipment)
       if (!this.#stillWanted(shipment)) continue
       bytes += weight
       batch.push(shipment)
     }
-    return batch
   }
 
   /** False, and dropped, when a newer mutation has taken the slot. */
@@ -274,10 +350,10 @@ export class SendWindow {
       released++
       shipment.probe = waiting === this.#deferred
       this.#enter(shipment, 'queued')
-      const queue = this.#queues[shipment.worker] as WorkerQueue
-      queue.fresh.add(shipment)
-      queue.bell.ring()
+      shipment.worker = undefined
+      this.#fresh.add(shipment)
     }
+    this.#wakeOne()
     return released
   }
 
@@ -298,7 +374,8 @@ export class SendWindow {
     this.#parked.delete(shipment)
     this.#deferred.delete(shipment)
     this.#starved.delete(shipment)
-    this.#queues[shipment.worker]?.fresh.delete(shipment)
+    this.#fresh.delete(shipment)
+    if (shipment.worker !== undefined) this.#queues[shipment.worker]?.own.delete(shipment)
   }
 
   #enter(shipment: Shipment, state: ShipmentState): void {

@@ -25,8 +25,10 @@ export type ShipmentState =
 export interface Shipment {
   readonly place: FeedPlace
   readonly slotKey: string
-  /** Which worker's: equal slots have equal workers. */
-  readonly worker: number
+  /** Whose it is until it is done; undefined until a worker has taken it. */
+  worker: number | undefined
+  /** An earlier change of the slot that was not done when this one came. */
+  behind: Shipment | undefined
   state: ShipmentState
   /** The ledger was told that it is on the wire. */
   launched: boolean
@@ -41,12 +43,12 @@ export interface Shipment {
   lease: Lease | undefined
 }
 
-export function makeShipment(place: FeedPlace, workers: number): Shipment {
-  const slotKey = slotText(place.slot)
+export function makeShipment(place: FeedPlace): Shipment {
   return {
     place,
-    slotKey,
-    worker: hashText(slotKey) % workers,
+    slotKey: slotText(place.slot),
+    worker: undefined,
+    behind: undefined,
     state: 'new',
     launched: false,
     bytesWanted: false,
@@ -55,13 +57,4 @@ export function makeShipment(place: FeedPlace, workers: number): Shipment {
     offersFailed: 0,
     lease: undefined,
   }
-}
-
-/** FNV-1a over UTF-16 units: spreads slots over workers, nothing more. */
-function hashText(text: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) {
-    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  }
-  return hash >>> 0
 }

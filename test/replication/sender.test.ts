@@ -70,6 +70,40 @@ describe('a sender', () => {
     expect(frameCounts(pair)).toEqual([20, 20, 20, 2, 2])
   })
 
+  test('gives every worker a run of neighbours, which are read and sent together', async () => {
+    const pair = makePair({ options: { batchSize: 20, workers: 4 } })
+    for (let i = 0; i < 80; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    pair.sender.start()
+    await pair.settled()
+    expect(frameCounts(pair)).toEqual([20, 20, 20, 20])
+    for (const bytes of pair.transport.batches) {
+      const seqs = decodeBatch(bytes).frames.map(({ seq }) => seq)
+      expect(seqs).toEqual(seqs.map((_, at) => (seqs[0] ?? 0) + at))
+    }
+  })
+
+  test('holds back what changes a slot that is on the wire, and nothing else', async () => {
+    const pair = startPair({ options: { workers: 3 } })
+    await settleTasks()
+    const answered = Promise.withResolvers<void>()
+    let batches = 0
+    pair.transport.fault = async (call, phase) => {
+      if (call === 'batch' && phase === 'before' && batches++ === 0) await answered.promise
+    }
+    pair.feed.write('contended', Buffer.from('first'))
+    await settleTasks(8)
+    pair.feed.write('contended', Buffer.from('second'))
+    pair.feed.write('other', Buffer.from('third'))
+    await settleTasks(8)
+    const sent = (text: string): boolean =>
+      pair.transport.batches.some((bytes) => carries(bytes, text))
+    expect([sent('first'), sent('second'), sent('third')]).toEqual([true, false, true])
+    answered.resolve()
+    await pair.settled()
+    expect(sent('second')).toBe(true)
+    expect(pair.missing()).toEqual([])
+  })
+
   test('keeps an idle pair of sites silent but for a sign of life now and then', async () => {
     const pair = startPair()
     pair.feed.write('one', Buffer.from('1'))
@@ -245,7 +279,7 @@ describe('a remote that is away', () => {
       if (call === 'batch') throw refused(500, 'sick')
     }
     for (let i = 0; i < 40; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
-    await runUntil(pair.clock, () => pair.transport.calls.length > 400)
+    await runUntil(pair.clock, () => pair.transport.calls.length > 200)
     expect(pair.ledger.counters()).toMatchObject({ pending: 40, failed: 0 })
     pair.transport.fault = () => undefined
     await pair.settled()
