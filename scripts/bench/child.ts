@@ -18,7 +18,9 @@ export async function startChild<T>(
 ): Promise<Child & { readonly found: T }> {
   const [file, ...args] = command
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  process.once('exit', () => child.kill('SIGKILL'))
+  const kill = (): void => void child.kill('SIGKILL')
+  process.once('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
   let last = ''
   for await (const line of createInterface({ input: child.stdout })) {
     last = line

@@ -22,11 +22,16 @@ export async function removeBenchFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
 }
 
-export async function startSite(storage: string, ...args: readonly string[]): Promise<BenchSite> {
+/** @param options `port` 0 picks a free one; `args` are further ones of `comio server` */
+export async function startSite(
+  storage: string,
+  options: { readonly port?: number; readonly args?: readonly string[] } = {},
+): Promise<BenchSite> {
+  const { port = 0, args = [] } = options
   const { found, pid, stop } = await startChild(
     [
       ...([process.execPath, binPath, 'server', '--storage', storage] as const),
-      ...['--port', '0', '--log-format', 'json', ...args],
+      ...['--port', String(port), '--log-format', 'json', ...args],
     ],
     urlOf,
   )
