@@ -16,10 +16,11 @@ export interface Device {
   /** The slots that hold a segment, ascending. */
   list(): Promise<readonly number[]>
   /**
-   * Makes a segment of `size` bytes whose space is written ahead with zeros, so that syncing later
-   * writes does not drag file growth along. Durable when resolved. The slot must be empty.
+   * Makes a segment of `size` bytes that reads as zeros. Its space is written ahead, so that syncing
+   * later writes does not drag file growth along, unless `ahead` is false: then it only counts as
+   * taken, and a write may find the disk full. Durable when resolved. The slot must be empty.
    */
-  create(slot: number, size: number): Promise<DeviceSegment>
+  create(slot: number, size: number, options?: { readonly ahead: boolean }): Promise<DeviceSegment>
   open(slot: number): Promise<DeviceSegment>
   /** Gives a segment's space back; durable when resolved. Removing an empty slot does nothing. */
   remove(slot: number): Promise<void>

@@ -14,6 +14,7 @@ import { ShortWriteError } from './errors.ts'
 import {
   closeFile,
   openFile,
+  setSize,
   syncAll,
   syncData,
   syncFolder,
@@ -37,6 +38,8 @@ export class DirectoryDevice implements Device {
   readonly #segments: string
   /** Leftovers are removed before the first change and not before: they may be another process's. */
   #tidied: Promise<void> | undefined
+  /** Made without their space. */
+  readonly #growing = new Set<DirectorySegment>()
   #closed = false
 
   private constructor(path: string, segments: string) {
@@ -88,14 +91,19 @@ export class DirectoryDevice implements Device {
     return slots.sort((a, b) => a - b)
   }
 
-  async create(slot: number, size: number): Promise<DeviceSegment> {
+  async create(
+    slot: number,
+    size: number,
+    { ahead }: { readonly ahead: boolean } = { ahead: true },
+  ): Promise<DeviceSegment> {
     await this.#beforeChange()
     const path = this.#segmentPath(slot)
     assert(!(await exists(path)), `slot ${slot} is not empty`)
     const temporary = path + temporarySuffix
     const fd = await openFile(temporary, 'w+', fileMode)
     try {
-      await writeZeros(fd, size, temporary)
+      if (ahead) await writeZeros(fd, size, temporary)
+      else await setSize(fd, size)
       await fs.rename(temporary, path)
       await syncFolder(this.#segments)
     } catch (error) {
@@ -104,7 +112,9 @@ export class DirectoryDevice implements Device {
       await fs.rm(path, { force: true })
       throw error
     }
-    return new DirectorySegment({ path, fd, size })
+    const segment = new DirectorySegment({ path, fd, size, written: ahead ? size : 0 })
+    if (!ahead) this.#growing.add(segment)
+    return segment
   }
 
   async open(slot: number): Promise<DeviceSegment> {
@@ -113,7 +123,7 @@ export class DirectoryDevice implements Device {
     const fd = await openFile(path, 'r+')
     try {
       const { size } = await fs.stat(path)
-      return new DirectorySegment({ path, fd, size })
+      return new DirectorySegment({ path, fd, size, written: size })
     } catch (error) {
       await closeFile(fd)
       throw error
@@ -128,7 +138,17 @@ export class DirectoryDevice implements Device {
 
   async freeBytes(): Promise<number> {
     const { bavail, blocks, bsize } = await fs.statfs(this.#segments)
-    return Math.max(0, bavail * bsize - bytesKeptFree(blocks * bsize))
+    return Math.max(0, bavail * bsize - bytesKeptFree(blocks * bsize) - this.#promisedBytes())
+  }
+
+  /** What was given to segments and not written yet. */
+  #promisedBytes(): number {
+    let bytes = 0
+    for (const segment of this.#growing) {
+      if (segment.unwritten === 0) this.#growing.delete(segment)
+      bytes += segment.unwritten
+    }
+    return bytes
   }
 
   async close(): Promise<void> {

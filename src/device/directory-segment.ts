@@ -1,24 +1,36 @@
 /** One segment of a {@link DirectoryDevice}: a file, opened once, read and written by position. */
-import * as fs from 'node:fs'
 import { assert } from '../base/assert.ts'
 import type { DeviceSegment } from './device.ts'
 import { ShortWriteError } from './errors.ts'
-import { closeFile, readAt, syncAll, syncData, writeAt } from './file-calls.ts'
+import { closeFile, readAt, setSize, syncData, writeAt } from './file-calls.ts'
 
 export class DirectorySegment implements DeviceSegment {
   readonly #path: string
   readonly #fd: number
   #size: number
+  /** Up to here the file has its space. */
+  #written: number
   #closed = false
 
-  constructor(options: { readonly path: string; readonly fd: number; readonly size: number }) {
+  constructor(options: {
+    readonly path: string
+    readonly fd: number
+    readonly size: number
+    readonly written: number
+  }) {
     this.#path = options.path
     this.#fd = options.fd
     this.#size = options.size
+    this.#written = options.written
   }
 
   get size(): number {
     return this.#size
+  }
+
+  /** Bytes that it may still take from the disk. */
+  get unwritten(): number {
+    return this.#closed ? 0 : Math.max(0, this.#size - this.#written)
   }
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
@@ -28,8 +40,11 @@ export class DirectorySegment implements DeviceSegment {
     if (wanted === 0) return
     const written = await writeAt(this.#fd, buffers, position)
     if (written !== wanted) {
+      // A disk that becomes full takes a part first: the attempt at the rest gets the system's word.
+      await writeAt(this.#fd, [Buffer.concat(buffers).subarray(written)], position + written)
       throw new ShortWriteError({ device: this.#path, position, wanted, written })
     }
+    this.#written = Math.max(this.#written, position + wanted)
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
@@ -45,11 +60,8 @@ export class DirectorySegment implements DeviceSegment {
   async trim(size: number): Promise<void> {
     this.#check(size, 0)
     if (size === this.#size) return
-    await new Promise<void>((resolve, reject) => {
-      fs.ftruncate(this.#fd, size, (error) => (error === null ? resolve() : reject(error)))
-    })
+    await setSize(this.#fd, size)
     this.#size = size
-    await syncAll(this.#fd)
   }
 
   async close(): Promise<void> {

@@ -45,6 +45,14 @@ function readOnce(fd: number, target: Uint8Array, position: number): Promise<num
   })
 }
 
+/** Cuts or lengthens the file, with zeros that take no space; durable when resolved. */
+export async function setSize(fd: number, size: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    fs.ftruncate(fd, size, (error) => (error === null ? resolve() : reject(error)))
+  })
+  await syncAll(fd)
+}
+
 /** Makes the file's bytes (and its length, but no timestamps) durable. */
 export function syncData(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -19,7 +19,7 @@ import { type BlankSegment, isDiskFull, type Space } from './space.ts'
 import type { VolumeContext } from './volume-context.ts'
 import type { Stream } from './volume-status.ts'
 
-/** From this share of a segment on, the next one is made ahead. */
+/** From this share of a log segment on, the next one is made ahead. */
 const prepareAtFill = 0.25
 
 export interface SegmentWriterOptions {
@@ -114,7 +114,7 @@ export class SegmentWriter {
     const open = current?.fits(measure) ? current : await this.#roll()
     assert(open.fits(measure), 'a group fits into an empty segment')
     const locations = await this.#write(open, records, measure)
-    if (open.fill >= prepareAtFill) this.#space.prepare()
+    if (this.#stream === 'log' && open.fill >= prepareAtFill) this.#space.prepare()
     return locations
   }
 

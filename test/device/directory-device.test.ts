@@ -123,7 +123,7 @@ describe('DirectoryDevice: its folder', () => {
 describe('DirectorySegment: a disk that fails', () => {
   it.skipIf(process.platform !== 'linux')('passes the error of the system on', async () => {
     const fd = await openFile('/dev/full', 'r+')
-    const segment = new DirectorySegment({ path: '/dev/full', fd, size: 4096 })
+    const segment = new DirectorySegment({ path: '/dev/full', fd, size: 4096, written: 4096 })
     await expect(segment.write([Buffer.alloc(10)], 0)).rejects.toThrow(/ENOSPC/)
     await segment.close()
   })
@@ -142,6 +142,26 @@ describe('DirectorySegment: a disk that fails', () => {
       const { stdout } = await promisify(execFile)('bash', [...limited, process.execPath, program])
       await removeFolder(folder)
       expect(stdout).toBe('EFBIG 0')
+    },
+  )
+
+  it.skipIf(process.platform !== 'linux')(
+    'names the limit that a write without space of its own runs into, not the short write before it',
+    async () => {
+      const folder = await newFolder()
+      const module = new URL('../../src/device/directory-segment.ts', import.meta.url)
+      const program = `const { DirectorySegment } = await import('${module}')
+        const { openSync } = await import('node:fs')
+        const path = '${join(folder, 'growing')}'
+        const size = 4 * 2 ** 20
+        const segment = new DirectorySegment({ path, fd: openSync(path, 'w+'), size, written: 0 })
+        const piece = Buffer.alloc(2 ** 20)
+        const failure = await segment.write([piece, piece], 0).catch((error) => error)
+        process.stdout.write(failure.code + ' ' + (segment.unwritten === size))`
+      const limited = ['-c', 'ulimit -f 1536; exec "$0" --input-type=module -e "$1"']
+      const { stdout } = await promisify(execFile)('bash', [...limited, process.execPath, program])
+      await removeFolder(folder)
+      expect(stdout).toBe('EFBIG true')
     },
   )
 
