@@ -85,6 +85,7 @@ export class TicketBook {
    */
   read(ticket: string, range: ByteRange): TicketReading {
     const key = keyOf(Buffer.from(ticket, 'hex'))
+    this.#endIfExpired(key)
     const entry = this.#entries.get(key)
     if (entry === undefined) throw new TicketGoneError(this.#ended.get(key) ?? 'unknown')
     const { size } = entry.object.info.meta
@@ -123,6 +124,12 @@ export class TicketBook {
     }
   }
 
+  /** The sweep comes by now and then; a ticket is useless from the moment its lease is over. */
+  #endIfExpired(key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry !== undefined && entry.expiresAt <= this.#clock.monotonic()) this.#end(key, 'expired')
+  }
+
   #renew(key: string): void {
     const entry = this.#entries.get(key)
     if (entry !== undefined) entry.expiresAt = this.#clock.monotonic() + this.#leaseMs
@@ -146,10 +153,7 @@ export class TicketBook {
     if (this.#sweep !== undefined) return
     this.#sweep = this.#clock.after(this.#leaseMs / 4, () => {
       this.#sweep = undefined
-      const now = this.#clock.monotonic()
-      for (const [key, entry] of this.#entries) {
-        if (entry.expiresAt <= now) this.#end(key, 'expired')
-      }
+      for (const key of this.#entries.keys()) this.#endIfExpired(key)
       if (this.#entries.size > 0) this.#armSweep()
     })
   }

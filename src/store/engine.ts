@@ -50,6 +50,7 @@ import { RemoteLinks } from './remote-links.ts'
 import { runDecision } from './run-decision.ts'
 import { SegmentFreer } from './segment-freer.ts'
 import { Sequencer } from './sequencer.ts'
+import { SiteCensus } from './site-census.ts'
 import { openStored } from './stored-object.ts'
 import { Sweeper } from './sweeper.ts'
 import { objectKey, objectsRange } from './tables/keys.ts'
@@ -188,6 +189,7 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#incoming = new Incoming({
       sequencer,
       versions,
+      sites: new SiteCensus((bucket) => accounts.bucket(bucket).seen),
       maxClockSkewMs: options.maxClockSkewMs,
       admission,
       missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),

@@ -73,6 +73,11 @@ export class ObjectTooLargeError extends ComioError {
   }
 }
 
+/** A change from elsewhere would make this site remember more writers than there can be. */
+export class TooManySitesError extends ComioError {
+  readonly code = 'TOO_MANY_SITES'
+}
+
 /** The site cannot take writes until it is started again; what was answered is safe. */
 export class StoreUnavailableError extends ComioError {
   readonly code = 'STORE_UNAVAILABLE'

@@ -9,7 +9,7 @@ import { ComioError, messageOf } from '../base/errors.ts'
 import { VolumeFullError } from '../volume/errors.ts'
 import type { Admission } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
-import { StorageFullError } from './errors.ts'
+import { StorageFullError, TooManySitesError } from './errors.ts'
 import type {
   BucketMutation,
   DeleteMutation,
@@ -20,6 +20,7 @@ import type {
 import { checkMutation } from './names.ts'
 import type { ApplyOutcome, IncomingBody, IncomingChange } from './object-store.ts'
 import type { ReadyBody, Sequencer, WriteDecision } from './sequencer.ts'
+import { checkJoin, type SiteCensus } from './site-census.ts'
 import type { SlotEntry } from './tables/slot-entry.ts'
 import { OpenUpload } from './uploads.ts'
 import {
@@ -36,6 +37,7 @@ import { withoutSite } from './write-rules.ts'
 export interface IncomingOptions {
   readonly sequencer: Sequencer
   readonly versions: VersionClock
+  readonly sites: SiteCensus
   readonly maxClockSkewMs: number
   /** Larger bodies are not recorded inline. */
   readonly inlineBytesMax: number
@@ -81,8 +83,10 @@ export class Incoming {
       return later(`its version is ${Math.round(skew / 1000)} s ahead of this site's clock`)
     }
     try {
+      this.#options.sites.admit(change.mutation)
       return await this.#applySane(change)
     } catch (thrown) {
+      if (thrown instanceof TooManySitesError) return refusedFor(thrown)
       if (thrown instanceof VolumeFullError || thrown instanceof StorageFullError) {
         return later('its volume is full')
       }
@@ -180,6 +184,7 @@ export class Incoming {
     const how = { offered, body, previous: current.entry }
     if (entry === undefined)
       return this.#take(mutation, { ...how, context: mutation.context, result: 'applied' })
+    checkJoin(mutation, entry)
     if (entry.version === mutation.version) return this.#same(mutation, entry, after)
     if (covers(mutation, entry.version)) {
       const context = withoutSite(

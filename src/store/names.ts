@@ -2,13 +2,15 @@
 import { InvalidNameError, MetadataTooLargeError, ObjectTooLargeError } from './errors.ts'
 import type { BucketMutation, Mutation, ObjectMeta } from './mutation.ts'
 import { nullVersionId } from './slot.ts'
-import { higher, siteOf } from './version.ts'
+import { contextSitesMax, higher, siteOf } from './version.ts'
 
 export const keyBytesMax = 1024
 /** Content headers and user metadata together; S3 allows 2 KiB of the latter. */
 const metadataBytesMax = 8 * 1024
 /** 5 TiB, as S3: the most that a change may announce. What a volume takes may be less. */
 const objectBytesMax = 5 * 2 ** 40
+/** The end of the year 9999: later times have no HTTP date, and at last no date at all. */
+const lastModifiedMax = 253_402_300_799_999
 
 /** A token of RFC 9110, lower case. */
 const headerName = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
@@ -66,6 +68,9 @@ export function checkMutation(mutation: Mutation): void {
   if (!/^[0-9a-f]{32}(-\d{1,5})?$/.test(mutation.meta.etag)) {
     throw new InvalidNameError('an ETag is 32 hex digits, with the number of parts behind it')
   }
+  if (mutation.meta.lastModified > lastModifiedMax) {
+    throw new InvalidNameError('an object was modified after the year 9999')
+  }
 }
 
 /** A label that is older than what it labels would get past the clock's limit. */
@@ -76,6 +81,11 @@ function checkRegister({ version, created, deleted }: BucketMutation): void {
 
 /** A write is newer than everything its author had seen. */
 function checkContext({ version, context }: Exclude<Mutation, BucketMutation>): void {
+  if (context.length > contextSitesMax) {
+    throw new InvalidNameError(
+      `a change names ${context.length} sites, not even ${contextSitesMax} may be`,
+    )
+  }
   const sites = context.map(siteOf)
   const ascending = sites.every((site, at) => at === 0 || (sites[at - 1] as string) < site)
   if (ascending && !sites.includes(siteOf(version)) && context.every((seen) => seen < version))

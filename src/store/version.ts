@@ -69,6 +69,9 @@ export function decodeVersion(reader: ByteReader): Version {
  */
 export type Context = readonly Version[]
 
+/** Sites that a change from elsewhere may name, and that may have written to one bucket. */
+export const contextSitesMax = 256
+
 /** True when whoever holds `context` had seen `version`. */
 export function contextCovers(context: Context, version: Version): boolean {
   const site = siteOf(version)

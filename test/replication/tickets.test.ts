@@ -65,6 +65,18 @@ describe('a ticket', () => {
     )
   })
 
+  test('is useless after its lease, also before anybody has swept it away', () => {
+    const { book, clock, issue } = setUp()
+    // The first one's sweep comes before the second one's lease is over, the next one after it.
+    issue(Buffer.from('first'))
+    clock.advance(10_000)
+    const { ticket } = issue(Buffer.from('second'))
+    clock.advance(60_000)
+    expect(() => book.read(ticket, { start: 0, end: 1 })).toThrow(
+      expect.objectContaining({ code: 'TICKET_GONE', end: 'expired' }),
+    )
+  })
+
   test('that was superseded says so, also to a transfer under way, and frees the bytes', async () => {
     const { book, feed, issue } = setUp()
     const { ticket, lease } = issue(Buffer.alloc(200_000, 1))
