@@ -33,7 +33,7 @@ export default class Bench extends BaseCommand {
     const { flags } = await this.parse(Bench)
     const sizeBytes = parseByteSize(flags.size)
     if (sizeBytes === undefined) throw new UsageError('--size must be a size such as 4K or 1M')
-    const { url, token } = await siteAccess(flags)
+    const { url, token, tls } = await siteAccess(flags)
     const { runBench } = await import('../src/bench/run-bench.ts')
     const { formatBenchReport } = await import('../src/bench/format-report.ts')
     const { ProgressBar } = await import('../src/bench/progress-bar.ts')
@@ -41,7 +41,7 @@ export default class Bench extends BaseCommand {
     const bar = new ProgressBar(process.stderr)
     const report = await withStopSignal((signal) =>
       runBench({
-        ...{ url, files, sizeBytes, concurrency, signal },
+        ...{ url, tls, files, sizeBytes, concurrency, signal },
         ...(token === undefined ? {} : { token }),
         ...(bucket === undefined ? {} : { bucket }),
         onProgress: (progress) => bar.update(progress),

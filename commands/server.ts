@@ -11,7 +11,8 @@ export default class Server extends BaseCommand {
     'Stores objects below --storage, answers S3 requests at the root and the control plane under ' +
     '/admin, and ships every change to the remote if there is one. Logs go to stdout; the record ' +
     '"listening" says that the site is ready and at which URL. SIGTERM and SIGINT finish what is ' +
-    'in flight and exit 0.\n\n' +
+    'in flight and exit 0; SIGHUP takes over tokens and certificates as they are configured ' +
+    'then.\n\n' +
     'Every flag is also a key in the configuration file and an environment variable: --storage ' +
     'is server.storage_path and COMIO_SERVER_STORAGE_PATH. A flag wins over the environment, that ' +
     'over the file, that over the default. man comio-config lists all keys.'
@@ -22,6 +23,7 @@ export default class Server extends BaseCommand {
     '<%= config.bin %> server --storage /srv/comio --size 1TB --port 9000',
     '<%= config.bin %> server --replication-enabled --replication-token "$TOKEN" \\\n' +
       '    --replication-remote https://site-b.example.com',
+    '<%= config.bin %> server --host 10.0.0.2 --tls-cert site-b.pem --tls-key site-b.key',
     '<%= config.bin %> server --port 8081 --storage ./site-b --replication-accept-token "$TOKEN"',
   ]
 
@@ -32,6 +34,7 @@ export default class Server extends BaseCommand {
     const { config, warnings } = await readConfig(flags)
     for (const warning of warnings) writeWarning(warning)
     const { startServer } = await import('../src/server/start-server.ts')
-    await serveUntilStopped((signal) => startServer(config, { signal }))
+    const load = async () => (await readConfig(flags)).config
+    await serveUntilStopped((signal) => startServer(config, { signal, load }))
   }
 }

@@ -19,12 +19,16 @@ import type {
   ReplayDocument,
   ReplayRequestDocument,
   ReplicationStatusDocument,
+  RevokedTokenDocument,
+  TokensDocument,
 } from './protocol.ts'
 
 export interface AdminClientOptions {
   /** The site's origin, such as `http://127.0.0.1:8080`. */
   readonly url: string
   readonly token?: string | undefined
+  /** PEM each: whom to trust, and what to show, where the site speaks https. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
   /** For questions; 10 seconds by default. */
   readonly timeoutMs?: number
   /** For what may walk through the whole feed: replay, purge; 10 minutes by default. */
@@ -47,13 +51,15 @@ type Shape = Readonly<
 >
 
 export class AdminClient {
-  readonly #options: Required<Omit<AdminClientOptions, 'token'>>
+  readonly #options: Required<Omit<AdminClientOptions, 'token' | 'tls'>>
   readonly #token: string | undefined
+  readonly #hasCertificate: boolean
   readonly #agent: Agent
 
   constructor(options: AdminClientOptions) {
-    const { token, ...rest } = options
+    const { token, tls = {}, ...rest } = options
     this.#token = token
+    this.#hasCertificate = tls.cert !== undefined
     this.#options = {
       timeoutMs: 10_000,
       workTimeoutMs: 600_000,
@@ -61,7 +67,10 @@ export class AdminClient {
       ...rest,
       url: new URL(options.url).origin,
     }
-    this.#agent = new Agent({ connect: { timeout: this.#options.timeoutMs }, pipelining: 1 })
+    this.#agent = new Agent({
+      connect: { timeout: this.#options.timeoutMs, ...tls },
+      pipelining: 1,
+    })
   }
 
   /** Also when the site says that it cannot serve. Needs no token. */
@@ -141,6 +150,22 @@ export class AdminClient {
     return this.#parse<PurgeDocument>(text, { deleted_count: 'number', freed_size: 'number' })
   }
 
+  async tokens(): Promise<TokensDocument> {
+    const text = await this.#call({ method: 'GET', path: '/admin/tokens' })
+    const document = this.#parse<TokensDocument>(text, { tokens: 'array' })
+    for (const token of document.tokens) this.#require(token, tokenShape)
+    return document
+  }
+
+  async revokeToken(name: string): Promise<RevokedTokenDocument> {
+    const text = await this.#call({ method: 'POST', path: '/admin/tokens/revoke', body: { name } })
+    return this.#parse<RevokedTokenDocument>(text, {
+      name: 'string',
+      revoked_at: 'string',
+      admin_tokens_left: 'number',
+    })
+  }
+
   /** Prometheus text. */
   async metrics(): Promise<string> {
     return this.#call({ method: 'GET', path: '/admin/metrics' })
@@ -184,6 +209,14 @@ export class AdminClient {
       if (error instanceof AdminRequestError || error instanceof UnexpectedAnswerError) throw error
       throw this.#unreachable(error, signal.aborted ? timeoutMs : undefined)
     }
+  }
+
+  /** A site that wants a client certificate breaks the connection, and no more is heard of it. */
+  #reasonOf(error: unknown): string {
+    const { url } = this.#options
+    const wanted = systemCodeOf(error) === 'UND_ERR_SOCKET' && url.startsWith('https:')
+    if (!wanted || this.#hasCertificate) return reasonOf(error)
+    return 'the connection broke: if it wants a client certificate, name one with --cert and --key'
   }
 
   #headers(call: Call): Record<string, string> {
@@ -244,7 +277,8 @@ export class AdminClient {
     if (answer === undefined) {
       return this.#unexpected(`HTTP status ${status} without a reason`)
     }
-    const hint = accessHint(status, this.#token !== undefined) ?? answer.hint ?? roleHint(status)
+    const hint =
+      accessHint(status, answer.code, this.#token !== undefined) ?? answer.hint ?? roleHint(status)
     return new AdminRequestError(`${this.#options.url} refuses: ${answer.message}`, {
       status,
       code: answer.code,
@@ -254,7 +288,8 @@ export class AdminClient {
   }
 
   #unreachable(error: unknown, timeoutMs: number | undefined): SiteUnreachableError {
-    const why = timeoutMs === undefined ? reasonOf(error) : `no answer within ${timeoutMs / 1000} s`
+    const why =
+      timeoutMs === undefined ? this.#reasonOf(error) : `no answer within ${timeoutMs / 1000} s`
     return new SiteUnreachableError(`cannot reach a site at ${this.#options.url}: ${why}`, {
       hint: 'Start it with comio server, or name another address with --url or COMIO_URL.',
       facts: { url: this.#options.url },
@@ -347,9 +382,20 @@ const failedShape: Shape = {
   time: 'string',
 }
 
+const tokenShape: Shape = {
+  name: 'string',
+  role: 'string',
+  source: 'string',
+  state: 'string',
+  expires: 'text?',
+  last_used: 'text?',
+  revoked_at: 'text?',
+}
+
 /** How to show a token to a site that wants one: in the words of the command line, not of HTTP. */
-function accessHint(status: number, hasToken: boolean): string | undefined {
-  if (status !== 401) return undefined
+function accessHint(status: number, code: string, hasToken: boolean): string | undefined {
+  // Of a token that was good once the site itself says what has become of it.
+  if (status !== 401 || code.startsWith('TOKEN_')) return undefined
   return hasToken
     ? 'The site does not know this token: check --token-file, --token or COMIO_TOKEN.'
     : 'The site wants a token: pass it with --token-file FILE, --token TOKEN or COMIO_TOKEN.'
@@ -399,6 +445,17 @@ function reasonOf(error: unknown): string {
     case 'ECONNRESET':
     case 'UND_ERR_SOCKET':
       return 'the connection broke'
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+      return 'nobody that is trusted here has signed its certificate: name the issuer with --ca'
+    case 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED':
+      return 'it wants a client certificate: name one with --cert and --key'
+    case 'EPROTO':
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+      return 'it does not answer in TLS: is it http:// there?'
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'UND_ERR_HEADERS_TIMEOUT':
     case 'UND_ERR_BODY_TIMEOUT':

@@ -48,3 +48,8 @@ export class RemoteConflictError extends ControlError {
   readonly code = 'REMOTE_CONFLICT'
   readonly status = 409
 }
+
+export class NoSuchTokenError extends ControlError {
+  readonly code = 'NO_SUCH_TOKEN'
+  readonly status = 404
+}

@@ -12,6 +12,8 @@ import type {
   RemovedDocument,
   ReplayDocument,
   ReplicationStatusDocument,
+  RevokedTokenDocument,
+  TokenDescription,
 } from './protocol.ts'
 
 /** What an endpoint asks of its caller: nothing at all, or a role. */
@@ -63,6 +65,12 @@ export interface RemotesControl {
   resume(name: string): Promise<RemoteDocument>
 }
 
+export interface TokenControl {
+  list(): readonly TokenDescription[]
+  /** Refused from now on, whatever the configuration says. @throws NoSuchTokenError */
+  revoke(name: string): Promise<RevokedTokenDocument>
+}
+
 /** One answered request, for the metrics. */
 export interface ControlObservation {
   readonly operation: string
@@ -74,6 +82,7 @@ export interface ControlPlaneOptions {
   readonly store: Pick<ObjectStore, 'previewPurge' | 'purgeBucket'>
   readonly replication: ReplicationControl
   readonly remotes: RemotesControl
+  readonly tokens: TokenControl
   readonly health: () => Promise<HealthReport>
   /** Prometheus text, and its content type. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>

@@ -161,6 +161,36 @@ export interface FailedChange {
   readonly time: string
 }
 
+/** `GET /admin/tokens`: what the configuration accepts, never the tokens themselves. */
+export interface TokensDocument {
+  readonly tokens: readonly TokenDescription[]
+}
+
+export interface TokenDescription {
+  readonly name: string
+  readonly role: string
+  /** The place in the configuration, and the file if it is in one. */
+  readonly source: string
+  readonly state: 'valid' | 'expired' | 'revoked'
+  /** ISO 8601, as the other times; null when it never does. */
+  readonly expires: string | null
+  /** Since the site was started. */
+  readonly last_used: string | null
+  readonly revoked_at: string | null
+}
+
+/** `POST /admin/tokens/revoke`. */
+export interface RevokeTokenRequest {
+  readonly name: string
+}
+
+export interface RevokedTokenDocument {
+  readonly name: string
+  readonly revoked_at: string
+  /** Valid tokens of the role admin that are left. */
+  readonly admin_tokens_left: number
+}
+
 /** Every error of the control plane. */
 export interface ErrorDocument {
   readonly error: { readonly code: string; readonly message: string; readonly hint?: string }

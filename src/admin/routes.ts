@@ -2,7 +2,12 @@
 import type { FastifySchema, RouteOptions } from 'fastify'
 import { InvalidRequestError } from './errors.ts'
 import type { ControlAccess, ControlPlaneOptions, ReplayOrder } from './ports.ts'
-import type { PurgeDocument, PurgePreviewDocument, ReplayRequestDocument } from './protocol.ts'
+import type {
+  PurgeDocument,
+  PurgePreviewDocument,
+  ReplayRequestDocument,
+  RevokeTokenRequest,
+} from './protocol.ts'
 import {
   bucketParamsSchema,
   failedSchema,
@@ -13,7 +18,10 @@ import {
   purgeSchema,
   replayRequestSchema,
   replaySchema,
+  revokedSchema,
+  revokeRequestSchema,
   statusSchema,
+  tokensSchema,
 } from './schemas.ts'
 
 export type ControlRoute = RouteOptions & {
@@ -30,6 +38,8 @@ export function controlRoutes(options: ControlPlaneOptions): readonly ControlRou
     statusRoute(options),
     failedRoute(options),
     replayRoute(options),
+    tokensRoute(options),
+    revokeRoute(options),
   ]
 }
 
@@ -115,6 +125,30 @@ function replayRoute({ replication }: ControlPlaneOptions): ControlRoute {
       response: { 200: replaySchema },
     },
     handler: (request) => replication.replay(replayOrder(request.body as ReplayRequestDocument)),
+  }
+}
+
+function tokensRoute({ tokens }: ControlPlaneOptions): ControlRoute {
+  return {
+    method: 'GET',
+    url: '/admin/tokens',
+    config: { access: 'admin', operation: 'AdminTokens' },
+    schema: { querystring: noQuerySchema, response: { 200: tokensSchema } },
+    handler: async () => ({ tokens: tokens.list() }),
+  }
+}
+
+function revokeRoute({ tokens }: ControlPlaneOptions): ControlRoute {
+  return {
+    method: 'POST',
+    url: '/admin/tokens/revoke',
+    config: { access: 'admin', operation: 'AdminTokenRevoke' },
+    schema: {
+      querystring: noQuerySchema,
+      body: revokeRequestSchema,
+      response: { 200: revokedSchema },
+    },
+    handler: (request) => tokens.revoke((request.body as RevokeTokenRequest).name),
   }
 }
 

@@ -151,3 +151,24 @@ export const failedSchema = exactly({
     }),
   },
 })
+
+export const tokensSchema = exactly({
+  tokens: {
+    type: 'array',
+    items: exactly({
+      name: text,
+      role: text,
+      source: text,
+      state: text,
+      expires: maybeText,
+      last_used: maybeText,
+      revoked_at: maybeText,
+    }),
+  },
+})
+
+export const revokeRequestSchema = exactly({
+  name: { type: 'string', minLength: 1, maxLength: 64 },
+})
+
+export const revokedSchema = exactly({ name: text, revoked_at: text, admin_tokens_left: count })

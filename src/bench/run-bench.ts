@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { type Random, systemRandom } from '../base/random.ts'
-import { S3Client } from '../s3/client.ts'
+import { S3Client, type S3ClientOptions } from '../s3/client.ts'
 import { BenchBucket } from './bench-bucket.ts'
 import { BenchContent } from './bench-content.ts'
 import type { BenchPhase, BenchProgress, BenchReport } from './bench-report.ts'
@@ -16,6 +16,7 @@ import { MismatchError, type PhaseResult, runPhase } from './run-phase.ts'
 export interface BenchOptions {
   readonly url: string
   readonly token?: string
+  readonly tls?: S3ClientOptions['tls']
   readonly files: number
   readonly sizeBytes: number
   readonly concurrency: number
@@ -39,11 +40,12 @@ const keyPrefix = 'bench/'
  * @throws BenchBucketInUseError, S3UnreachableError, S3ResponseError when it cannot even begin
  */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
-  const { url, token, concurrency, signal, random = systemRandom } = options
+  const { url, token, tls, concurrency, signal, random = systemRandom } = options
   const client = new S3Client({
     url,
     connections: concurrency,
     ...(token === undefined ? {} : { token }),
+    ...(tls === undefined ? {} : { tls }),
   })
   try {
     const bucket = await BenchBucket.claim(client, { name: options.bucket, random, signal })

@@ -19,6 +19,7 @@ const usageErrorCodes: ReadonlySet<string> = new Set([
   'ADDRESS_IN_USE',
   'LISTEN_FAILED',
   'UNPROTECTED_LISTENER',
+  'TLS_FILES',
   'STORAGE_PATH',
   'DEVICE_UNSUPPORTED',
   'VOLUME_IN_USE',

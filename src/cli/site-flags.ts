@@ -23,18 +23,38 @@ export const siteFlags = {
     summary: 'File that holds the token. Without either flag, COMIO_TOKEN is used.',
     helpValue: 'FILE',
   }),
+  ca: Flags.string({
+    summary: "File with the issuer of the site's certificate, as PEM.",
+    env: 'COMIO_CA',
+    helpValue: 'FILE',
+  }),
+  cert: Flags.string({
+    summary: 'File with a certificate to show to the site, as PEM.',
+    helpValue: 'FILE',
+    dependsOn: ['key'],
+  }),
+  key: Flags.string({
+    summary: 'File with the private key of that certificate.',
+    helpValue: 'FILE',
+    dependsOn: ['cert'],
+  }),
 }
 
 export interface SiteFlags {
   readonly url: string
   readonly token?: string | undefined
   readonly 'token-file'?: string | undefined
+  readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
 }
 
 export interface SiteAccess {
   /** Without a slash at the end. */
   readonly url: string
   readonly token: string | undefined
+  /** PEM each, for https. */
+  readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 
 /** @throws UsageError for a URL, a file or a token that cannot be right */
@@ -54,7 +74,7 @@ export async function siteAccess(
   if (token !== undefined && url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
     writeWarning(`the token travels unencrypted to ${url.origin}: use https:// where you can`)
   }
-  return { url: url.origin, token }
+  return { url: url.origin, token, tls: await readTls(flags) }
 }
 
 async function findToken(
@@ -63,7 +83,7 @@ async function findToken(
 ): Promise<string | undefined> {
   const file = flags['token-file']
   const token = (
-    flags.token ?? (file === undefined ? env.COMIO_TOKEN : await readToken(file))
+    flags.token ?? (file === undefined ? env.COMIO_TOKEN : await readNamed('token-file', file))
   )?.trim()
   if (token === undefined || (token === '' && flags.token === undefined && file === undefined)) {
     return undefined
@@ -72,11 +92,23 @@ async function findToken(
   throw new UsageError('the token must be 1 to 512 visible ASCII characters, without spaces')
 }
 
-async function readToken(path: string): Promise<string> {
+async function readTls(flags: SiteFlags): Promise<SiteAccess['tls']> {
+  const tls: { ca?: string; cert?: string; key?: string } = {}
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    const path = flags[name]
+    if (path === undefined) continue
+    const text = await readNamed(name, path)
+    if (!text.includes('-----BEGIN ')) throw new UsageError(`--${name}: ${path} is no PEM file`)
+    tls[name] = text
+  }
+  return tls
+}
+
+async function readNamed(flag: string, path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
-    throw new UsageError(`--token-file: cannot read ${path}: ${messageOf(error)}`, { cause: error })
+    throw new UsageError(`--${flag}: cannot read ${path}: ${messageOf(error)}`, { cause: error })
   }
 }
 

@@ -8,7 +8,12 @@ const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  */
 export async function withStopSignal<T>(
   work: (signal: AbortSignal) => Promise<T>,
-  options: { readonly onStop?: () => void; readonly forcedExitCode?: number } = {},
+  options: {
+    readonly onStop?: () => void
+    readonly forcedExitCode?: number
+    /** Told of a SIGHUP; true when that was no wish to stop. */
+    readonly onHangUp?: () => boolean
+  } = {},
 ): Promise<T> {
   const controller = new AbortController()
   const stop = (): void => {
@@ -16,10 +21,13 @@ export async function withStopSignal<T>(
     options.onStop?.()
     controller.abort()
   }
-  for (const name of names) process.on(name, stop)
+  const hangUp = (): void => {
+    if (options.onHangUp?.() !== true) stop()
+  }
+  for (const name of names) process.on(name, name === 'SIGHUP' ? hangUp : stop)
   try {
     return await work(controller.signal)
   } finally {
-    for (const name of names) process.off(name, stop)
+    for (const name of names) process.off(name, name === 'SIGHUP' ? hangUp : stop)
   }
 }

@@ -18,6 +18,8 @@ export type ValueKind =
   | 'level'
   | 'format'
   | 'mode'
+  | 'client-auth'
+  | 'tls-version'
   | 'secret'
   | 'secrets'
   | 'tokens'
@@ -95,6 +97,34 @@ export const configKeys = {
     default: true,
     summary: 'The first PUT into a bucket creates it.',
   },
+  'server.tls_cert': {
+    kind: 'path',
+    unset: 'none',
+    flag: 'tls-cert',
+    summary:
+      'File with the certificate, and those between it and its root, as PEM: listen for https.',
+  },
+  'server.tls_key': {
+    kind: 'path',
+    unset: 'none',
+    flag: 'tls-key',
+    summary: 'File with the private key of the certificate, as PEM.',
+  },
+  'server.tls_client_ca': {
+    kind: 'path',
+    unset: 'none',
+    summary: 'File with the issuers whose client certificates are accepted, as PEM.',
+  },
+  'server.tls_client_auth': {
+    kind: 'client-auth',
+    default: 'none',
+    summary: 'Client certificates: none, request (a shown one must be good) or require.',
+  },
+  'server.tls_min_version': {
+    kind: 'tls-version',
+    default: 'TLSv1.2',
+    summary: 'Earliest version of TLS that is spoken: TLSv1.2 or TLSv1.3.',
+  },
   'logging.level': {
     kind: 'level',
     default: 'info',
@@ -110,7 +140,8 @@ export const configKeys = {
   'auth.tokens': {
     kind: 'tokens',
     default: [],
-    summary: 'Who may do what: a list of name, role (read, write, admin, replication) and token.',
+    summary:
+      'Who may do what: a list of name, role (read, write, admin, replication) and token or token_file.',
   },
   'replication.enabled': {
     kind: 'switch',
@@ -211,6 +242,21 @@ export const configKeys = {
     kind: 'switch',
     default: false,
     summary: 'Send the remote token over http:// beyond loopback, where others can read it.',
+  },
+  'replication.ca': {
+    kind: 'path',
+    unset: 'what the system trusts',
+    summary: 'File with the issuers of the certificates of other sites, as PEM.',
+  },
+  'replication.client_cert': {
+    kind: 'path',
+    unset: 'none',
+    summary: 'File with the certificate that this site shows to others, as PEM.',
+  },
+  'replication.client_key': {
+    kind: 'path',
+    unset: 'none',
+    summary: 'File with the private key of that certificate, as PEM.',
   },
 } as const satisfies Readonly<Record<string, ConfigKeySpec>>
 

@@ -13,6 +13,7 @@ import {
   remotesAreDistinct,
 } from './remote-rules.ts'
 import { effective } from './server-config.ts'
+import { acceptEntryOf } from './tokens.ts'
 
 const secretLengthMin = 32
 
@@ -104,7 +105,9 @@ const remoteIsElsewhere: Rule = {
   check: ({ values }) => {
     const url = values['replication.remote_url']
     if (!effective(values, 'replication.enabled') || url === undefined) return none
-    const own = urlOfHost(effective(values, 'server.host'), effective(values, 'server.port'))
+    const own = urlOfHost(effective(values, 'server.host'), effective(values, 'server.port'), {
+      tls: values['server.tls_cert'] !== undefined,
+    })
     if (url !== values['server.advertise_url'] && url !== own) return none
     return finding(
       'replication.remote_url',
@@ -144,18 +147,58 @@ const limitsFitTogether: Rule = {
 }
 
 const namesAreDistinct: Rule = {
-  needs: ['auth.tokens'],
+  needs: ['auth.tokens', 'replication.accept_tokens'],
   check: ({ values }) => {
     const found: RuleFinding[] = []
     const names = new Set<string>()
-    for (const [position, { name }] of effective(values, 'auth.tokens').entries()) {
-      if (names.has(name)) {
-        const sentence = `auth.tokens[${position}].name is ${JSON.stringify(name)}, which another entry has already`
-        found.push({ key: 'auth.tokens', path: [position, 'name'], sentence })
+    for (const key of ['auth.tokens', 'replication.accept_tokens'] as const) {
+      for (const [position, entry] of effective(values, key).entries()) {
+        const name = typeof entry === 'string' ? undefined : entry.name
+        if (name === undefined) continue
+        if (names.has(name)) {
+          const sentence = `${key}[${position}].name is ${JSON.stringify(name)}, which another entry has already`
+          found.push({ key, path: [position, 'name'], sentence })
+        }
+        names.add(name)
       }
-      names.add(name)
     }
     return found
+  },
+}
+
+/** Two keys of which one alone means nothing. */
+function together(first: ConfigKey, second: ConfigKey, why: string): Rule {
+  return {
+    needs: [],
+    check: ({ isSet }) => {
+      if (isSet(first) === isSet(second)) return none
+      const [there, missing] = isSet(first) ? [first, second] : [second, first]
+      return finding(there, `${there} is set, but ${missing} is not: ${why}`)
+    },
+  }
+}
+
+const clientsAreJudged: Rule = {
+  needs: ['server.tls_client_auth'],
+  check: ({ values, isSet }) => {
+    const auth = effective(values, 'server.tls_client_auth')
+    const hasCa = isSet('server.tls_client_ca')
+    if ((auth !== 'none' || hasCa) && !isSet('server.tls_cert')) {
+      const key = hasCa ? 'server.tls_client_ca' : 'server.tls_client_auth'
+      return finding(key, `${key} is set, but server.tls_cert is not: without TLS nobody shows one`)
+    }
+    if ((auth !== 'none') === hasCa) return none
+    return hasCa
+      ? finding(
+          'server.tls_client_ca',
+          'server.tls_client_ca is set, but server.tls_client_auth is none, so that nobody is ' +
+            'asked for a certificate: set it to request or require',
+        )
+      : finding(
+          'server.tls_client_auth',
+          `server.tls_client_auth is ${auth}, but server.tls_client_ca does not say whose ` +
+            'certificates are good',
+        )
   },
 }
 
@@ -173,6 +216,9 @@ export const rules: readonly Rule[] = [
   remoteHasAddress,
   remoteHasOneTokenSource,
   remotePlaintextIsChosen,
+  together('server.tls_cert', 'server.tls_key', 'TLS needs both'),
+  together('replication.client_cert', 'replication.client_key', 'to show it needs both'),
+  clientsAreJudged,
 ]
 
 const secretsAreLong: Rule = {
@@ -180,7 +226,7 @@ const secretsAreLong: Rule = {
   check: ({ values }) => {
     const found: RuleFinding[] = []
     const judge = (token: string, label: string, place: Omit<RuleFinding, 'sentence'>): void => {
-      if (token.length >= secretLengthMin) return
+      if (token === '' || token.length >= secretLengthMin) return
       const sentence = `${label} has ${token.length} characters: use ${secretLengthMin} or more random ones, as comio token gen prints`
       found.push({ ...place, sentence })
     }
@@ -188,8 +234,9 @@ const secretsAreLong: Rule = {
       const place = { key: 'auth.tokens', path: [position, 'token'] } as const
       judge(entry.token, `auth.tokens[${position}].token`, place)
     }
-    for (const [position, token] of effective(values, 'replication.accept_tokens').entries()) {
+    for (const [position, accepted] of effective(values, 'replication.accept_tokens').entries()) {
       const place = { key: 'replication.accept_tokens', path: [position] } as const
+      const { token } = acceptEntryOf(accepted)
       judge(token, `replication.accept_tokens[${position}]`, place)
     }
     const remote = values['replication.remote_token']

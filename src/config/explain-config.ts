@@ -3,7 +3,7 @@ import { stringify } from 'yaml'
 import { type ConfigKey, specOf } from './config-keys.ts'
 import { formatSizeValue, formatValue, mask } from './format-value.ts'
 import type { LoadedConfig, Setting } from './load-config.ts'
-import type { AuthToken } from './server-config.ts'
+import type { AcceptEntry, AcceptedToken, AuthToken } from './tokens.ts'
 import { describeSource } from './value-source.ts'
 
 export interface ConfigDocument {
@@ -65,9 +65,11 @@ function shownValue(setting: Setting): unknown {
     case 'secret':
       return mask
     case 'secrets':
-      return (value as readonly string[]).map(() => mask)
+      return (value as readonly AcceptedToken[]).map((entry) =>
+        typeof entry === 'string' ? mask : shownToken(entry),
+      )
     case 'tokens':
-      return (value as readonly AuthToken[]).map((entry) => ({ ...entry, token: mask }))
+      return (value as readonly AuthToken[]).map(shownToken)
     case 'remotes':
       return (value as readonly { readonly token?: string; readonly batch_bytes?: number }[]).map(
         shownRemote,
@@ -85,6 +87,16 @@ function shownRemote(entry: { readonly token?: string; readonly batch_bytes?: nu
     ...entry,
     ...(entry.token === undefined ? {} : { token: mask }),
     ...(entry.batch_bytes === undefined ? {} : { batch_bytes: formatSizeValue(entry.batch_bytes) }),
+  }
+}
+
+/** As in the file, but for the token. */
+function shownToken(entry: AcceptEntry): Readonly<Record<string, string>> {
+  const { token: _, tokenFile, expires, ...rest } = entry
+  return {
+    ...rest,
+    ...(tokenFile === undefined ? { token: mask } : { token_file: tokenFile }),
+    ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }),
   }
 }
 

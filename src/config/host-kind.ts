@@ -26,6 +26,10 @@ export function isWildcardHost(host: string): boolean {
 }
 
 /** `host:port` as it stands in a URL: an IPv6 address in brackets. */
-export function urlOfHost(host: string, port: number): string {
-  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+export function urlOfHost(
+  host: string,
+  port: number,
+  { tls = false }: { readonly tls?: boolean } = {},
+): string {
+  return `${tls ? 'https' : 'http'}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }

@@ -4,13 +4,14 @@ import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { parseConfigFile, type RawLayer } from './config-file.ts'
 import { type ConfigKey, configKeyNames, specOf } from './config-keys.ts'
 import { type ConfigFlags, type Environment, readEnvironment, readFlags } from './config-layers.ts'
-import type { Rule, RuleView } from './config-rule.ts'
+import type { Rule, RuleFinding, RuleView } from './config-rule.ts'
 import { cautions, rules } from './config-rules.ts'
 import { ConfigError, type ConfigProblem } from './errors.ts'
 import { nodeAt, plainOf, type RawNode } from './raw-node.ts'
 import { describeIssue } from './schema-issue.ts'
 import { type ConfigValues, type ServerConfig, toServerConfig } from './server-config.ts'
 import { serverConfigSchema } from './server-config-schema.ts'
+import { fillTokenFiles } from './token-files.ts'
 import { describeSource, type ValueSource } from './value-source.ts'
 
 export interface LoadConfigInput {
@@ -47,7 +48,13 @@ export async function loadConfig(input: LoadConfigInput): Promise<LoadedConfig> 
   const raw = mergeLayers(layers)
   const parsed = parseValues(raw)
   problems.push(...parsed.problems)
-  const { values } = parsed
+  const filled = await fillTokenFiles(parsed.values, {
+    absolute: (path) => resolve(input.cwd, path),
+    readFile: input.readFile,
+    explain: readFailure,
+  })
+  const { values } = filled
+  problems.push(...filled.findings.map((found) => placed(raw, found)))
   const remotes = await readRemoteTokens(values, input)
   for (const { position, sentence } of remotes.problems) {
     const place = { key: 'replication.remotes', path: [position, 'token_file'] } as const
@@ -77,7 +84,7 @@ export async function loadConfig(input: LoadConfigInput): Promise<LoadedConfig> 
   }
   return {
     config: toServerConfig(complete, surroundings),
-    settings: configKeyNames.map((key) => settingOf(key, values, raw)),
+    settings: configKeyNames.map((key) => settingOf(key, parsed.values, raw)),
     warnings: warnings.map((warning) => `${describeSource(warning.source)}: ${warning.sentence}`),
   }
 }
@@ -197,9 +204,11 @@ function applyRules(
   view: RuleView,
   raw: ReadonlyMap<ConfigKey, RawNode>,
 ): readonly ConfigProblem[] {
-  return list
-    .flatMap((rule) => rule.check(view))
-    .map((found) => ({ key: found.key, source: sourceOf(raw, found), sentence: found.sentence }))
+  return list.flatMap((rule) => rule.check(view)).map((found) => placed(raw, found))
+}
+
+function placed(raw: ReadonlyMap<ConfigKey, RawNode>, found: RuleFinding): ConfigProblem {
+  return { key: found.key, source: sourceOf(raw, found), sentence: found.sentence }
 }
 
 function sourceOf(

@@ -39,7 +39,7 @@ function labelOf(key: string, path: readonly PropertyKey[]): string {
   )
 }
 
-const tokenFieldNames = ['name', 'role', 'token']
+const tokenFieldNames = ['name', 'role', 'token', 'token_file', 'expires']
 
 function unknownFields(
   issue: Extract<Issue, { code: 'unrecognized_keys' }>,

@@ -4,6 +4,7 @@ import { parseByteSize } from '../base/byte-size.ts'
 import { parseDuration } from '../base/duration.ts'
 import { type ConfigKey, specOf } from './config-keys.ts'
 import { formatDurationValue, formatSizeValue } from './format-value.ts'
+import { hashedTokenPattern } from './tokens.ts'
 
 /** Text that `parse` understands; undefined from it means "not `expected`". */
 export function textAs<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -82,8 +83,22 @@ export const url = () =>
     return bare && parsed.pathname === '/' ? parsed.origin : undefined
   })
 
+const visible = /^[\x21-\x7e]{1,512}$/
+export const tokenWords =
+  'a token of 1 to 512 visible ASCII characters, such as comio token gen prints'
+
+const token = () => textAs(tokenWords, (text) => (visible.test(text) ? text : undefined))
+
 /** What fits into an Authorization header as it is. */
 export const secret = () =>
-  textAs('a token of 1 to 512 visible ASCII characters, such as comio token gen prints', (text) =>
-    /^[\x21-\x7e]{1,512}$/.test(text) ? text : undefined,
+  token().refine(
+    (text) => !hashedTokenPattern.test(text),
+    'must be the token itself: its hash opens nothing',
+  )
+
+/** The token itself, or `sha256:` and the hex digits of its hash. */
+export const secretOrHash = () =>
+  token().refine(
+    (text) => !/^sha256:/i.test(text) || hashedTokenPattern.test(text),
+    'must have 64 lower-case hex digits behind sha256:, as comio token gen --hash prints',
   )

@@ -20,6 +20,7 @@ import {
   wholeNumber,
   within,
 } from './schema-parts.ts'
+import { acceptToken, authToken } from './token-schema.ts'
 
 const mode = () =>
   z.string({ error: 'must be async' }).transform((text, context) => {
@@ -32,20 +33,9 @@ const mode = () =>
     return z.NEVER
   })
 
-const authToken = () =>
-  z.strictObject(
-    {
-      name: textAs('a name of 1 to 64 letters, digits, dots, hyphens and underscores', (text) =>
-        /^[\w.-]{1,64}$/.test(text) ? text : undefined,
-      ),
-      role: oneOf('read', 'write', 'admin', 'replication'),
-      token: secret(),
-    },
-    { error: (issue) => (issue.code === 'invalid_type' ? entryForm : undefined) },
-  )
+const role = () => oneOf('read', 'write', 'admin', 'replication')
 
-const entryForm = 'must have the fields name, role and token'
-const listForm = `must be a list whose entries have the fields name, role and token`
+const listForm = 'must be a list whose entries have the fields name, role and token'
 
 export const serverConfigSchema = z.object({
   'server.host': host(),
@@ -62,9 +52,16 @@ export const serverConfigSchema = z.object({
   'server.advertise_url': url(),
   'server.allow_anonymous': onOff(),
   'server.auto_create_buckets': onOff(),
+  'server.tls_cert': path(),
+  'server.tls_key': path(),
+  'server.tls_client_ca': path(),
+  'server.tls_client_auth': oneOf('none', 'request', 'require'),
+  'server.tls_min_version': oneOf('TLSv1.2', 'TLSv1.3'),
   'logging.level': oneOf('debug', 'info', 'warn', 'error'),
   'logging.format': oneOf('json', 'pretty'),
-  'auth.tokens': z.array(authToken(), { error: listForm }).max(1000, 'must have at most 1000'),
+  'auth.tokens': z
+    .array(authToken(role()), { error: listForm })
+    .max(1000, 'must have at most 1000'),
   'replication.enabled': onOff(),
   'replication.mode': mode(),
   'replication.remote_url': url(),
@@ -74,7 +71,7 @@ export const serverConfigSchema = z.object({
     .array(remoteEntrySchema, { error: 'must be a list of remotes' })
     .max(100, 'must have at most 100'),
   'replication.accept_tokens': z
-    .array(secret(), { error: 'must be a list of tokens' })
+    .array(acceptToken(), { error: 'must be a list of tokens' })
     .max(1000, 'must have at most 1000'),
   'replication.batch_size': count('replication.batch_size'),
   'replication.batch_interval': duration('replication.batch_interval'),
@@ -86,4 +83,7 @@ export const serverConfigSchema = z.object({
   'replication.inline_limit': size('replication.inline_limit'),
   'replication.max_clock_skew': duration('replication.max_clock_skew'),
   'replication.allow_plaintext': onOff(),
+  'replication.ca': path(),
+  'replication.client_cert': path(),
+  'replication.client_key': path(),
 } satisfies Record<ConfigKey, z.ZodType>)

@@ -8,16 +8,10 @@ import type { z } from 'zod'
 import { configKeys } from './config-keys.ts'
 import { type RemoteConfig, shortFormName, toRemoteConfig } from './remote-entry.ts'
 import type { serverConfigSchema } from './server-config-schema.ts'
+import type { AcceptedToken, AuthToken } from './tokens.ts'
 
-export type TokenRole = 'read' | 'write' | 'admin' | 'replication'
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export type LogFormat = 'json' | 'pretty'
-
-export interface AuthToken {
-  readonly name: string
-  readonly role: TokenRole
-  readonly token: string
-}
 
 /** Sizes in bytes, times in milliseconds, paths absolute, URLs as origins without a slash. */
 export interface ServerConfig {
@@ -36,10 +30,20 @@ export interface ServerConfig {
     readonly advertiseUrl: string | undefined
     readonly allowAnonymous: boolean
     readonly autoCreateBuckets: boolean
+    /** Undefined: plain HTTP. */
+    readonly tls: ListenerTlsConfig | undefined
   }
   readonly logging: { readonly level: LogLevel; readonly format: LogFormat }
   readonly auth: { readonly tokens: readonly AuthToken[] }
   readonly replication: ReplicationConfig
+}
+
+export interface ListenerTlsConfig {
+  readonly cert: string
+  readonly key: string
+  readonly clientCa: string | undefined
+  readonly clientAuth: 'none' | 'request' | 'require'
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
 }
 
 export interface ReplicationConfig {
@@ -47,7 +51,7 @@ export interface ReplicationConfig {
   readonly mode: 'async'
   /** What remote_url and its fellows make, called `default`, and those of replication.remotes. */
   readonly remotes: readonly RemoteConfig[]
-  readonly acceptTokens: readonly string[]
+  readonly acceptTokens: readonly AcceptedToken[]
   readonly batchSize: number
   readonly batchIntervalMs: number
   readonly batchBytes: number
@@ -58,6 +62,10 @@ export interface ReplicationConfig {
   readonly inlineLimit: number
   readonly maxClockSkewMs: number
   readonly allowPlaintext: boolean
+  /** Files. */
+  readonly ca: string | undefined
+  readonly clientCert: string | undefined
+  readonly clientKey: string | undefined
 }
 
 /** Parsed values by key, as far as they are set. */
@@ -91,6 +99,7 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
       advertiseUrl: values['server.advertise_url'],
       allowAnonymous: effective(values, 'server.allow_anonymous'),
       autoCreateBuckets: effective(values, 'server.auto_create_buckets'),
+      tls: toListenerTls(values, surroundings),
     },
     logging: {
       level: effective(values, 'logging.level'),
@@ -101,7 +110,28 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
   }
 }
 
+function toListenerTls(
+  values: ConfigValues,
+  { absolute }: Surroundings,
+): ListenerTlsConfig | undefined {
+  const cert = values['server.tls_cert']
+  const key = values['server.tls_key']
+  const clientCa = values['server.tls_client_ca']
+  if (cert === undefined || key === undefined) return undefined
+  return {
+    cert: absolute(cert),
+    key: absolute(key),
+    clientCa: clientCa === undefined ? undefined : absolute(clientCa),
+    clientAuth: effective(values, 'server.tls_client_auth'),
+    minVersion: effective(values, 'server.tls_min_version'),
+  }
+}
+
 function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): ReplicationConfig {
+  const file = (key: 'replication.ca' | 'replication.client_cert' | 'replication.client_key') => {
+    const path = values[key]
+    return path === undefined ? undefined : surroundings.absolute(path)
+  }
   return {
     enabled: effective(values, 'replication.enabled'),
     mode: effective(values, 'replication.mode'),
@@ -117,6 +147,9 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     inlineLimit: effective(values, 'replication.inline_limit'),
     maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
     allowPlaintext: effective(values, 'replication.allow_plaintext'),
+    ca: file('replication.ca'),
+    clientCert: file('replication.client_cert'),
+    clientKey: file('replication.client_key'),
   }
 }
 

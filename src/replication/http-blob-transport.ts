@@ -9,26 +9,31 @@ import {
 import { documentCodeOf, readBounded, translateFailure } from './http-transport.ts'
 import { replicationPaths } from './protocol.ts'
 import { parseRemoteUrl } from './remote-url.ts'
+import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
 import type { BlobRange, BlobTransport } from './transport.ts'
 
 const connectMs = 10_000
 const progressMs = 30_000
 const errorBytesMax = 64 * 1024
 
-export function createHttpBlobTransport(): BlobTransport {
-  return new HttpBlobTransport()
+export function createHttpBlobTransport(tls: ClientTlsSource = systemTrust): BlobTransport {
+  return new HttpBlobTransport(tls)
 }
 
 class HttpBlobTransport implements BlobTransport {
-  readonly #agent = new Agent({
-    connections: 4,
-    pipelining: 1,
-    allowH2: false,
-    connect: { timeout: connectMs },
-    headersTimeout: progressMs,
-    bodyTimeout: progressMs,
-    keepAliveTimeout: 30_000,
-  })
+  readonly #agent: Agent
+
+  constructor(tls: ClientTlsSource) {
+    this.#agent = new Agent({
+      connections: 4,
+      pipelining: 1,
+      allowH2: false,
+      connect: connectorOf(tls, connectMs),
+      headersTimeout: progressMs,
+      bodyTimeout: progressMs,
+      keepAliveTimeout: 30_000,
+    })
+  }
 
   async fetchRange(range: BlobRange, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const { base, origin, prefix } = parseRemoteUrl(range.origin, 'the announced address')

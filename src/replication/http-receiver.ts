@@ -127,6 +127,7 @@ class HttpReceiver {
 
   async #handshake(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await readBody(request, { limit: documentBytesMax, clock: this.#options.clock })
+    if (this.#refuseRevoked(request, response)) return
     const answer = this.#options.receiver.handshake(parseHello(body.toString()))
     reply(response, 'application/json', Buffer.from(JSON.stringify(answer)))
   }
@@ -154,6 +155,7 @@ class HttpReceiver {
     try {
       const limit = this.#batchBytesMax
       const body = await readBody(request, { limit, clock: this.#options.clock })
+      if (this.#refuseRevoked(request, response)) return
       reply(response, 'application/octet-stream', await this.#options.receiver.batch(body))
     } finally {
       this.#bytesInFlight -= length
@@ -168,6 +170,7 @@ class HttpReceiver {
     response.once('close', leave)
     try {
       const answer = await this.#options.receiver.completions(query, left.signal)
+      if (this.#refuseRevoked(request, response)) return
       reply(response, 'application/json', Buffer.from(JSON.stringify(answer)))
     } finally {
       response.off('close', leave)
@@ -176,8 +179,16 @@ class HttpReceiver {
 
   async #farewell(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await readBody(request, { limit: documentBytesMax, clock: this.#options.clock })
+    if (this.#refuseRevoked(request, response)) return
     await this.#options.receiver.farewell(parseFarewell(body.toString()))
     reply(response, 'application/json', Buffer.from('{}'))
+  }
+
+  /** Time has passed since the token was looked at, and it may have been revoked meanwhile. */
+  #refuseRevoked(request: IncomingMessage, response: ServerResponse): boolean {
+    const denial = this.#options.authorize(request)
+    if (denial !== undefined) this.#refuse(request, response, denial)
+    return denial !== undefined
   }
 
   async #blob(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {

@@ -25,11 +25,21 @@ import {
   replicationPaths,
 } from './protocol.ts'
 import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
+import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
 import type { RemoteTransport } from './transport.ts'
+
+/** A token that can change while the transport is in use. */
+export interface TokenSource {
+  current(): string
+  /** Looks for another one than `refused`; whether there is one. */
+  renew(refused: string): Promise<boolean>
+}
 
 export interface HttpTransportOptions {
   readonly url: string
-  readonly token: string
+  readonly token: string | TokenSource
+  /** What https:// connections trust and show; what the system trusts unless told. */
+  readonly tls?: ClientTlsSource
   /** Batches at a time; two connections more serve handshakes and completions. */
   readonly workers: number
   /** Lets the token travel over plain HTTP beyond loopback. */
@@ -66,25 +76,30 @@ interface Exchange {
   readonly path: string
   readonly contentType: string
   readonly contentLength: number
-  readonly body: Uint8Array | string | AsyncIterable<Uint8Array>
+  /** Makes it anew for each attempt. */
+  readonly body: () => Uint8Array | string | AsyncIterable<Uint8Array>
   readonly signal: AbortSignal
 }
 
 class HttpTransport implements RemoteTransport {
   readonly #url: RemoteUrl
-  readonly #token: string
-  readonly #authorization: string
+  readonly #token: TokenSource
+  readonly #tls: ClientTlsSource
   readonly #pool: Pool
+  /** Whether the remote has ever answered, with whatever status. */
+  #isAnswering = false
 
   constructor(url: RemoteUrl, options: HttpTransportOptions) {
     this.#url = url
-    this.#token = options.token
-    this.#authorization = `Bearer ${options.token}`
+    const { token } = options
+    this.#tls = options.tls ?? systemTrust
+    this.#token =
+      typeof token === 'string' ? { current: () => token, renew: async () => false } : token
     this.#pool = new Pool(url.origin, {
       connections: options.workers + 2,
       pipelining: 1,
       allowH2: false,
-      connect: { timeout: connectMs },
+      connect: connectorOf(this.#tls, connectMs),
       headersTimeout: progressMs,
       bodyTimeout: progressMs,
       keepAliveTimeout: 30_000,
@@ -103,7 +118,7 @@ class HttpTransport implements RemoteTransport {
       path: replicationPaths.batch,
       contentType: 'application/octet-stream',
       contentLength,
-      body:
+      body: () =>
         contentLength <= oneWriteBytes
           ? Buffer.concat(pieces, contentLength)
           : gathered(pieces, contentLength),
@@ -127,30 +142,50 @@ class HttpTransport implements RemoteTransport {
   #exchangeJson(path: string, document: object, signal: AbortSignal): Promise<Buffer> {
     const body = JSON.stringify(document)
     const contentLength = Buffer.byteLength(body)
-    return this.#exchange({ path, contentType: 'application/json', contentLength, body, signal })
+    const contentType = 'application/json'
+    return this.#exchange({ path, contentType, contentLength, body: () => body, signal })
   }
 
+  /** A token that was exchanged at both ends meanwhile costs one more attempt, and no pause. */
   async #exchange(exchange: Exchange): Promise<Buffer> {
+    const token = this.#token.current()
+    try {
+      return await this.#attempt(exchange, token)
+    } catch (error) {
+      const isRefused = error instanceof RemoteRefusedError && error.status === 401
+      if (!isRefused || !(await this.#token.renew(token))) throw error
+      return this.#attempt(exchange, this.#token.current())
+    }
+  }
+
+  async #attempt(exchange: Exchange, token: string): Promise<Buffer> {
     const { path, contentType, contentLength, body, signal } = exchange
     try {
       const response = await this.#pool.request({
         method: 'POST',
         path: this.#url.prefix + path,
         headers: {
-          authorization: this.#authorization,
+          authorization: `Bearer ${token}`,
           'content-type': contentType,
           'content-length': String(contentLength),
         },
-        body: body as Uint8Array,
+        body: body() as Uint8Array,
         signal,
       })
+      this.#isAnswering = true
       const limit = response.statusCode === 200 ? answerBytesMax : errorBytesMax
       const bytes = await readBounded(response.body, limit)
-      if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes, this.#token)
+      if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes, token)
       return bytes
     } catch (error) {
-      throw translateFailure(error, this.#url.base)
+      throw translateFailure(error, this.#url.base, this.#cutWords())
     }
+  }
+
+  /** A site that wants a client certificate breaks the connection, and no more is heard of it. */
+  #cutWords(): string | undefined {
+    const isBare = !this.#url.isPlaintext && this.#tls().cert === undefined
+    return isBare && !this.#isAnswering ? `${wasCut}: ${certificateMayBeWanted}` : undefined
   }
 
   #parsed<T>(bytes: Buffer, parse: (text: string) => T): T {
@@ -246,7 +281,7 @@ function memberOf(value: unknown, name: string): unknown {
 }
 
 /** Failures of the HTTP client as those that `transport.ts` names. */
-export function translateFailure(error: unknown, base: string): Error {
+export function translateFailure(error: unknown, base: string, cutWords = wasCut): Error {
   rethrowAssertion(error)
   if (error instanceof RemoteRefusedError || error instanceof RemoteProtocolError) return error
   if (error instanceof MalformedBytesError) {
@@ -256,7 +291,9 @@ export function translateFailure(error: unknown, base: string): Error {
     })
   }
   const code = systemCodeOf(error)
-  const detail = explanations[code ?? ''] ?? (code === undefined ? messageOf(error) : code)
+  const isCut = code === 'UND_ERR_SOCKET' || code === 'ECONNRESET'
+  const said = isCut ? cutWords : explanations[code ?? '']
+  const detail = said ?? (code === undefined ? messageOf(error) : code)
   return new RemoteUnreachableError(`cannot reach ${base}: ${detail}`, {
     cause: error,
     facts: { remote: base, code },
@@ -264,11 +301,20 @@ export function translateFailure(error: unknown, base: string): Error {
 }
 
 const unknownIssuer =
-  'nobody that is trusted here has signed its certificate: name the issuer with NODE_EXTRA_CA_CERTS'
+  'nobody that is trusted here has signed its certificate: name the issuer with replication.ca'
+
+const wasCut = 'the connection was cut'
+
+const certificateMayBeWanted =
+  'if it wants a client certificate, set replication.client_cert and replication.client_key'
+
+const certificateWanted =
+  'it wants a client certificate: set replication.client_cert and replication.client_key'
+
+const certificateRefused = 'it does not accept the client certificate of this site'
 
 const explanations: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'the connection was cut',
   ENOTFOUND: 'the host name is not known',
   EHOSTUNREACH: 'no route to the host',
   ETIMEDOUT: 'no answer in time',
@@ -281,12 +327,17 @@ const explanations: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: certificateWanted,
+  'ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE': certificateWanted,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: certificateRefused,
+  'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': certificateRefused,
+  'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED': certificateRefused,
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: 'it wants a later version of TLS',
   EPROTO: 'it does not answer in TLS: is it http:// there?',
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not answer in TLS: is it http:// there?',
   UND_ERR_CONNECT_TIMEOUT: 'no connection within 10 s',
   UND_ERR_HEADERS_TIMEOUT: 'no answer within 30 s',
   UND_ERR_BODY_TIMEOUT: 'the answer stalled for 30 s',
-  UND_ERR_SOCKET: 'the connection was cut',
   UND_ERR_ABORTED: 'the request was stopped',
   ABORT_ERR: 'the request was stopped',
   UND_ERR_DESTROYED: 'the connection is closed',

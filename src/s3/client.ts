@@ -21,6 +21,8 @@ export interface S3ClientOptions {
   readonly url: string
   /** Sent as a Bearer token with every request. */
   readonly token?: string
+  /** PEM each: whom to trust, and what to show, where the site speaks https. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
   /** How many requests run at once; further ones wait. */
   readonly connections?: number
   /** How long the site may be silent before a request counts as failed. */
@@ -110,6 +112,7 @@ export class S3Client {
       headersTimeout: silenceMsMax,
       bodyTimeout: silenceMsMax,
       allowH2: false,
+      ...(options.tls === undefined ? {} : { connect: options.tls }),
     })
     this.#authorization =
       options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }

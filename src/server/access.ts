@@ -8,21 +8,30 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import type { AccessDenial, ControlAccess } from '../admin/ports.ts'
-import { assert } from '../base/assert.ts'
+import { assert, unreachable } from '../base/assert.ts'
+import { type Clock, systemClock } from '../base/clock.ts'
 import { isLoopbackHost } from '../config/host-kind.ts'
-import type { AuthToken } from '../config/server-config.ts'
-import { TokenTable } from './token-table.ts'
+import type { AcceptedToken, AuthToken, TokenRole } from '../config/tokens.ts'
+import { knownTokens, type Revocations, TokenTable } from './token-table.ts'
 
 export type DataAccess = 'read' | 'write' | 'admin'
 
-export interface AccessOptions {
-  /** Whether only this machine can reach the listener. */
-  readonly loopback: boolean
-  readonly allowAnonymous: boolean
+/** What can be exchanged while the site runs. */
+export interface TokenLists {
   /** `auth.tokens`. */
   readonly tokens: readonly AuthToken[]
   /** `replication.accept_tokens`: role replication, and no configured authentication. */
-  readonly acceptTokens: readonly string[]
+  readonly acceptTokens: readonly AcceptedToken[]
+}
+
+export interface AccessOptions extends TokenLists {
+  /** Whether only this machine can reach the listener. */
+  readonly loopback: boolean
+  readonly allowAnonymous: boolean
+  /** The scheme of the listener, which is that of its own pages. */
+  readonly scheme?: 'http' | 'https'
+  readonly clock?: Clock
+  readonly revocations?: Revocations
 }
 
 /** Each role has those before it. Replication is not among them: it opens its own endpoints only. */
@@ -32,24 +41,35 @@ const ranks = { read: 1, write: 2, admin: 3 } as const
 const localHostsMax = 16
 
 export class AccessControl {
-  readonly #tokens: TokenTable
-  readonly #plan: 'tokens' | 'local' | 'anonymous'
+  /** For whoever lists the tokens; who may do what is asked below. */
+  readonly tokens: TokenTable
+  readonly #options: AccessOptions
+  #plan: 'tokens' | 'local' | 'anonymous' = 'local'
   /** `allow_anonymous`: the data plane is open to everybody, whatever the control plane asks for. */
-  readonly #openData: boolean
+  #openData = false
   readonly #loopback: boolean
-  readonly #acceptsReplication: boolean
+  #acceptsReplication = false
   /** Hosts found to be loopback: a client repeats its own, and looking closely costs a microsecond. */
   readonly #localHosts = new Set<string>()
 
   constructor(options: AccessOptions) {
-    const accepted = options.acceptTokens.map((token) => ({ role: 'replication', token }) as const)
-    const all = [...options.tokens, ...accepted]
-    this.#tokens = new TokenTable(all)
+    const { loopback, clock = systemClock, revocations = new Set<string>() } = options
+    this.#options = options
+    this.#loopback = loopback
+    this.tokens = new TokenTable({ clock, revocations })
+    this.replaceTokens(options)
+  }
+
+  /** From the next request on, these are the tokens. */
+  replaceTokens({ tokens, acceptTokens }: TokenLists): void {
+    const { loopback, allowAnonymous } = this.#options
+    const plan = tokens.length > 0 ? 'tokens' : loopback ? 'local' : 'anonymous'
+    assert(plan !== 'anonymous' || allowAnonymous, 'such a site does not start')
+    const all = knownTokens(tokens, acceptTokens)
+    this.tokens.replace(all)
     this.#acceptsReplication = all.some(({ role }) => role === 'replication')
-    this.#loopback = options.loopback
-    this.#openData = options.allowAnonymous && (!options.loopback || options.tokens.length > 0)
-    this.#plan = options.tokens.length > 0 ? 'tokens' : options.loopback ? 'local' : 'anonymous'
-    assert(this.#plan !== 'anonymous' || options.allowAnonymous, 'such a site does not start')
+    this.#openData = allowAnonymous && (!loopback || tokens.length > 0)
+    this.#plan = plan
   }
 
   /** The data plane. */
@@ -84,22 +104,37 @@ export class AccessControl {
         hint: 'Start it with --replication-accept-token TOKEN (replication.accept_tokens).',
       }
     }
-    const held = this.#tokens.rolesOf(bearerToken(request.headers))
-    if (held === undefined) return unauthenticated(request.headers, 'a replication token')
-    if (!held.has('replication')) return forbidden('replication')
-    return undefined
+    const held = this.#rolesOf(request.headers, { what: 'a replication token' })
+    if ('denial' in held) return held.denial
+    return held.roles.has('replication') ? undefined : forbidden('replication')
   }
 
   #bearer(headers: IncomingHttpHeaders, rank: number): AccessDenial | undefined {
-    const held = this.#tokens.rolesOf(bearerToken(headers))
-    if (held === undefined) {
-      const hint = this.#plan === 'tokens' ? undefined : this.#unconfiguredHint()
-      return unauthenticated(headers, 'a token', hint)
-    }
-    for (const role of held) {
+    const hint = this.#plan === 'tokens' ? undefined : this.#unconfiguredHint()
+    const held = this.#rolesOf(headers, { what: 'a token', hint })
+    if ('denial' in held) return held.denial
+    for (const role of held.roles) {
       if (role !== 'replication' && ranks[role] >= rank) return undefined
     }
     return forbidden(rank === 1 ? 'read' : rank === 2 ? 'write' : 'admin')
+  }
+
+  #rolesOf(
+    headers: IncomingHttpHeaders,
+    wanted: { readonly what: string; readonly hint?: string | undefined },
+  ): { readonly roles: ReadonlySet<TokenRole> } | { readonly denial: AccessDenial } {
+    const verdict = this.tokens.judge(bearerToken(headers))
+    switch (verdict.kind) {
+      case 'valid':
+        return { roles: verdict.roles }
+      case 'unknown':
+        return { denial: unauthenticated(headers, wanted.what, wanted.hint) }
+      case 'expired':
+      case 'revoked':
+        return { denial: lapsed(verdict.kind, verdict.name) }
+      default:
+        return unreachable(verdict)
+    }
   }
 
   /** Refuses what a browser sends on behalf of a page that this site did not serve. */
@@ -115,7 +150,8 @@ export class AccessControl {
     }
     // Pages of another port are foreign, too: the origin must be this very address.
     const foreignOrigin =
-      origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`
+      origin !== undefined &&
+      origin.toLowerCase() !== `${this.#options.scheme ?? 'http'}://${host.toLowerCase()}`
     const site = headers['sec-fetch-site']
     if (foreignOrigin || site === 'cross-site' || site === 'same-site') {
       return {
@@ -156,6 +192,18 @@ function unauthenticated(
       ? `${what} is needed, and none was sent`
       : `${what} is needed, and what was sent is none that this site knows`
   return { status: 401, code: 'UNAUTHENTICATED', message, hint }
+}
+
+const lapses = {
+  expired: { code: 'TOKEN_EXPIRED', what: 'has expired' },
+  revoked: { code: 'TOKEN_REVOKED', what: 'was revoked' },
+} as const
+
+/** Told to whoever has the token itself: it is no secret to them that it was good once. */
+function lapsed(how: keyof typeof lapses, name: string): AccessDenial {
+  const { code, what } = lapses[how]
+  const hint = 'Use another token; comio token list shows at the site which ones are valid.'
+  return { status: 401, code, message: `the token ${name} ${what}`, hint }
 }
 
 function forbidden(role: string): AccessDenial {

@@ -3,9 +3,17 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { systemCodeOf } from '../base/errors.ts'
 import { StoragePathError } from '../device/errors.ts'
+import { revokedTokensFile } from './revoked-tokens.ts'
 
 /** What a volume, an index beside it, or a freshly made file system may have put there. */
-const known = new Set(['superblock', 'superblock.tmp', 'segments', 'lost+found'])
+const known = new Set([
+  'superblock',
+  'superblock.tmp',
+  'segments',
+  'lost+found',
+  revokedTokensFile,
+  `${revokedTokensFile}.tmp`,
+])
 
 /**
  * Passes a volume, an empty folder, and a path where nothing is yet. What else is wrong with the

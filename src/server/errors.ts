@@ -1,4 +1,5 @@
-/** Why a site does not start. */
+/** Why a site does not start, or does not do what its operator asks. */
+import { ControlError } from '../admin/errors.ts'
 import { ComioError } from '../base/errors.ts'
 
 export class AddressInUseError extends ComioError {
@@ -13,4 +14,20 @@ export class ListenFailedError extends ComioError {
 /** Whoever could reach the listener could do anything. */
 export class UnprotectedListenerError extends ComioError {
   readonly code = 'UNPROTECTED_LISTENER'
+}
+
+/** Somebody whose token was revoked might get in again. */
+export class RevokedTokensUnreadableError extends ComioError {
+  readonly code = 'REVOKED_TOKENS_UNREADABLE'
+}
+
+/** A revocation holds, but would not outlive the process. */
+export class RevocationNotKeptError extends ControlError {
+  readonly code = 'REVOCATION_NOT_KEPT'
+  readonly status = 500
+}
+
+/** A certificate or a key cannot be read, or they do not belong together. */
+export class TlsFilesError extends ComioError {
+  readonly code = 'TLS_FILES'
 }

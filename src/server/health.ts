@@ -13,6 +13,8 @@ export interface HealthInputs {
   readonly remotes?: readonly RemoteStatus[]
   /** The remotes with dead letters that wait for somebody. */
   readonly deadLetters?: readonly string[]
+  /** What is wrong, or soon will be, with tokens and certificates. */
+  readonly credentials?: readonly string[]
   /** The site is on its way down. */
   readonly closing?: boolean
 }
@@ -29,6 +31,7 @@ export function reportHealth(inputs: HealthInputs): HealthReport {
       (remote) =>
         `some changes could not be replicated to remote ${remote}: see comio repl failed list`,
     ),
+    ...(inputs.credentials ?? []),
   ]
   return {
     serving: storeFailure === undefined && !closing,

@@ -3,6 +3,7 @@
  * hands each request to the plane its path belongs to.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { HealthDocument } from '../admin/protocol.ts'
@@ -12,6 +13,7 @@ import type { Logger } from '../base/log.ts'
 import { urlOfHost } from '../config/host-kind.ts'
 import { AddressInUseError, ListenFailedError } from './errors.ts'
 import { defaultProgressLimits, ProgressGuard, type ProgressLimits } from './progress-guard.ts'
+import { type ListenerTls, TlsListener, type TlsMaterial } from './tls-listener.ts'
 
 /** A key of 1024 bytes percent-encoded, 2 KiB of metadata, a token, and room. */
 const headerBytesMax = 32 * 1024
@@ -41,10 +43,13 @@ export interface ListenerOptions {
   readonly port: number
   readonly logger: Logger
   readonly limits?: Partial<ListenerLimits>
+  /** Speaks https, and nothing else, where given. */
+  readonly tls?: ListenerTls | undefined
 }
 
 export class Listener {
-  readonly #server: Server
+  readonly #server: Server | TlsServer
+  readonly #tls: TlsListener | undefined
   readonly #guard: ProgressGuard
   readonly #logger: Logger
   /** What each connection is still to be answered, in the order of its requests. */
@@ -58,7 +63,8 @@ export class Listener {
   private constructor(options: ListenerOptions) {
     const limits = { ...defaultLimits, ...options.limits }
     this.#logger = options.logger
-    this.#server = createServer({
+    const { tls } = options
+    const settings = {
       maxHeaderSize: headerBytesMax,
       headersTimeout: limits.headersTimeoutMs,
       // The whole of a request has no deadline; the guard below sees to it that it moves.
@@ -66,14 +72,23 @@ export class Listener {
       keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: Math.min(5_000, limits.headersTimeoutMs),
       noDelay: true,
-    })
+    }
+    this.#tls =
+      tls === undefined
+        ? undefined
+        : new TlsListener(settings, tls, (error) => {
+            const fields = { code: systemCodeOf(error), error: messageOf(error) }
+            this.#logger.debug(fields, 'A TLS connection was not made')
+          })
+    this.#server = this.#tls?.server ?? createServer(settings)
     this.#server.maxConnections = connectionsMax
     this.#guard = new ProgressGuard(limits.progress, () => {
       this.#logger.debug({}, 'A connection without progress was cut off')
     })
     const receive = (request: IncomingMessage, response: ServerResponse): void =>
       this.#receive(request, response)
-    this.#server.on('connection', (socket: Socket) => this.#guard.watch(socket))
+    const ready = tls === undefined ? 'connection' : 'secureConnection'
+    this.#server.on(ready, (socket: Socket) => this.#guard.watch(socket))
     this.#server.on('request', receive)
     // The planes say "100 Continue" themselves, once they want the body.
     this.#server.on('checkContinue', receive)
@@ -102,6 +117,11 @@ export class Listener {
     return address
   }
 
+  /** Which certificate new connections get. @throws when the material does not fit together */
+  renewTls(material: TlsMaterial): void {
+    this.#tls?.renew(material)
+  }
+
   serve(handle: RequestHandler): void {
     this.#handle = handle
   }
@@ -116,10 +136,12 @@ export class Listener {
     this.#closing = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const response of this.#guard.unfinished()) this.#sayGoodbye(response)
+    this.#tls?.dropSilent()
     const cut = setTimeout(() => {
       const open = [...this.#guard.unfinished()].length
       if (open > 0) this.#logger.warn({ requests: open }, 'Requests were cut off at shutdown')
       this.#server.closeAllConnections()
+      this.#tls?.dropAll()
     }, graceMs)
     await closed
     clearTimeout(cut)

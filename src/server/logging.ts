@@ -18,7 +18,7 @@ import { formatPrettyLine } from './pretty-line.ts'
 export interface LoggingOptions {
   readonly level: LogLevel
   readonly format: LogFormat
-  /** Never to be seen in a line, wherever it came from. */
+  /** Never to be seen in a line, wherever it came from. The list may grow meanwhile. */
   readonly secrets: readonly string[]
   /** Takes each finished line, its newline included; stdout when absent. */
   readonly write?: (line: string) => void
@@ -59,11 +59,14 @@ function portOver(logger: PinoLogger): Logger {
 
 function lineStream(options: LoggingOptions): DestinationStream {
   const write = options.write ?? stdoutWriter()
-  // Short values would tear ordinary words out of the log; such a token protects nothing anyway.
-  const secrets = options.secrets.filter((secret) => secret.length >= 8)
-  const hidden = secrets.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
+  let known = options.secrets.length
+  let hidden = hiddenFormsOf(options.secrets)
   return {
     write(line) {
+      if (known !== options.secrets.length) {
+        known = options.secrets.length
+        hidden = hiddenFormsOf(options.secrets)
+      }
       let safe = line
       for (const secret of hidden) {
         if (safe.includes(secret)) safe = safe.replaceAll(secret, '[hidden]')
@@ -71,6 +74,12 @@ function lineStream(options: LoggingOptions): DestinationStream {
       write(options.format === 'pretty' ? formatPrettyLine(safe, options.colours) : safe)
     },
   }
+}
+
+function hiddenFormsOf(secrets: readonly string[]): readonly string[] {
+  // Short values would tear ordinary words out of the log; such a token protects nothing anyway.
+  const long = secrets.filter((secret) => secret.length >= 8)
+  return long.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
 }
 
 function stdoutWriter(): (line: string) => void {

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { denialFailure } from '../admin/control-failure.ts'
 import { type ControlPlane, createControlPlane } from '../admin/control-plane.ts'
-import type { HealthReport, ReplicationControl } from '../admin/ports.ts'
+import type { HealthReport, ReplicationControl, TokenControl } from '../admin/ports.ts'
 import { answerUnread } from '../admin/unread-body.ts'
 import { rethrowAssertion } from '../base/assert.ts'
 import { ByteBudget } from '../base/byte-budget.ts'
@@ -36,6 +36,9 @@ export interface PlanesOptions {
   readonly replicator: Replicator
   readonly remotes: Remotes
   readonly access: AccessControl
+  readonly tokens: TokenControl
+  /** What is wrong, or soon will be, with tokens and certificates. */
+  readonly credentials: () => readonly string[]
   readonly logger: Logger
   /** Whether the site is on its way down. */
   readonly closing: () => boolean
@@ -70,19 +73,20 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
 }
 
 function createControl(
-  { storage, remotes, access, logger, closing }: PlanesOptions,
+  { storage, remotes, access, tokens, credentials, logger, closing }: PlanesOptions,
   replication: ReplicationControl,
   metrics: SiteMetrics,
 ): Promise<ControlPlane> {
   const health = rememberBriefly({
     clock: systemClock,
     ms: healthAgeMsMax,
-    make: () => siteHealth(storage, replication),
+    make: () => siteHealth(storage, replication, credentials()),
   })
   return createControlPlane({
     store: storage.engine,
     replication,
     remotes,
+    tokens,
     // Of a store that fails, or is about to close, nothing more is asked.
     health: async () => (closing() ? reportHealth({ closing: true }) : await health()),
     metrics: () => metrics.text(),
@@ -154,6 +158,7 @@ function createStreams(
 async function siteHealth(
   { engine }: Storage,
   replication: ReplicationControl,
+  credentials: readonly string[],
 ): Promise<HealthReport> {
   const storeFailure = readFailure(engine)
   if (storeFailure !== undefined) return reportHealth({ storeFailure })
@@ -162,7 +167,7 @@ async function siteHealth(
   for (const ledger of engine.ledgers()) {
     if ((await ledger.deadLetters(1)).length > 0) deadLetters.push(ledger.remote)
   }
-  return reportHealth({ storeReasons: engine.health().reasons, remotes, deadLetters })
+  return reportHealth({ storeReasons: engine.health().reasons, remotes, deadLetters, credentials })
 }
 
 /** A read that finds nothing shows as well as any other that reads work. */

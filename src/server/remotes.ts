@@ -20,15 +20,19 @@ import { FailoverTransport } from '../replication/failover-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
 import type { RemoteDefinition, Replicator } from '../replication/replicator.ts'
+import type { ClientTlsSource } from '../replication/tls-connector.ts'
 import type { RemoteTransport } from '../replication/transport.ts'
 import type { LinkedRemote, RemoteRegistry } from '../store/object-store.ts'
 import { isSameFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
+import type { RemoteTokens } from './remote-token.ts'
 
 export interface RemotesOptions {
   readonly config: ServerConfig
   readonly registry: RemoteRegistry
   readonly identity: VolumeIdentity
+  readonly remoteTokens: RemoteTokens
+  readonly clientTls: ClientTlsSource
   readonly logger: Logger
 }
 
@@ -208,12 +212,14 @@ export class Remotes implements RemotesControl {
 
   /** @throws PlaintextRefusedError, BadRemoteUrlError */
   #transportOf(remote: RemoteConfig): RemoteTransport {
-    const { workers, allowPlaintext } = this.#options.config.replication
+    const { config, remoteTokens, clientTls: tls } = this.#options
+    const { workers, allowPlaintext } = config.replication
     const { token, urls } = remote
     const transports = urls.map((url) =>
       createHttpTransport({
         url,
-        token: token ?? '',
+        token: remoteTokens.sourceOf(remote),
+        tls,
         workers: remote.workers ?? workers,
         // Without a token there is nothing that could be read on the way.
         allowPlaintext: allowPlaintext || token === undefined,

@@ -6,6 +6,8 @@ import type { ServerConfig } from '../config/server-config.ts'
 import { createHttpBlobTransport } from '../replication/http-blob-transport.ts'
 import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
 import { createReplicator, type Replicator } from '../replication/replicator.ts'
+import type { ClientTlsSource } from '../replication/tls-connector.ts'
+import type { RemoteTokens } from './remote-token.ts'
 import { Remotes } from './remotes.ts'
 import type { Storage } from './storage.ts'
 
@@ -14,22 +16,33 @@ export interface Replication {
   readonly remotes: Remotes
 }
 
+export interface ReplicationInputs {
+  readonly storage: Storage
+  readonly advertiseUrl: string
+  readonly remoteTokens: RemoteTokens
+  readonly clientTls: ClientTlsSource
+  readonly logger: Logger
+}
+
 /** Ships nothing before it is started. */
 export async function openReplication(
   config: ServerConfig,
-  inputs: { readonly storage: Storage; readonly advertiseUrl: string; readonly logger: Logger },
+  inputs: ReplicationInputs,
 ): Promise<Replication> {
-  const { storage, advertiseUrl, logger } = inputs
+  const { storage, advertiseUrl, logger, clientTls, remoteTokens } = inputs
   const { engine, volume } = storage
   const { identity } = volume
-  const remotes = await Remotes.open({ config, registry: engine.remotes, identity, logger })
+  const remotes = await Remotes.open({
+    ...{ config, identity, logger, clientTls, remoteTokens },
+    registry: engine.remotes,
+  })
   const replicator = createReplicator({
     feed: engine.feed,
     sink: engine,
     identity,
     remotes: remotes.definitions(),
     advertiseUrl,
-    blobTransport: createHttpBlobTransport(),
+    blobTransport: createHttpBlobTransport(clientTls),
     options: optionsOf(config),
     clock: systemClock,
     random: systemRandom,

@@ -6,6 +6,7 @@
  * a bound. It must never know what the planes answer.
  */
 import { isIPv6 } from 'node:net'
+import { systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { isLoopbackHost, isWildcardHost, urlOfHost } from '../config/host-kind.ts'
 import type { ServerConfig } from '../config/server-config.ts'
@@ -15,9 +16,13 @@ import { UnprotectedListenerError } from './errors.ts'
 import { Listener } from './listener.ts'
 import { createLogger } from './logging.ts'
 import { createPlanes } from './planes.ts'
+import { type Certificates, Reloading, readCertificates, secretsOf } from './reloading.ts'
+import { RemoteTokens } from './remote-token.ts'
 import { openReplication } from './replication.ts'
+import { RevokedTokens } from './revoked-tokens.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { Teardown } from './teardown.ts'
+import { SiteTokens } from './token-control.ts'
 
 /** How long requests under way may take to finish at shutdown. */
 const closeGraceMs = 10_000
@@ -27,6 +32,8 @@ export interface RunningServer {
   readonly url: string
   /** Resolves when the site has stopped, rejects when stopping it failed. */
   readonly closed: Promise<void>
+  /** Takes over tokens and certificates as they are configured now; the log says what became of it. */
+  reload(): Promise<void>
   /** Stops the site; every call waits for the same end. */
   close(): Promise<void>
 }
@@ -36,6 +43,8 @@ export interface StartOptions {
   readonly signal: AbortSignal
   /** Takes each line of the log in place of stdout. */
   readonly writeLog?: (line: string) => void
+  /** Reads the configuration again, for {@link RunningServer.reload}. */
+  readonly load?: (() => Promise<ServerConfig>) | undefined
   /** Bounds the wait for requests under way; 10 s unless told. */
   readonly graceMs?: number
 }
@@ -45,11 +54,16 @@ export async function startServer(
   config: ServerConfig,
   options: StartOptions,
 ): Promise<RunningServer> {
-  const logger = openLog(config, options)
+  const secrets = [...secretsOf(config)]
+  const logger = openLog(config, secrets, options)
   const teardown = new Teardown(logger)
+  const hide = (more: readonly string[]): void => {
+    secrets.push(...more.filter((secret) => !secrets.includes(secret)))
+  }
+  const { graceMs, load, signal } = options
   try {
-    const url = await openSite(config, { logger, teardown, graceMs: options.graceMs })
-    return runningServer({ url, teardown, logger, signal: options.signal })
+    const site = await openSite(config, { logger, teardown, graceMs, load, hide })
+    return runningServer({ ...site, teardown, logger, signal })
   } catch (error) {
     // What kept the site from starting is what its caller should hear of, and the teardown logs.
     await teardown.run().catch(() => undefined)
@@ -57,42 +71,96 @@ export async function startServer(
   }
 }
 
-function openLog(config: ServerConfig, { writeLog }: StartOptions): Logger {
-  const { auth, logging, replication } = config
+function openLog(
+  { logging }: ServerConfig,
+  secrets: readonly string[],
+  { writeLog }: StartOptions,
+): Logger {
   return createLogger({
     level: logging.level,
     format: logging.format,
-    secrets: [
-      ...auth.tokens.map(({ token }) => token),
-      ...replication.acceptTokens,
-      ...replication.remotes.flatMap(({ token }) => token ?? []),
-    ],
+    secrets,
     colours: writeLog === undefined && process.stdout.isTTY && process.stdout.hasColors(),
     ...(writeLog === undefined ? {} : { write: writeLog }),
   })
+}
+
+interface Credentials {
+  readonly access: AccessControl
+  readonly tokens: SiteTokens
+  readonly remoteTokens: RemoteTokens
+  readonly reloading: Reloading
+}
+
+/** Everything that says who somebody is, on either end, and that can be exchanged at run time. */
+async function openCredentials(
+  config: ServerConfig,
+  { logger, teardown, load, hide }: Opening,
+  parts: { readonly listener: Listener; readonly certificates: Certificates },
+): Promise<Credentials> {
+  const { server, auth, replication } = config
+  const clock = systemClock
+  const revoked = await RevokedTokens.open(server.storagePath)
+  const access = new AccessControl({
+    loopback: isLoopbackHost(server.host),
+    allowAnonymous: server.allowAnonymous,
+    tokens: auth.tokens,
+    acceptTokens: replication.acceptTokens,
+    scheme: server.tls === undefined ? 'http' : 'https',
+    clock,
+    revocations: revoked,
+  })
+  const tokens = new SiteTokens({ table: access.tokens, revoked, clock, logger })
+  teardown.add('tokens', async () => tokens.close())
+  const remoteTokens = new RemoteTokens(replication.remotes, {
+    ...{ logger, onToken: (token) => hide([token]) },
+  })
+  const reloading = new Reloading(
+    {
+      ...{ config, load, access, tokens, remoteTokens, hide, clock, logger },
+      listener: parts.listener,
+      check: (next) => assertProtected(config, next),
+    },
+    parts.certificates,
+  )
+  teardown.add('reloading', () => reloading.close())
+  tokens.watch()
+  reloading.watch()
+  return { access, tokens, remoteTokens, reloading }
 }
 
 interface Opening {
   readonly logger: Logger
   readonly teardown: Teardown
   readonly graceMs: number | undefined
+  readonly load: StartOptions['load']
+  readonly hide: (secrets: readonly string[]) => void
 }
 
-/** Resolves to the site's address. */
-async function openSite(config: ServerConfig, opening: Opening): Promise<string> {
+interface OpenSite {
+  readonly url: string
+  readonly reload: () => Promise<void>
+}
+
+async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSite> {
   const { logger, teardown, graceMs = closeGraceMs } = opening
-  const { server, replication } = config
+  const { server } = config
   const loopback = isLoopbackHost(server.host)
-  assertProtected(config, loopback)
+  assertProtected(config, config)
+  const certificates = await readCertificates(config)
   // Bound before anything is written; until the site is ready, whoever connects is told to wait.
-  const listener = await Listener.open({ host: server.host, port: server.port, logger })
+  const listener = await openListener(config, certificates, logger)
   teardown.add('listener', () => listener.close(0))
   assertLoopback(listener, loopback)
   const storage = await openStorage(config, { logger, teardown })
   const { port } = listener.address
+  const credentials = await openCredentials(config, opening, { listener, certificates })
+  const tls = server.tls !== undefined
   const { replicator, remotes } = await openReplication(config, {
     storage,
-    advertiseUrl: server.advertiseUrl ?? urlOfHost(server.host, port),
+    advertiseUrl: server.advertiseUrl ?? urlOfHost(server.host, port, { tls }),
+    remoteTokens: credentials.remoteTokens,
+    clientTls: () => credentials.reloading.clientTls,
     logger,
   })
   let closing = false
@@ -102,17 +170,15 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<string>
     return replicationClosed
   }
   teardown.add('replication', closeReplication)
+  const { access, tokens, reloading } = credentials
   const planes = await createPlanes({
     config,
     storage,
     replicator,
     remotes,
-    access: new AccessControl({
-      loopback,
-      allowAnonymous: server.allowAnonymous,
-      tokens: config.auth.tokens,
-      acceptTokens: replication.acceptTokens,
-    }),
+    access,
+    tokens,
+    credentials: () => [...tokens.reasons(), ...reloading.reasons()],
     logger,
     closing: () => closing,
   })
@@ -125,14 +191,28 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<string>
   const isDebugging = config.logging.level === 'debug'
   listener.serve(isDebugging ? withAccessLog(planes.handle, logger) : planes.handle)
   replicator.start()
-  const url = urlOfHost(reachableHost(server.host), port)
+  const url = urlOfHost(reachableHost(server.host), port, { tls })
   announce({ config, storage, url, logger })
-  return url
+  return { url, reload: () => reloading.reload() }
+}
+
+function openListener(
+  { server }: ServerConfig,
+  { listener }: Certificates,
+  logger: Logger,
+): Promise<Listener> {
+  const { host, port, tls } = server
+  if (tls === undefined || listener === undefined) return Listener.open({ host, port, logger })
+  const { clientAuth, minVersion } = tls
+  return Listener.open({ host, port, logger, tls: { ...listener, clientAuth, minVersion } })
 }
 
 /** The configuration refuses this already; here it is made sure of for every caller. */
-function assertProtected({ server, auth }: ServerConfig, loopback: boolean): void {
-  if (loopback || auth.tokens.length > 0 || server.allowAnonymous) return
+function assertProtected(
+  { server }: Pick<ServerConfig, 'server'>,
+  { auth }: Pick<ServerConfig, 'auth'>,
+): void {
+  if (isLoopbackHost(server.host) || auth.tokens.length > 0 || server.allowAnonymous) return
   throw new UnprotectedListenerError(
     `listening on ${server.host} without auth.tokens would let anybody in`,
     {
@@ -187,11 +267,12 @@ function announce(site: {
 
 function runningServer(parts: {
   readonly url: string
+  readonly reload: () => Promise<void>
   readonly teardown: Teardown
   readonly logger: Logger
   readonly signal: AbortSignal
 }): RunningServer {
-  const { url, teardown, logger, signal } = parts
+  const { url, reload, teardown, logger, signal } = parts
   const { promise: closed, resolve, reject } = Promise.withResolvers<void>()
   // Whoever wants to know looks at it; nobody has to.
   closed.catch(() => undefined)
@@ -214,5 +295,5 @@ function runningServer(parts: {
   }
   if (signal.aborted) onAbort()
   else signal.addEventListener('abort', onAbort, { once: true })
-  return { url, closed, close }
+  return { url, closed, reload, close }
 }

@@ -19,6 +19,7 @@ import { type Logger, silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
 import { VolumeReadOnlyError } from '../../src/volume/errors.ts'
+import { fakeTokens } from './fake-tokens.ts'
 
 const statusDocument: ReplicationStatusDocument = {
   enabled: true,
@@ -136,6 +137,7 @@ class Bench {
         },
       },
       remotes: remotesControl,
+      tokens: fakeTokens,
       health: async () => ({ serving: true, document: { status: 'ok', reasons: [] } }),
       metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'a_metric 1\n' }),
       authorize: () => undefined,

@@ -47,7 +47,8 @@ describe('serveUntilStopped', () => {
   function site() {
     const { promise: closed, resolve, reject } = Promise.withResolvers<void>()
     const close = vi.fn(async () => resolve())
-    return { closed, close, reject, resolve }
+    const reload = vi.fn(async () => undefined)
+    return { closed, close, reload, reject, resolve }
   }
 
   test('closes the site when a signal asks for it', async () => {
@@ -61,6 +62,23 @@ describe('serveUntilStopped', () => {
     process.emit('SIGTERM')
     await served
     expect(running.close).toHaveBeenCalledOnce()
+  })
+
+  test('SIGHUP makes the site reload and go on', async () => {
+    const running = site()
+    const started = Promise.withResolvers<void>()
+    const served = serveUntilStopped(async () => {
+      started.resolve()
+      return running
+    })
+    await started.promise
+    await new Promise(setImmediate)
+    process.emit('SIGHUP')
+    process.emit('SIGHUP')
+    expect(running.reload).toHaveBeenCalledTimes(2)
+    expect(running.close).not.toHaveBeenCalled()
+    process.emit('SIGTERM')
+    await served
   })
 
   test('a signal during the start stops the site once it has started', async () => {

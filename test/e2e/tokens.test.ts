@@ -1,6 +1,8 @@
+import { writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { runComio } from './run-program.ts'
 import { TestBed } from './site-process.ts'
+import { NotYet, until } from './until.ts'
 
 const rightToken = 'right-token-c0ffee00c0ffee00c0ffee00c0ffee00'
 const otherToken = 'other-token-deadbeefdeadbeefdeadbeefdeadbeef'
@@ -80,6 +82,41 @@ describe('a wrong token', () => {
     )
     expect(status.remotes[0]?.last_error).toMatch(/403.*accepts no replication/)
     expect(status.pending).toBe(2)
+  })
+})
+
+describe('a rotation in the middle of writing', () => {
+  test('needs a SIGHUP and a file, no restart, and loses nothing', async () => {
+    const settings = (token: string) => ({ replication: { accept_tokens: [token] } })
+    const b = await bed.site('b', { config: settings(otherToken) }).start()
+    const file = bed.path('remote.token')
+    await writeFile(file, otherToken)
+    const remote = {
+      enabled: true,
+      remote_url: b.url,
+      remote_token_file: file,
+      retry_delay: '300ms',
+    }
+    const a = await bed.site('a', { config: { replication: remote } }).start()
+    const { pid } = b
+    for (let i = 0; i < 40; i++) {
+      await a.put(`/docs/${i}`, `object ${i}`)
+      if (i !== 20) continue
+      await writeFile(b.configFile, JSON.stringify(settings(rightToken)))
+      process.kill(pid, 'SIGHUP')
+      await writeFile(file, rightToken)
+    }
+    const done = await a.shipped()
+    expect(done).toMatchObject({ events_replicated: 41, events_failed: 0 })
+    expect(b.pid).toBe(pid)
+    await until('B has reloaded', async () =>
+      (await b.log()).includes('were reloaded') ? true : new NotYet('no word of it'),
+    )
+    const old = await b.send('POST', '/admin/replication/handshake', {
+      headers: { authorization: `Bearer ${otherToken}` },
+    })
+    expect(old.status).toBe(401)
+    expect((await b.send('GET', '/docs/39')).body.toString()).toBe('object 39')
   })
 })
 

@@ -46,6 +46,8 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'config show': 'comio-config.1',
   'config validate': 'comio-config.1',
   'token gen': 'comio.1',
+  'token list': 'comio.1',
+  'token revoke': 'comio.1',
   bench: 'comio.1',
   demo: 'comio.1',
 }

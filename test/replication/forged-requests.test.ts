@@ -25,6 +25,7 @@ const hello: Hello = {
   wallTime: 1,
   filterHash: 'all',
   head: 1000,
+  epoch: 1,
 }
 
 function post(path: string, body: Uint8Array | string, token: string | undefined) {
@@ -101,6 +102,54 @@ describe('a request', () => {
       { numRuns: 60 },
     )
     expect(site.store.engine.feed.head()).toBe(0)
+  })
+})
+
+describe('a change of bytes from anywhere, in a batch that is sound', () => {
+  test('is refused alone, and the change beside it is taken', async () => {
+    const session = await greet()
+    const { label, head } = encodeMutation(
+      putOf('key', Buffer.from('body'), makeVersion(1_700_000_000_000, 1, 'site-a')),
+    )
+    const broken = (bytes: Buffer) =>
+      fc.oneof(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 })).map(([at, by]) => {
+          const copy = Buffer.from(bytes)
+          copy[at] = (copy[at] as number) ^ by
+          return copy
+        }),
+        fc.nat(bytes.length - 1).map((length) => bytes.subarray(0, length)),
+      )
+    const body = { kind: 'inline', pieces: [Buffer.from('body')], length: 4 } as const
+    const kind = fc.constantFrom('put' as const, 'delete' as const, 'purge' as const)
+    let seq = 1
+    await fc.assert(
+      fc.asyncProperty(kind, broken(label), broken(head), async (what, forgedLabel, forgedHead) => {
+        const encoded = {
+          kind: what,
+          label: Buffer.from(forgedLabel),
+          head: Buffer.from(forgedHead),
+        }
+        const { volumeId, incarnation } = sender
+        const header = { session, volumeId, incarnation, through: 0 }
+        const good = putOf(`key-${seq}`, Buffer.from('body'), makeVersion(1, seq, 'site-a'))
+        const frames = [
+          { seq: seq++, encoded, body: what === 'put' ? body : ({ kind: 'none' } as const) },
+          { seq: seq++, encoded: encodeMutation(good), body },
+        ]
+        const batch = Buffer.concat(encodeBatch(header, frames))
+        const [forged, beside] = await outcomesOf(await post('batch', batch, goodToken))
+        // Of a flipped bit in a key or a time nobody can tell that it is one.
+        expect(['refused', 'applied', 'later', 'superseded', 'conflict', 'duplicate']).toContain(
+          forged?.result,
+        )
+        expect(['applied', 'superseded']).toContain(beside?.result)
+      }),
+      { numRuns: 40 },
+    )
+    await site.restart()
+    for (const { name } of await site.store.engine.listBuckets()) await site.store.keys(name)
   })
 })
 

@@ -75,12 +75,17 @@ export class TestSite {
 
   async start(
     changes: ConfigChanges = {},
-    options: { readonly signal?: AbortSignal; readonly graceMs?: number } = {},
+    options: {
+      readonly signal?: AbortSignal
+      readonly graceMs?: number
+      readonly load?: () => Promise<ServerConfig>
+    } = {},
   ): Promise<this> {
     this.#server = await startServer(testConfig(this.storage, changes), {
       signal: options.signal ?? new AbortController().signal,
       writeLog: (line) => this.log.push(line),
       ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
+      ...(options.load === undefined ? {} : { load: options.load }),
     })
     return this
   }
