@@ -32,7 +32,10 @@ function totalRows(document: ReplicationStatusDocument, now: number): readonly R
     ['changes', `${formatCount(document.events_queued)} since this volume was made`],
     ['replicated', formatCount(document.events_replicated)],
     ['failed', failedText(document.events_failed)],
-    ['superseded', `${formatCount(document.events_superseded)}, overtaken by a newer change, or made there`],
+    [
+      'superseded',
+      `${formatCount(document.events_superseded)}, overtaken by a newer change, or made there`,
+    ],
     ['pending', formatCount(document.pending)],
     ['lag', document.pending === 0 ? 'none' : formatDuration(document.lag_seconds * 1000)],
     ['last success', agoOf(document.last_replication, now) ?? 'none yet'],

@@ -1,10 +1,13 @@
 /** The token for the remote, which a file may hold, and which may change while the site runs. */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { RemoteConfig } from '../config/remote-entry.ts'
 import type { TokenSource } from '../replication/http-transport.ts'
+
+/** A token and room around it. */
+const tokenFileBytesMax = 16 * 1024
 
 type TokenPlace = Pick<RemoteConfig, 'token' | 'tokenFile'>
 
@@ -74,6 +77,8 @@ class RemoteToken implements TokenSource {
 
   async #read(path: string): Promise<void> {
     try {
+      const { size } = await stat(path)
+      if (size > tokenFileBytesMax) throw new Error(`it has ${size} bytes, so it holds no token`)
       const token = (await readFile(path, 'utf8')).trim()
       if (/^[\x21-\x7e]{1,512}$/.test(token)) this.#use(token)
       else this.#complain(path, 'it holds no token')
