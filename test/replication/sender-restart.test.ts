@@ -117,7 +117,7 @@ describe('after a restart or a change at the other end', () => {
     const [mark] = [...pair.sink.marks.values()]
     if (mark === undefined) throw new Error('a mark was stored')
     expect(mark.through).toBeGreaterThan(10)
-    pair.sink.marks.set(mark.volumeId, { ...mark, through: 10, epoch: 0, ended: false })
+    pair.sink.marks.set(mark.volumeId, { ...mark, through: 10 })
     for (let i = 10; i < 50; i++) pair.sink.slots.delete(`o/box/key-${i}`)
     await pair.restartRemote()
     pair.feed.write('more', Buffer.from('x'))
@@ -130,7 +130,7 @@ describe('after a restart or a change at the other end', () => {
     const pair = makePair()
     const [volumeId, incarnation] = ['site-a', 'aaaaaaaaaaaaaaaa'] as const
     const id = identityOf(volumeId).volumeId
-    pair.sink.marks.set(id, { volumeId: id, incarnation, through: 900, epoch: 0, ended: false })
+    pair.sink.marks.set(id, { volumeId: id, incarnation, through: 900, epoch: 1, ended: false })
     for (let i = 0; i < 5; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
     pair.sender.start()
     await pair.settled()
