@@ -7,6 +7,26 @@ import { Agent, type Dispatcher } from 'undici'
 import { assert } from '../base/assert.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { AdminRequestError, SiteUnreachableError, UnexpectedAnswerError } from './client-errors.ts'
+import {
+  conflictShape,
+  conflictsShape,
+  failedShape,
+  isOfShape,
+  linkedShape,
+  policyShape,
+  remoteShape,
+  type Shape,
+  sideShape,
+  statusShape,
+  tokenShape,
+} from './client-shapes.ts'
+import type {
+  ConflictDocument,
+  ConflictPolicyName,
+  ConflictsDocument,
+  PolicyDocument,
+  ResolvedDocument,
+} from './conflict-protocol.ts'
 import type {
   FailedDocument,
   HealthDocument,
@@ -45,10 +65,6 @@ interface Call {
   /** Statuses besides 200 whose body is a result. */
   readonly alsoAccept?: readonly number[]
 }
-
-type Shape = Readonly<
-  Record<string, 'string' | 'number' | 'boolean' | 'array' | 'text?' | 'number?'>
->
 
 export class AdminClient {
   readonly #options: Required<Omit<AdminClientOptions, 'token' | 'tls'>>
@@ -134,6 +150,49 @@ export class AdminClient {
     return this.#parse<RemovedDocument>(text, { name: 'string', told: 'boolean', reason: 'text?' })
   }
 
+  /** The newest conflicts. */
+  async conflicts(limit: number): Promise<ConflictsDocument> {
+    const text = await this.#call({
+      method: 'GET',
+      path: `/admin/replication/conflicts?limit=${limit}`,
+    })
+    const document = this.#parse<ConflictsDocument>(text, conflictsShape)
+    for (const conflict of document.conflicts) this.#requireConflict(conflict)
+    return document
+  }
+
+  async conflict(id: number): Promise<ConflictDocument> {
+    const text = await this.#call({ method: 'GET', path: `/admin/replication/conflicts/${id}` })
+    const conflict = this.#parse<ConflictDocument>(text, conflictShape)
+    this.#requireConflict(conflict)
+    return conflict
+  }
+
+  async resolveConflict(id: number, keep: 'winner' | 'loser'): Promise<ResolvedDocument> {
+    const text = await this.#call({
+      method: 'POST',
+      path: `/admin/replication/conflicts/${id}/resolve`,
+      body: { keep },
+      timeoutMs: this.#options.workTimeoutMs,
+    })
+    return this.#parse<ResolvedDocument>(text, { resolved: 'number', keep: 'string' })
+  }
+
+  async conflictPolicy(bucket: string): Promise<PolicyDocument> {
+    const path = `/admin/${encodeURIComponent(bucket)}/conflict-policy`
+    return this.#parse<PolicyDocument>(await this.#call({ method: 'GET', path }), policyShape)
+  }
+
+  /** Null for what each site is configured with. */
+  async setConflictPolicy(
+    bucket: string,
+    policy: ConflictPolicyName | null,
+  ): Promise<PolicyDocument> {
+    const path = `/admin/${encodeURIComponent(bucket)}/conflict-policy`
+    const text = await this.#call({ method: 'POST', path, body: { policy } })
+    return this.#parse<PolicyDocument>(text, policyShape)
+  }
+
   /** What {@link purge} would remove now. */
   async previewPurge(bucket: string): Promise<PurgePreviewDocument> {
     const path = `/admin/${encodeURIComponent(bucket)}/objects`
@@ -186,6 +245,12 @@ export class AdminClient {
     const document = this.#parse<ReplicationStatusDocument>(text, statusShape)
     for (const remote of document.remotes) this.#require(remote, remoteShape)
     return document
+  }
+
+  #requireConflict(conflict: ConflictDocument): void {
+    this.#require(conflict, conflictShape)
+    this.#require(conflict.winner, sideShape)
+    this.#require(conflict.loser, sideShape)
   }
 
   async #call(call: Call): Promise<string> {
@@ -298,98 +363,10 @@ export class AdminClient {
   }
 }
 
-function isOfShape(value: unknown, wanted: Shape[string]): boolean {
-  switch (wanted) {
-    case 'array':
-      return Array.isArray(value)
-    case 'text?':
-      return value === null || typeof value === 'string'
-    case 'number?':
-      return value === null || typeof value === 'number'
-    case 'string':
-    case 'number':
-    case 'boolean':
-      return typeof value === wanted
-  }
-}
-
 const remotesPath = '/admin/replication/remotes'
 
 function pathOfRemote(name: string): string {
   return `${remotesPath}/${encodeURIComponent(name)}`
-}
-
-const linkedShape: Shape = {
-  name: 'string',
-  urls: 'array',
-  source: 'string',
-  paused: 'boolean',
-  epoch: 'number',
-  buckets: 'array',
-  exclude_buckets: 'array',
-  prefixes: 'array',
-  exclude_prefixes: 'array',
-}
-
-const statusShape: Shape = {
-  enabled: 'boolean',
-  events_queued: 'number',
-  events_replicated: 'number',
-  events_failed: 'number',
-  events_superseded: 'number',
-  pending: 'number',
-  lag_seconds: 'number',
-  last_replication: 'text?',
-  site_id: 'string',
-  volume_id: 'string',
-  remotes: 'array',
-}
-
-const remoteShape: Shape = {
-  name: 'string',
-  url: 'string',
-  state: 'string',
-  state_since: 'string',
-  cursor: 'number',
-  head: 'number',
-  pending_events: 'number',
-  pending_bytes: 'number',
-  oldest_pending: 'text?',
-  in_flight: 'number',
-  pulling: 'number',
-  rate: 'number',
-  lag_p50_ms: 'number?',
-  lag_p99_ms: 'number?',
-  events_queued: 'number',
-  events_replicated: 'number',
-  events_failed: 'number',
-  events_superseded: 'number',
-  remote_superseded: 'number',
-  remote_conflicts: 'number',
-  last_replication: 'text?',
-  last_error: 'text?',
-  last_error_at: 'text?',
-}
-
-const failedShape: Shape = {
-  remote: 'string',
-  seq: 'number',
-  bucket: 'string',
-  key: 'text?',
-  bytes: 'number',
-  reason: 'string',
-  attempts: 'number',
-  time: 'string',
-}
-
-const tokenShape: Shape = {
-  name: 'string',
-  role: 'string',
-  source: 'string',
-  state: 'string',
-  expires: 'text?',
-  last_used: 'text?',
-  revoked_at: 'text?',
 }
 
 /** How to show a token to a site that wants one: in the words of the command line, not of HTTP. */

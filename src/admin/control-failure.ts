@@ -3,7 +3,9 @@ import type { IncomingMessage } from 'node:http'
 import { ComioError } from '../base/errors.ts'
 import {
   InvalidNameError,
+  LoserNotKeptError,
   NoSuchBucketError,
+  NoSuchConflictError,
   StorageFullError,
   StoreUnavailableError,
 } from '../store/errors.ts'
@@ -33,6 +35,8 @@ export function describeFailure(thrown: unknown): ControlFailure {
   }
   if (error instanceof ControlError) return failure({ status: error.status, error })
   if (error instanceof NoSuchBucketError) return failure({ status: 404, error })
+  if (error instanceof NoSuchConflictError) return failure({ status: 404, error })
+  if (error instanceof LoserNotKeptError) return failure({ status: 409, error })
   if (error instanceof InvalidNameError) return failure({ status: 400, error })
   if (isFull(error)) return failure({ status: 507, error })
   if (isUnable(error)) return failure({ status: 503, error })

@@ -3,7 +3,7 @@
  * handlers see nothing else of the engine, the replicator or the configuration.
  */
 import type { IncomingMessage } from 'node:http'
-import type { ObjectStore } from '../store/object-store.ts'
+import type { ConflictStore, ObjectStore } from '../store/object-store.ts'
 import type {
   FailedDocument,
   HealthDocument,
@@ -79,7 +79,8 @@ export interface ControlObservation {
 }
 
 export interface ControlPlaneOptions {
-  readonly store: Pick<ObjectStore, 'previewPurge' | 'purgeBucket'>
+  readonly store: Pick<ObjectStore, 'previewPurge' | 'purgeBucket' | 'headObject'>
+  readonly conflicts: ConflictStore
   readonly replication: ReplicationControl
   readonly remotes: RemotesControl
   readonly tokens: TokenControl

@@ -1,7 +1,8 @@
 /** The endpoints that say where this site ships to. */
+
+import type { ControlRoute } from './control-route.ts'
 import type { ControlPlaneOptions } from './ports.ts'
 import type { RemoteChangeDocument, RemotesDocument } from './protocol.ts'
-import type { ControlRoute } from './routes.ts'
 import {
   linkedRemoteSchema,
   noQuerySchema,

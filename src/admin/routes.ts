@@ -1,7 +1,8 @@
 /** The endpoints of the control plane: path, schemas, who may call, and what happens. */
-import type { FastifySchema, RouteOptions } from 'fastify'
+import { conflictRoutes } from './conflict-routes.ts'
+import type { ControlRoute } from './control-route.ts'
 import { InvalidRequestError } from './errors.ts'
-import type { ControlAccess, ControlPlaneOptions, ReplayOrder } from './ports.ts'
+import type { ControlPlaneOptions, ReplayOrder } from './ports.ts'
 import type {
   PurgeDocument,
   PurgePreviewDocument,
@@ -24,12 +25,6 @@ import {
   tokensSchema,
 } from './schemas.ts'
 
-export type ControlRoute = RouteOptions & {
-  readonly method: 'GET' | 'POST' | 'DELETE'
-  readonly config: { readonly access: ControlAccess; readonly operation: string }
-  readonly schema: FastifySchema
-}
-
 export function controlRoutes(options: ControlPlaneOptions): readonly ControlRoute[] {
   return [
     healthRoute(options),
@@ -40,6 +35,7 @@ export function controlRoutes(options: ControlPlaneOptions): readonly ControlRou
     replayRoute(options),
     tokensRoute(options),
     revokeRoute(options),
+    ...conflictRoutes(options),
   ]
 }
 

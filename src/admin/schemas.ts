@@ -10,7 +10,7 @@ const maybeText = { type: ['string', 'null'] } as const
 const maybeNumber = { type: ['number', 'null'] } as const
 
 /** An object that has exactly `properties`. */
-function exactly<P extends Readonly<Record<string, object>>>(properties: P) {
+export function exactly<P extends Readonly<Record<string, object>>>(properties: P) {
   return {
     type: 'object',
     additionalProperties: false,

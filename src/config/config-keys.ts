@@ -238,6 +238,12 @@ export const configKeys = {
     range: [1000, 24 * hour],
     summary: 'How far ahead of the local clock a change may be stamped. Later ones wait.',
   },
+  'replication.conflict_policy': {
+    kind: 'mode',
+    default: 'last-write-wins',
+    summary:
+      'What becomes of a write that loses a conflict: last-write-wins lists it, keep-both also keeps it.',
+  },
   'replication.allow_plaintext': {
     kind: 'switch',
     default: false,

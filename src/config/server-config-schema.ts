@@ -3,7 +3,7 @@
  * values, key by key. Every message completes the sentence `KEY is VALUE, but ...`.
  */
 import { z } from 'zod'
-import { siteIdPattern } from '../store/version.ts'
+import { keptSite, siteIdPattern } from '../store/version.ts'
 import type { ConfigKey } from './config-keys.ts'
 import { remoteEntrySchema } from './remote-entry.ts'
 import {
@@ -47,7 +47,7 @@ export const serverConfigSchema = z.object({
   'server.index_path': path(),
   'server.site_id': textAs(
     'a site id: 1 to 32 lower-case letters, digits and inner hyphens',
-    (text) => (siteIdPattern.test(text) ? text : undefined),
+    (text) => (siteIdPattern.test(text) && text !== keptSite ? text : undefined),
   ),
   'server.advertise_url': url(),
   'server.allow_anonymous': onOff(),
@@ -82,6 +82,7 @@ export const serverConfigSchema = z.object({
   'replication.queue_size': count('replication.queue_size'),
   'replication.inline_limit': size('replication.inline_limit'),
   'replication.max_clock_skew': duration('replication.max_clock_skew'),
+  'replication.conflict_policy': oneOf('last-write-wins', 'keep-both'),
   'replication.allow_plaintext': onOff(),
   'replication.ca': path(),
   'replication.client_cert': path(),

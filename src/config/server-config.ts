@@ -61,6 +61,7 @@ export interface ReplicationConfig {
   readonly queueSize: number
   readonly inlineLimit: number
   readonly maxClockSkewMs: number
+  readonly conflictPolicy: 'last-write-wins' | 'keep-both'
   readonly allowPlaintext: boolean
   /** Files. */
   readonly ca: string | undefined
@@ -146,6 +147,7 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     queueSize: effective(values, 'replication.queue_size'),
     inlineLimit: effective(values, 'replication.inline_limit'),
     maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
+    conflictPolicy: effective(values, 'replication.conflict_policy'),
     allowPlaintext: effective(values, 'replication.allow_plaintext'),
     ca: file('replication.ca'),
     clientCert: file('replication.client_cert'),

@@ -4,7 +4,7 @@
  * described in docs/replication-protocol.md.
  */
 import { type ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
-import { siteIdPattern } from '../store/version.ts'
+import { keptSite, siteIdPattern } from '../store/version.ts'
 import { hideSecrets } from './hide-secrets.ts'
 
 export const protocolVersion = 1
@@ -264,7 +264,8 @@ class Fields {
 
   site(name: string): string {
     const value = this.text(name, 64)
-    if (!siteIdPattern.test(value)) throw new MalformedBytesError(`${name} is no site id`)
+    if (!siteIdPattern.test(value) || value === keptSite)
+      throw new MalformedBytesError(`${name} is no site id`)
     return value
   }
 

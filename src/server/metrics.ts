@@ -5,6 +5,7 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { RemoteStatus } from '../admin/protocol.ts'
+import type { ConflictTotals } from '../store/object-store.ts'
 import { addProcessMetrics } from './process-metrics.ts'
 import { type RequestObservation, RequestTally } from './request-tally.ts'
 
@@ -17,6 +18,9 @@ export interface SiteFigures {
   readonly volumeWritable: boolean
   readonly bytesInFlight: number
   readonly remotes: readonly RemoteStatus[]
+  readonly conflicts: ConflictTotals & { readonly open: number }
+  /** Put off since the start, for the difference of clocks. */
+  readonly skewedChanges: number
 }
 
 export class SiteMetrics {
@@ -29,9 +33,11 @@ export class SiteMetrics {
     this.#figures = figures
     const publishSite = addSiteMetrics(this.#registry)
     const publishRemotes = addRemoteMetrics(this.#registry)
+    const publishConflicts = addConflictMetrics(this.#registry)
     this.#publish = (current) => {
       publishSite(current)
       publishRemotes(current.remotes)
+      publishConflicts(current)
     }
     addProcessMetrics(this.#registry)
   }
@@ -70,6 +76,37 @@ function addSiteMetrics(registry: Registry): (figures: SiteFigures) => void {
     used.set(figures.volumeUsedBytes)
     writable.set(figures.volumeWritable ? 1 : 0)
     inFlight.set(figures.bytesInFlight)
+  }
+}
+
+function addConflictMetrics(registry: Registry): (figures: SiteFigures) => void {
+  const registers = [registry]
+  const total = (name: string, help: string): Counter => new Counter({ name, help, registers })
+  const noticed = total(
+    'comio_replication_conflicts_total',
+    'Writes that lost to one that had not seen them, as noticed here.',
+  )
+  const kept = total('comio_replication_conflicts_kept_total', 'Those whose object is kept.')
+  const dropped = total(
+    'comio_replication_conflicts_dropped_total',
+    'Those that left the list unresolved, to make room.',
+  )
+  const open = new Gauge({
+    name: 'comio_replication_conflicts_open',
+    help: 'Conflicts on the list that nobody has resolved.',
+    registers,
+  })
+  const skewed = total(
+    'comio_replication_clock_skew_total',
+    'Changes put off because their stamps were too far ahead of this clock.',
+  )
+  return ({ conflicts: totals, skewedChanges }) => {
+    for (const counter of [noticed, kept, dropped, skewed]) counter.reset()
+    skewed.inc(skewedChanges)
+    noticed.inc(totals.noticed)
+    kept.inc(totals.kept)
+    dropped.inc(totals.dropped)
+    open.set(totals.open)
   }
 }
 

@@ -84,6 +84,7 @@ function createControl(
   })
   return createControlPlane({
     store: storage.engine,
+    conflicts: storage.engine.conflicts,
     replication,
     remotes,
     tokens,
@@ -202,5 +203,7 @@ async function siteFigures(
     volumeWritable: usage.writable,
     bytesInFlight: budget.heldBytes,
     remotes: status.remotes,
+    conflicts: engine.conflicts.conflictTotals(),
+    skewedChanges: engine.skewedChanges,
   }
 }

@@ -89,6 +89,7 @@ async function recoverEngine(
     random: systemRandom,
     logger: logger.child({ component: 'store' }),
     maxClockSkewMs: config.replication.maxClockSkewMs,
+    conflictPolicy: config.replication.conflictPolicy,
   })
   teardown.add('store', () => engine.close())
   logger.info(

@@ -1,11 +1,12 @@
 /** What must be true once nothing fails any more and everything has been shipped. */
 
 import { checkEqual } from './compare-sites.ts'
+import type { ConflictWitness } from './conflict-witness.ts'
 import type { EventQueue } from './event-queue.ts'
 import { type History, inputOf } from './history.ts'
 import { recount } from './recount.ts'
 import type { SimProcess, SimSite } from './sim-site.ts'
-import { readContents, type SiteContents, type SlotName } from './site-contents.ts'
+import { readContents, type SiteContents, type SlotName, slotOf } from './site-contents.ts'
 import type { Trace } from './trace.ts'
 import { demand } from './violation.ts'
 
@@ -14,7 +15,9 @@ export interface FinalChecksOptions {
   readonly queue: EventQueue
   readonly trace: Trace
   readonly history: History
+  readonly witness: ConflictWitness
   readonly slots: readonly SlotName[]
+  readonly keepBoth: boolean
 }
 
 const lettersMax = 10_000
@@ -73,6 +76,26 @@ export class FinalChecks {
     }
     const [first, ...others] = all
     for (const other of others) if (first !== undefined) checkEqual(first, other)
+    this.#options.witness.check(all.map(({ contents }) => contents))
+    for (const { contents } of all) {
+      for (const { conflict } of contents.conflicts) {
+        const what = conflict.keptAs === undefined ? 'conflict' : 'conflict-kept'
+        this.#options.trace.count(`${what}-${conflict.winner.kind}`)
+      }
+    }
+    if (this.#options.keepBoth)
+      for (const { name, contents } of all) this.#checkKept(name, contents)
+  }
+
+  /** What a site lists as kept is there at every site; that it is whole was read before. */
+  #checkKept(lister: string, contents: SiteContents): void {
+    for (const site of this.#options.sites) {
+      for (const copy of this.#options.witness.keptCopies(contents)) {
+        const say = (): string =>
+          `${slotOf(copy)}, which ${lister} lists as kept, is not at ${site.name}`
+        demand(processOf(site).engine.headObject(copy) !== undefined, 'keep-both', say)
+      }
+    }
   }
 
   /** Every object can be read, whole and as it was written. */

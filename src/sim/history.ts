@@ -1,5 +1,6 @@
 /** What clients have asked for, and what they were answered. */
 import { createHash } from 'node:crypto'
+import { originOf } from '../store/kept-copy.ts'
 import type { ObjectInfo, PutInput } from '../store/object-store.ts'
 import type { Version } from '../store/version.ts'
 import { type SlotName, slotOf } from './site-contents.ts'
@@ -73,11 +74,13 @@ export class History {
     const record = this.#writes.get(meta.userMetadata.id ?? '')
     if (record === undefined) throw new Violation('identity', `nobody wrote ${slotOf(info)}`)
     const say = (what: string) => () => `${record.id} in ${record.slot} ${what}`
-    demand(record.slot === slotOf(info), 'identity', say(`is shown as ${slotOf(info)}`))
+    const origin = originOf(info.key, version)
+    const slot = slotOf({ bucket: info.bucket, key: origin === version ? info.key : keyOf(info) })
+    demand(record.slot === slot, 'identity', say(`is shown as ${slotOf(info)}`))
     demand(record.state !== 'refused', 'identity', say('was refused and is there'))
-    record.version ??= version
+    record.version ??= origin
     record.lastModified ??= meta.lastModified
-    demand(record.version === version, 'identity', say(`has two versions, one is ${version}`))
+    demand(record.version === origin, 'identity', say(`has two versions, one is ${version}`))
     demand(record.lastModified === meta.lastModified, 'metadata', say('has two modification times'))
     const isSame =
       meta.etag === record.etag &&
@@ -96,6 +99,11 @@ export class History {
       () => `${record.id} has other bytes than written`,
     )
   }
+}
+
+/** The key that a kept copy was written under. */
+function keyOf({ key }: SlotName): string {
+  return key.replace(/\.conflict-[^/]*$/, '')
 }
 
 /** What a put of the whole content says. */

@@ -214,6 +214,7 @@ function locationsIn(contents: SiteContents, generations: ReadonlySet<number>): 
     add(register?.location, floorPlace?.location)
   }
   for (const { location } of [...contents.letters, ...contents.remotes]) add(location)
+  for (const { location } of contents.conflicts) add(location)
   for (const bytes of contents.uploads) {
     const upload = decodeUpload(bytes)
     add(upload.location)

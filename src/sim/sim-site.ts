@@ -6,13 +6,14 @@ import { assert } from '../base/assert.ts'
 import type { Logger } from '../base/log.ts'
 import type { Device } from '../device/device.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../index/memory-index.ts'
-import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { IndexOperation, OrderedIndex } from '../index/ordered-index.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
 import {
   createReplicator,
   type RemoteDefinition,
   type Replicator,
 } from '../replication/replicator.ts'
+import type { ConflictPolicy } from '../store/bucket-register.ts'
 import { type Engine, openEngine } from '../store/engine.ts'
 import type { ChangeSink, RemoteLedger } from '../store/object-store.ts'
 import { Volume } from '../volume/volume.ts'
@@ -54,8 +55,11 @@ export interface SimSiteOptions {
   readonly segmentBytes: number
   readonly capacityBytes: number
   readonly replication: ReplicationOptions
+  readonly conflictPolicy: ConflictPolicy
   readonly logger: Logger
   readonly seams: Seams
+  /** Sees what is written to the index. */
+  readonly onIndexed: (site: string, operations: readonly IndexOperation[]) => void
 }
 
 /** A site's running process. */
@@ -126,7 +130,7 @@ export class SimSite {
     const { epoch } = this.disk
     const isAlive = (): boolean => this.disk.epoch === epoch
     const random = this.#chance.fork(`life ${this.#lives}`)
-    const { logger, seams, segmentBytes, replication } = this.#options
+    const { logger, seams, segmentBytes, replication, conflictPolicy } = this.#options
     const device = new SimDevice(this.disk)
     const volume = await Volume.open({
       device: seams.device?.(device) ?? device,
@@ -143,6 +147,7 @@ export class SimSite {
       random,
       logger,
       maxClockSkewMs: replication.maxClockSkewMs,
+      conflictPolicy,
     })
     const ledgers = await this.#openLedgers(engine)
     const replicator = this.#replicate({ engine, volume, ledgers, clock, random, isAlive })
@@ -217,13 +222,18 @@ export class SimSite {
 
   async #openIndex({ fresh }: { readonly fresh: boolean }): Promise<OrderedIndex> {
     if (fresh) this.#indexDisk = this.#newIndexDisk()
-    const { queue, seams } = this.#options
+    const { queue, seams, onIndexed } = this.#options
     const { latencyMs } = this.#options.index
     const settle = async (): Promise<void> => {
       await queue.pause(this.#chance.around(latencyMs))
       if (this.#chance.hits(this.#indexFaults)) throw new SimSystemError('EIO', 'the index')
     }
     const index = await MemoryIndex.open({ disk: this.#indexDisk, settle })
+    const { write } = index
+    index.write = (operations) => {
+      onIndexed(this.name, operations)
+      return write.call(index, operations)
+    }
     return seams.index?.(index) ?? index
   }
 

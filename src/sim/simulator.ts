@@ -17,6 +17,7 @@ import { ComioError } from '../base/errors.ts'
 import { limitsOf } from '../volume/limits.ts'
 import { Chance } from './chance.ts'
 import { Chaos } from './chaos.ts'
+import { ConflictWitness } from './conflict-witness.ts'
 import { EventQueue } from './event-queue.ts'
 import { FinalChecks } from './final-checks.ts'
 import { History } from './history.ts'
@@ -86,6 +87,7 @@ class Simulation {
   readonly #chaos: Chaos
   readonly #watch: Watch
   readonly #history = new History()
+  readonly #witness = new ConflictWitness()
   #broken: unknown
 
   constructor(input: SimulationInput) {
@@ -165,7 +167,9 @@ class Simulation {
       queue: this.#queue,
       trace: this.#trace,
       history: this.#history,
+      witness: this.#witness,
       slots: slotsOf(this.#input.options),
+      keepBoth: this.#input.options.keepBoth,
     })
     await this.#until('all sites are up', livenessMsMax, () => this.#chaos.isHealed)
     await this.#until('everything is shipped', livenessMsMax, () => checks.isQuiet())
@@ -260,8 +264,10 @@ class Simulation {
       segmentBytes,
       capacityBytes,
       replication: options.replication,
+      conflictPolicy: options.keepBoth ? 'keep-both' : 'last-write-wins',
       logger: this.#trace.logger(name),
       seams,
+      onIndexed: (site, operations) => this.#witness.observe(site, operations),
     })
   }
 

@@ -6,6 +6,7 @@ import type { SortedMap } from '../index/sorted-map.ts'
 import type { DeadLetter, FeedPlace } from '../store/object-store.ts'
 import { type BucketEntry, decodeBucketEntry } from '../store/tables/bucket-entry.ts'
 import { decodeChangeEntry } from '../store/tables/change-entry.ts'
+import { type ConflictEntry, decodeConflictEntry } from '../store/tables/conflict-entry.ts'
 import { nameOf, seqOf } from '../store/tables/keys.ts'
 import { decodeLetterEntry } from '../store/tables/letter-entry.ts'
 import { decodeRemoteEntry, type RemoteEntry } from '../store/tables/remote-entry.ts'
@@ -45,6 +46,7 @@ export interface SiteContents {
   readonly blobs: ReadonlyMap<string, readonly Location[]>
   readonly segments: ReadonlyMap<number, SegmentCount>
   readonly letters: readonly StoredLetter[]
+  readonly conflicts: readonly ConflictEntry[]
   /** Encoded: by remote. */
   readonly ledgers: ReadonlyMap<string, Buffer>
   readonly remotes: readonly RemoteEntry[]
@@ -65,6 +67,7 @@ export function readContents(map: SortedMap): SiteContents {
     blobs: new Map<string, readonly Location[]>(),
     segments: new Map<number, SegmentCount>(),
     letters: [] as StoredLetter[],
+    conflicts: [] as ConflictEntry[],
     ledgers: new Map<string, Buffer>(),
     remotes: [] as RemoteEntry[],
     uploads: [] as Buffer[],
@@ -95,6 +98,9 @@ export function readContents(map: SortedMap): SiteContents {
           remote: key.toString('utf8', 1, key.length - 9),
           ...decodeLetterEntry(value),
         })
+        break
+      case 'x':
+        contents.conflicts.push(decodeConflictEntry(value))
         break
       case 'r':
         contents.ledgers.set(nameOf(key), value)

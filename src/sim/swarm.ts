@@ -77,6 +77,8 @@ export interface SimulationOptions {
   readonly rotEveryMs: number
   /** Begins again with an empty index in the end, which must make no difference. */
   readonly rebuild: boolean
+  /** What loses a conflict is kept, at every site and in every bucket. */
+  readonly keepBoth: boolean
 }
 
 export interface SwarmOptions {
@@ -85,6 +87,7 @@ export interface SwarmOptions {
   readonly twoWay?: boolean | undefined
   /** Bits turn over. Then promises about what can be read fall, but nothing wrong is ever read. */
   readonly rot?: boolean | undefined
+  readonly keepBoth?: boolean | undefined
 }
 
 const minute = 60_000
@@ -121,6 +124,7 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     replication: chooseReplication(chance),
     rebuild: chance.hits(0.3),
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
+    keepBoth: fixed.keepBoth ?? chance.hits(0.5),
   }
 }
 

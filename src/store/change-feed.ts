@@ -1,6 +1,7 @@
 /** The change feed as a view of the index: places in seq order, changes as they are now. */
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
+import { registerVersion } from './bucket-register.ts'
 import type { Mutation } from './mutation.ts'
 import type { ChangeFeed, FeedPlace, OutgoingChange } from './object-store.ts'
 import type { Slot } from './slot.ts'
@@ -8,7 +9,6 @@ import { openStored, type RecordReader } from './stored-object.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
 import { changesAfter, objectKey, seqOf, tombstoneKey } from './tables/keys.ts'
 import { decodeLiveEntry, decodeTombstone, type LiveEntry } from './tables/slot-entry.ts'
-import { higher } from './version.ts'
 
 export class IndexedChangeFeed implements ChangeFeed {
   readonly #index: OrderedIndex
@@ -95,10 +95,10 @@ export class IndexedChangeFeed implements ChangeFeed {
   }
 
   #loadBucket(place: FeedPlace, slot: Slot & { kind: 'bucket' }): OutgoingChange | undefined {
-    const { register, created, deleted } = this.#accounts.bucket(slot.bucket)
-    const version = higher(created, deleted)
+    const { register, created, deleted, conflictPolicy } = this.#accounts.bucket(slot.bucket)
+    const version = registerVersion({ created, deleted, conflictPolicy })
     if (register?.seq !== place.seq || version === undefined) return undefined
-    const mutation: Mutation = { kind: 'bucket', slot, version, created, deleted }
+    const mutation: Mutation = { kind: 'bucket', slot, version, created, deleted, conflictPolicy }
     return { seq: place.seq, mutation, object: undefined }
   }
 

@@ -6,7 +6,9 @@
 import { assert } from '../base/assert.ts'
 import type { Location } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
+import { mergeRegisters } from './bucket-register.ts'
 import type { IndexBatch } from './index-batch.ts'
+import { originOf } from './kept-copy.ts'
 import type { PlaceFacts } from './ledger-state.ts'
 import type { BucketMutation, PurgeMutation } from './mutation.ts'
 import type { DeadLetter } from './object-store.ts'
@@ -31,7 +33,7 @@ import {
   type SlotEntry,
 } from './tables/slot-entry.ts'
 import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
-import { higher, type Version } from './version.ts'
+import type { Version } from './version.ts'
 
 export interface EffectContext {
   readonly batch: IndexBatch
@@ -73,7 +75,7 @@ export function replaceSlot(context: EffectContext, change: SlotChange): void {
     objects: Number(next.kind === 'live') - Number(previous?.kind === 'live'),
     bytes: bytes - (previous === undefined ? 0 : bytesOf(previous)),
   })
-  accounts.sawVersion(bucket, next.version)
+  accounts.sawVersion(bucket, originOf(key, next.version))
 }
 
 /** The winner's context was widened: same version, same bytes, a new place in the feed. */
@@ -129,8 +131,7 @@ export function mergeBucket(
     entry.register,
   )
   accounts.updateBucket(bucket, {
-    created: higher(entry.created, mutation.created),
-    deleted: higher(entry.deleted, mutation.deleted),
+    ...mergeRegisters(entry, mutation),
     register: { seq, location },
   })
   accounts.sawVersion(bucket, mutation.version)

@@ -13,13 +13,17 @@ import type { Volume } from '../volume/volume.ts'
 import { Accounts } from './accounts.ts'
 import { Admission } from './admission.ts'
 import { BlobWriter, OpenWriters } from './blob-writer.ts'
+import type { ConflictPolicy } from './bucket-register.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
+import { ConflictDesk } from './conflict-desk.ts'
+import { Conflicts } from './conflicts.ts'
 import { NoSuchBucketError } from './errors.ts'
 import { Incoming } from './incoming.ts'
 import { openIndexFor } from './index-identity.ts'
 import { LaunchedPlaces } from './ledger.ts'
 import { listObjects } from './listing.ts'
+import { Losers } from './losers.ts'
 import type { PutMutation } from './mutation.ts'
 import { checkBucketName } from './names.ts'
 import type {
@@ -27,6 +31,7 @@ import type {
   BucketInfo,
   ChangeFeed,
   ChangeSink,
+  ConflictStore,
   IncomingChange,
   ListInput,
   ListPage,
@@ -68,7 +73,12 @@ export interface EngineOptions {
   readonly logger: Logger
   /** Changes further ahead of this site's clock are answered `later`. */
   readonly maxClockSkewMs: number
+  /** For buckets without a policy of their own; last-write-wins unless told. */
+  readonly conflictPolicy?: ConflictPolicy
 }
+
+/** Longer than senders pause between two tries. */
+const skewAlarmMs = 120_000
 
 export interface EngineHealth {
   readonly writable: boolean
@@ -82,6 +92,7 @@ interface Parts {
   readonly accounts: Accounts
   readonly versions: VersionClock
   readonly uploads: Uploads
+  readonly conflicts: Conflicts
   readonly writers: OpenWriters
   readonly admission: Admission
   /** Records replayed at opening. */
@@ -105,7 +116,17 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       admission,
     })
     const now = Math.max(0, Math.floor(clock.now()))
-    const replayed = await recover({ log: volume, index, accounts, uploads, versions, logger, now })
+    const conflicts = await Conflicts.load({ index, clock })
+    const replayed = await recover({
+      log: volume,
+      index,
+      accounts,
+      uploads,
+      conflicts,
+      versions,
+      logger,
+      now,
+    })
     await volume.activate()
     return await Engine.start({
       options,
@@ -113,6 +134,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       accounts,
       versions,
       uploads,
+      conflicts,
       writers,
       admission,
       replayed,
@@ -125,11 +147,13 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 
 export class Engine implements ObjectStore, ChangeSink {
   readonly feed: ChangeFeed
+  readonly conflicts: ConflictStore
   /** Records brought into the index at opening. */
   readonly replayed: number
   readonly #volume: Volume
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
+  readonly #clock: Clock
   readonly #uploads: Uploads
   readonly #pipeline: CommitPipeline
   readonly #sequencer: Sequencer
@@ -148,6 +172,7 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#volume = volume
     this.#index = index
     this.#accounts = accounts
+    this.#clock = clock
     this.#uploads = uploads
     this.#peers = peers
     const feed = new IndexedChangeFeed({ index, accounts, reader: volume })
@@ -176,22 +201,32 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#sequencer = sequencer
     const launched = this.#launched
     this.#links = new RemoteLinks({ accounts, index, pipeline, sequencer, feed, clock, launched })
+    const losers = this.#createLosers(parts, sequencer)
+    this.conflicts = new ConflictDesk({
+      conflicts: parts.conflicts,
+      losers,
+      sequencer,
+      pipeline,
+      store: this,
+    })
     this.#objects = new ObjectWriter({
       volume,
       sequencer,
+      losers,
       pipeline,
       writers,
       admission,
       clock,
       random,
     })
-    this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, logger })
+    this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, losers, logger })
     this.#incoming = new Incoming({
       sequencer,
       versions,
       sites: new SiteCensus((bucket) => accounts.bucket(bucket).seen),
       maxClockSkewMs: options.maxClockSkewMs,
       admission,
+      losers,
       missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),
       room: () => pipeline.room(),
       inlineBytesMax: volume.limits.inlineBytesMax,
@@ -367,7 +402,17 @@ export class Engine implements ObjectStore, ChangeSink {
     if (volume.writable && !this.#volume.usage().writable) {
       reasons.push('the volume is full: writes are answered 507, reads and deletes go on')
     }
+    const { aheadMs, at } = this.#incoming.skewed
+    if (at > 0 && this.#clock.now() - at < skewAlarmMs) {
+      const ahead = Math.round(aheadMs / 1000)
+      reasons.push(`another site's clock is ${ahead} s ahead of this one: its changes wait`)
+    }
     return { writable: this.#pipeline.broken === undefined && volume.writable, reasons }
+  }
+
+  /** Changes that were put off for the difference of clocks, since the start. */
+  get skewedChanges(): number {
+    return this.#incoming.skewed.count
   }
 
   /** Objects and bytes of every bucket, what a running sweep has still to take out included. */
@@ -419,6 +464,24 @@ export class Engine implements ObjectStore, ChangeSink {
       }
     }
     return { count, bytes }
+  }
+
+  #createLosers(parts: Parts, sequencer: Sequencer): Losers {
+    const { options, index, accounts, conflicts, writers, admission } = parts
+    const { volume, random, logger } = options
+    return new Losers({
+      sequencer,
+      accounts,
+      conflicts,
+      index,
+      reader: volume,
+      admission,
+      inlineBytesMax: volume.limits.inlineBytesMax,
+      openWriter: () => new BlobWriter({ log: volume, random, writers }),
+      defaultPolicy: options.conflictPolicy ?? 'last-write-wins',
+      applyCopy: (mutation, body) => this.#incoming.applyCopy(mutation, body),
+      logger,
+    })
   }
 }
 

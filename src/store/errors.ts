@@ -53,6 +53,26 @@ export class StorageFullError extends ComioError {
   }
 }
 
+export class NoSuchConflictError extends ComioError {
+  readonly code = 'NO_SUCH_CONFLICT'
+  constructor(id: number) {
+    super(`this site lists no conflict ${id}`, {
+      facts: { conflict: id },
+      hint: 'See comio repl conflicts list. Each site numbers the conflicts that it noticed itself.',
+    })
+  }
+}
+
+export class LoserNotKeptError extends ComioError {
+  readonly code = 'LOSER_NOT_KEPT'
+  constructor(id: number) {
+    super(`the object that lost conflict ${id} is not kept, so it cannot become current`, {
+      facts: { conflict: id },
+      hint: 'It may be in a backup, or with whoever wrote it. The policy keep-both keeps the next ones.',
+    })
+  }
+}
+
 export class InvalidNameError extends ComioError {
   readonly code = 'INVALID_NAME'
 }

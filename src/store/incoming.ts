@@ -9,7 +9,9 @@ import { ComioError, messageOf } from '../base/errors.ts'
 import { VolumeFullError } from '../volume/errors.ts'
 import type { Admission } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
+import { includesRegister } from './bucket-register.ts'
 import { StorageFullError, TooManySitesError } from './errors.ts'
+import { copyMutation, isSeenBy, type Losers, sideOfEntry, sideOfMutation } from './losers.ts'
 import type {
   BucketMutation,
   DeleteMutation,
@@ -18,7 +20,7 @@ import type {
   PutMutation,
 } from './mutation.ts'
 import { checkMutation } from './names.ts'
-import type { ApplyOutcome, IncomingBody, IncomingChange } from './object-store.ts'
+import type { ApplyOutcome, ConflictSide, IncomingBody, IncomingChange } from './object-store.ts'
 import type { ReadyBody, Sequencer, WriteDecision } from './sequencer.ts'
 import { checkJoin, type SiteCensus } from './site-census.ts'
 import type { SlotEntry } from './tables/slot-entry.ts'
@@ -27,9 +29,9 @@ import {
   type Context,
   contextCovers,
   covers,
-  higher,
   joinContext,
   siteOf,
+  timeOf,
   type VersionClock,
 } from './version.ts'
 import { withoutSite } from './write-rules.ts'
@@ -43,33 +45,53 @@ export interface IncomingOptions {
   readonly inlineBytesMax: number
   readonly openWriter: () => BlobWriter
   readonly admission: Admission
+  readonly losers: Losers
   /** What room a put still needs, given what its upload holds already. */
   readonly missingBytesOf: (mutation: PutMutation) => number
   /** Resolves when the pipeline can take another record. */
   readonly room: () => Promise<void>
 }
 
-/** An outcome that holds once `done` has resolved. */
-interface Decision {
-  readonly outcome: ApplyOutcome
-  readonly done: Promise<void> | undefined
+export interface SkewedChanges {
+  readonly count: number
+  /** Of the last one: how far ahead, and the wall time here. */
+  readonly aheadMs: number
+  readonly at: number
 }
+
+/** An outcome that holds once `done` has resolved; or something that must come first. */
+type Decision =
+  | { readonly outcome: ApplyOutcome; readonly done: Promise<void> | undefined }
+  | { readonly until: Promise<void> }
+
+/** What a put came with. */
+interface Came {
+  readonly offered: IncomingBody
+  readonly body: ReadyBody | undefined
+}
+
+/** Each pass keeps a loser, and the slot would have to change under every one of them. */
+const passesMax = 100
 
 type ObjectMutation = PutMutation | DeleteMutation
 
 /** What a mutation comes with, and what it is to replace. */
-interface Replacement {
-  readonly offered: IncomingBody
-  readonly body: ReadyBody | undefined
+interface Replacement extends Came {
   /** What the slot holds, even when it lies under the floor. */
   readonly previous: SlotEntry | undefined
 }
 
 export class Incoming {
   readonly #options: IncomingOptions
+  #skewed: SkewedChanges = { count: 0, aheadMs: 0, at: 0 }
 
   constructor(options: IncomingOptions) {
     this.#options = options
+  }
+
+  /** Changes that were put off because their stamps are too far ahead. */
+  get skewed(): SkewedChanges {
+    return this.#skewed
   }
 
   async apply(change: IncomingChange): Promise<ApplyOutcome> {
@@ -80,6 +102,8 @@ export class Incoming {
     }
     const skew = this.#options.versions.skewOf(change.mutation.version)
     if (skew > this.#options.maxClockSkewMs) {
+      const at = timeOf(change.mutation.version) - skew
+      this.#skewed = { count: this.#skewed.count + 1, aheadMs: skew, at }
       return later(`its version is ${Math.round(skew / 1000)} s ahead of this site's clock`)
     }
     try {
@@ -136,10 +160,22 @@ export class Incoming {
   }
 
   async #settle(change: IncomingChange, body: ReadyBody | undefined): Promise<ApplyOutcome> {
-    await this.#options.room()
-    const { outcome, done } = this.#decide(change, body)
-    await done
-    return outcome
+    for (let pass = 0; pass < passesMax; pass++) {
+      await this.#options.room()
+      const decision = this.#decide(change, body)
+      if (!('until' in decision)) {
+        await decision.done
+        return decision.outcome
+      }
+      await decision.until
+    }
+    return later('what it would replace changes all the time')
+  }
+
+  /** A copy of what lost a conflict here: as if another site had made it. */
+  applyCopy(mutation: PutMutation, body: ReadyBody): Promise<ApplyOutcome> {
+    const bytes = 'bytes' in body ? body.bytes : Buffer.alloc(0)
+    return this.#settle({ mutation, body: { kind: 'inline', bytes } }, body)
   }
 
   #decide(change: IncomingChange, body: ReadyBody | undefined): Decision {
@@ -147,7 +183,7 @@ export class Incoming {
     switch (mutation.kind) {
       case 'put':
       case 'delete':
-        return this.#decideObject(mutation, change.body, body)
+        return this.#decideObject(mutation, { offered: change.body, body })
       case 'purge':
         return this.#decidePurge(mutation)
       case 'bucket':
@@ -157,21 +193,15 @@ export class Incoming {
     }
   }
 
-  #decideObject(
-    mutation: ObjectMutation,
-    offered: IncomingBody,
-    body: ReadyBody | undefined,
-  ): Decision {
-    const { bucket } = mutation.slot
+  #decideObject(mutation: ObjectMutation, came: Came): Decision {
+    const { bucket, key } = mutation.slot
     const floor = this.#options.sequencer.floorOf(bucket)
     if (floor.value !== undefined && mutation.version <= floor.value.version) {
-      const seen =
-        contextCovers(floor.value.context, mutation.version) ||
-        siteOf(floor.value.version) === siteOf(mutation.version)
-      const outcome: ApplyOutcome = seen
-        ? { result: 'superseded' }
-        : { result: 'conflict', won: false }
-      return { outcome, done: floor.done }
+      if (isSeenBy(floor.value, key, mutation.version)) {
+        return { outcome: { result: 'superseded' }, done: floor.done }
+      }
+      const purge = { kind: 'purge', version: floor.value.version } as const
+      return this.#lose(mutation, { ...came, winner: purge, forget: () => floor.done })
     }
     const current = this.#options.sequencer.current(mutation.slot)
     const { after } = current
@@ -181,9 +211,8 @@ export class Incoming {
       current.entry !== undefined &&
       current.entry.version <= floor.value.version
     const entry = under ? undefined : current.entry
-    const how = { offered, body, previous: current.entry }
-    if (entry === undefined)
-      return this.#take(mutation, { ...how, context: mutation.context, result: 'applied' })
+    const how = { ...came, previous: current.entry }
+    if (entry === undefined) return this.#takeFree(mutation, how)
     checkJoin(mutation, entry)
     if (entry.version === mutation.version) return this.#same(mutation, entry, after)
     if (covers(mutation, entry.version)) {
@@ -197,6 +226,16 @@ export class Incoming {
     return this.#conflict(mutation, entry, how)
   }
 
+  /** Nothing is there, but perhaps something that fell to a purge and has not been swept yet. */
+  #takeFree(mutation: ObjectMutation, how: Replacement): Decision {
+    const isOffer = how.offered.kind === 'offered'
+    const until = isOffer
+      ? undefined
+      : this.#options.losers.loseHidden(mutation.slot, mutation.version)
+    if (until !== undefined) return { until }
+    return this.#take(mutation, { ...how, context: mutation.context, result: 'applied' })
+  }
+
   /** The same write again, perhaps with a wider context. */
   #same(mutation: ObjectMutation, entry: SlotEntry, after: Promise<void> | undefined): Decision {
     const context = withoutSite(joinContext(entry.context, mutation.context), siteOf(entry.version))
@@ -208,7 +247,12 @@ export class Incoming {
   }
 
   #conflict(mutation: ObjectMutation, entry: SlotEntry, how: Replacement): Decision {
+    const { losers, sequencer } = this.#options
     if (mutation.version > entry.version) {
+      if (how.offered.kind !== 'offered') {
+        const loss = losers.loseStored(mutation.slot, entry, sideOfMutation(mutation))
+        if (loss.kind === 'first') return { until: loss.until }
+      }
       const context = withoutSite(
         joinContext(mutation.context, [...entry.context, entry.version]),
         siteOf(mutation.version),
@@ -219,8 +263,45 @@ export class Incoming {
       joinContext(entry.context, [...mutation.context, mutation.version]),
       siteOf(entry.version),
     )
-    const { done } = this.#options.sequencer.sequenceJoin(mutation.slot, entry, context)
-    return { outcome: { result: 'conflict', won: false }, done }
+    return this.#lose(mutation, {
+      ...how,
+      winner: sideOfEntry(entry),
+      forget: () => sequencer.sequenceJoin(mutation.slot, entry, context).done,
+    })
+  }
+
+  /** The incoming write loses. It is kept and listed before `forget` makes the store forget it. */
+  #lose(
+    mutation: ObjectMutation,
+    how: Came & {
+      readonly winner: ConflictSide
+      readonly forget: () => Promise<void> | undefined
+    },
+  ): Decision {
+    const { losers, admission, missingBytesOf } = this.#options
+    const { offered, body, winner, forget } = how
+    const copy =
+      mutation.kind === 'put' ? losers.unkept(mutation.slot, mutation.version, winner) : undefined
+    let kept: Promise<void> | undefined
+    if (mutation.kind === 'put' && copy !== undefined) {
+      if (offered.kind === 'offered') {
+        admission.check(missingBytesOf(mutation))
+        return { outcome: { result: 'need' }, done: undefined }
+      }
+      // The winner takes its upload's parts away. None are made any more, now that it is there.
+      if (hasParts(offered)) {
+        return { outcome: later('it lost a conflict while it came in'), done: undefined }
+      }
+      const decision = this.#decideObject(copyMutation(copy, mutation.meta), {
+        offered: { kind: 'inline', bytes: Buffer.alloc(0) },
+        body,
+      })
+      if ('until' in decision) return decision
+      kept = decision.done
+    }
+    const listed = losers.loseIncoming(mutation, winner)
+    const outcome = { result: 'conflict', won: false } as const
+    return { outcome, done: allDone([kept, listed, forget()]) }
   }
 
   #take(
@@ -285,10 +366,9 @@ export class Incoming {
 
   #decideBucket(mutation: BucketMutation): Decision {
     const { sequencer, versions } = this.#options
-    const { created, deleted, after } = sequencer.registerOf(mutation.slot.bucket)
-    const same =
-      higher(created, mutation.created) === created && higher(deleted, mutation.deleted) === deleted
-    if (same) return { outcome: { result: 'duplicate' }, done: after }
+    const { after, ...register } = sequencer.registerOf(mutation.slot.bucket)
+    if (includesRegister(register, mutation))
+      return { outcome: { result: 'duplicate' }, done: after }
     versions.observe(mutation.version)
     return applied(sequencer.sequenceBucketMutation(mutation))
   }
@@ -348,4 +428,14 @@ function later(reason: string): ApplyOutcome {
 
 function applied(decision: WriteDecision & { readonly kind: 'sequenced' }): Decision {
   return { outcome: { result: 'applied' }, done: decision.done }
+}
+
+function hasParts(body: IncomingBody): boolean {
+  return body.kind === 'staged' && body.upload instanceof OpenUpload && body.upload.hasParts
+}
+
+/** Undefined when there is nothing to wait for. */
+function allDone(writes: readonly (Promise<void> | undefined)[]): Promise<void> | undefined {
+  const waiting = writes.filter((done) => done !== undefined)
+  return waiting.length < 2 ? waiting[0] : Promise.all(waiting).then(() => undefined)
 }

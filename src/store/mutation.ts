@@ -6,6 +6,7 @@
 import { unreachable } from '../base/assert.ts'
 import { ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
+import type { ConflictPolicy, PolicyRegister } from './bucket-register.ts'
 import { decodeSlot, encodeSlot, type Slot } from './slot.ts'
 import { type Context, decodeVersion, encodeVersion, type Version } from './version.ts'
 
@@ -64,13 +65,14 @@ export interface PurgeMutation {
   readonly context: Context
 }
 
-/** The bucket's own register: merges by taking the higher of each. `version` is the higher of both. */
+/** The bucket's own register: merges by taking the later of each. `version` is the highest in it. */
 export interface BucketMutation {
   readonly kind: 'bucket'
   readonly slot: Slot & { kind: 'bucket' }
   readonly version: Version
   readonly created: Version | undefined
   readonly deleted: Version | undefined
+  readonly conflictPolicy?: PolicyRegister | undefined
 }
 
 export type Mutation = PutMutation | DeleteMutation | PurgeMutation | BucketMutation
@@ -81,6 +83,8 @@ export interface EncodedMutation {
   readonly head: Buffer
 }
 
+/** `null`: as the site is configured. */
+const policyTags = { null: 0, 'last-write-wins': 1, 'keep-both': 2 } as const
 const hashTags = { sha256: 1, 'sha256-parts': 2 } as const
 
 export function encodeLabel(slot: Slot, version: Version): Buffer {
@@ -121,6 +125,7 @@ function encodeHead(mutation: Mutation): Buffer {
     case 'bucket':
       encodeOptionalVersion(writer, mutation.created)
       encodeOptionalVersion(writer, mutation.deleted)
+      encodePolicy(writer, mutation.conflictPolicy)
       break
     default:
       unreachable(mutation)
@@ -154,7 +159,8 @@ function decodeHead(
     case 'bucket': {
       if (slot.kind !== 'bucket') break
       const created = decodeOptionalVersion(reader)
-      return { kind, slot, version, created, deleted: decodeOptionalVersion(reader) }
+      const deleted = decodeOptionalVersion(reader)
+      return { kind, slot, version, created, deleted, ...decodePolicy(reader) }
     }
     default:
       unreachable(kind)
@@ -238,4 +244,34 @@ function encodeOptionalVersion(writer: ByteWriter, version: Version | undefined)
 
 function decodeOptionalVersion(reader: ByteReader): Version | undefined {
   return reader.u8() === 0 ? undefined : decodeVersion(reader)
+}
+
+/** Nothing at all where it was never set, as before there were settings. */
+export function encodePolicy(writer: ByteWriter, register: PolicyRegister | undefined): void {
+  if (register === undefined) return
+  writer.u8(1)
+  encodeVersion(writer, register.version)
+  writer.u8(policyTags[register.policy ?? 'null'])
+}
+
+/** @throws MalformedBytesError */
+export function decodePolicy(reader: ByteReader): { readonly conflictPolicy?: PolicyRegister } {
+  if (reader.remaining === 0) return {}
+  const setting = reader.u8()
+  if (setting !== 1) throw new MalformedBytesError(`no setting of a bucket has tag ${setting}`)
+  const version = decodeVersion(reader)
+  return { conflictPolicy: { version, policy: policyOfTag(reader.u8()) } }
+}
+
+function policyOfTag(tag: number): ConflictPolicy | undefined {
+  switch (tag) {
+    case policyTags.null:
+      return undefined
+    case policyTags['last-write-wins']:
+      return 'last-write-wins'
+    case policyTags['keep-both']:
+      return 'keep-both'
+    default:
+      throw new MalformedBytesError(`no conflict policy has tag ${tag}`)
+  }
 }

@@ -1,4 +1,5 @@
 /** What names, metadata and sizes the store takes, from clients and from other sites alike. */
+import { registerVersion } from './bucket-register.ts'
 import { InvalidNameError, MetadataTooLargeError, ObjectTooLargeError } from './errors.ts'
 import type { BucketMutation, Mutation, ObjectMeta } from './mutation.ts'
 import { nullVersionId } from './slot.ts'
@@ -74,8 +75,8 @@ export function checkMutation(mutation: Mutation): void {
 }
 
 /** A label that is older than what it labels would get past the clock's limit. */
-function checkRegister({ version, created, deleted }: BucketMutation): void {
-  if (higher(created, deleted) === version) return
+function checkRegister(mutation: BucketMutation): void {
+  if (registerVersion(mutation) === mutation.version) return
   throw new InvalidNameError("a bucket's change is labelled with another version than it carries")
 }
 

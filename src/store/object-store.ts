@@ -6,6 +6,7 @@
  * Promises: an answered write is durable; reads, lists and the feed see only what is durable and
  * indexed, and see it at once; nothing becomes visible in halves.
  */
+import type { ConflictPolicy } from './bucket-register.ts'
 import type { Mutation, ObjectMeta } from './mutation.ts'
 import type { PlaceFilter } from './place-filter.ts'
 import type { Slot } from './slot.ts'
@@ -106,6 +107,53 @@ export interface ObjectStore {
   previewPurge(bucket: string): Promise<PurgePreview>
   /** Removes every object of the bucket at once. @throws NoSuchBucketError */
   purgeBucket(bucket: string): Promise<PurgePreview>
+}
+
+// ---------------------------------------------------------------------------------------------
+// Conflicts
+
+/** One of two writes that had not seen each other. Its version tells who wrote it, and when. */
+export type ConflictSide =
+  | {
+      readonly kind: 'put'
+      readonly version: Version
+      readonly size: number
+      readonly etag: string
+    }
+  | { readonly kind: 'delete' | 'purge'; readonly version: Version }
+
+export interface WriteConflict extends ObjectName {
+  /** This site's own number for it. */
+  readonly id: number
+  /** Wall ms. */
+  readonly noticedAt: number
+  readonly loser: ConflictSide
+  readonly winner: ConflictSide
+  /** The key under which the loser's object is kept, in the same bucket. */
+  readonly keptAs: string | undefined
+}
+
+/** How many were noticed, how many losers kept, how many left the list to make room. */
+export interface ConflictTotals {
+  readonly noticed: number
+  readonly kept: number
+  readonly dropped: number
+}
+
+/** `winner`: the kept copy goes. `loser`: it becomes current, as a write that has seen both. */
+export type ConflictChoice = 'winner' | 'loser'
+
+export interface ConflictStore {
+  /** The newest first, below the id `before`. */
+  conflicts(limit: number, before?: number): readonly WriteConflict[]
+  conflict(id: number): WriteConflict | undefined
+  conflictTotals(): ConflictTotals & { readonly open: number }
+  /** @throws NoSuchConflictError, LoserNotKeptError */
+  resolveConflict(id: number, choice: ConflictChoice): Promise<void>
+  /** What holds for the bucket, and whether it was set for it. @throws NoSuchBucketError */
+  conflictPolicy(bucket: string): { readonly policy: ConflictPolicy; readonly isOwn: boolean }
+  /** Sets it at every site; undefined for what each site is configured with. @throws NoSuchBucketError */
+  setConflictPolicy(bucket: string, policy: ConflictPolicy | undefined): Promise<void>
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import {
   ObjectTooLargeError,
   StorageFullError,
 } from './errors.ts'
+import type { Losers } from './losers.ts'
 import type { ObjectMeta } from './mutation.ts'
 import { checkBucketName, checkKey, checkMeta } from './names.ts'
 import type { ObjectInfo, PutInput } from './object-store.ts'
@@ -30,6 +31,7 @@ const extentBytesMax = 6
 export interface ObjectWriterOptions {
   readonly volume: Volume
   readonly sequencer: Sequencer
+  readonly losers: Losers
   readonly pipeline: CommitPipeline
   readonly writers: OpenWriters
   readonly admission: Admission
@@ -40,6 +42,7 @@ export interface ObjectWriterOptions {
 export class ObjectWriter {
   readonly #volume: Volume
   readonly #sequencer: Sequencer
+  readonly #losers: Losers
   readonly #pipeline: CommitPipeline
   readonly #writers: OpenWriters
   readonly #admission: Admission
@@ -49,6 +52,7 @@ export class ObjectWriter {
   constructor(options: ObjectWriterOptions) {
     this.#volume = options.volume
     this.#sequencer = options.sequencer
+    this.#losers = options.losers
     this.#pipeline = options.pipeline
     this.#writers = options.writers
     this.#admission = options.admission
@@ -147,7 +151,12 @@ export class ObjectWriter {
     }
     const put = { meta, body, conditions, createBucket }
     return runDecision(this.#pipeline, {
-      decide: () => this.#sequencer.put({ bucket, key }, put),
+      decide: () => {
+        const until = this.#losers.loseHidden({ bucket, key })
+        return until === undefined
+          ? this.#sequencer.put({ bucket, key }, put)
+          : { kind: 'wait', until }
+      },
       answer: (decision) => {
         assert(decision !== undefined, 'a put is sequenced or refused')
         return { bucket, key, seq: decision.seq, version: decision.version, meta }

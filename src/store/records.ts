@@ -17,8 +17,13 @@ import {
   type Mutation,
   type PutMutation,
 } from './mutation.ts'
-import type { DeadLetter } from './object-store.ts'
+import type { DeadLetter, WriteConflict } from './object-store.ts'
 import type { Slot } from './slot.ts'
+import {
+  conflictLabel,
+  decodeConflictFields,
+  encodeConflictFields,
+} from './tables/conflict-entry.ts'
 import { decodeLetterFields, encodeLetterFields } from './tables/letter-entry.ts'
 import { decodeRemoteRecord, encodeRemoteRecord, type RemoteRecord } from './tables/remote-entry.ts'
 import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
@@ -37,6 +42,8 @@ export const recordKinds = {
   deadletter: 9,
   join: 10,
   remote: 11,
+  conflict: 12,
+  resolved: 13,
 } as const
 
 /** A blob and where its chunks lay when the record was written. */
@@ -64,6 +71,7 @@ export type StoreRecord =
     }
   | { readonly kind: 'deadletter'; readonly remote: string; readonly letter: DeadLetter }
   | { readonly kind: 'remote'; readonly record: RemoteRecord }
+  | { readonly kind: 'conflict' | 'resolved'; readonly conflict: WriteConflict }
   | { readonly kind: 'upload' | 'abort'; readonly label: Buffer }
   | { readonly kind: 'part'; readonly label: Buffer; readonly part: PlacedBlob }
 
@@ -116,6 +124,14 @@ export function deadLetterRecord(remote: string, letter: DeadLetter): RecordInpu
 export function remoteRecord(record: RemoteRecord): RecordInput {
   const label = Buffer.from(record.name)
   return { kind: recordKinds.remote, seq: 0, label, head: encodeRemoteRecord(record), body: [] }
+}
+
+/** `resolved`: somebody has settled it, and it leaves the list. */
+export function conflictRecord(conflict: WriteConflict, state: 'open' | 'resolved'): RecordInput {
+  const head = new ByteWriter(192)
+  encodeConflictFields(head, conflict)
+  const kind = state === 'open' ? recordKinds.conflict : recordKinds.resolved
+  return { kind, seq: 0, label: conflictLabel(conflict), head: head.finish(), body: [] }
 }
 
 export function uploadRecord(kind: 'upload' | 'abort', label: Uint8Array): RecordInput {
@@ -172,6 +188,11 @@ export function decodeRecord(record: StoredRecord, body: Buffer | undefined): St
     case recordKinds.remote: {
       const name = record.label.toString()
       return { kind: 'remote', record: decodeRemoteRecord(name, record.head) }
+    }
+    case recordKinds.conflict:
+    case recordKinds.resolved: {
+      const conflict = decodeConflictFields(new ByteReader(record.head), record.label)
+      return { kind: record.kind === recordKinds.conflict ? 'conflict' : 'resolved', conflict }
     }
     case recordKinds.upload:
       return { kind: 'upload', label: record.label }

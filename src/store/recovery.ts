@@ -8,6 +8,7 @@ import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location, LogPosition, ReplayedRecord, StoredRecord } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
+import type { Conflicts } from './conflicts.ts'
 import {
   buryLetter,
   type EffectContext,
@@ -46,6 +47,7 @@ export interface RecoveryOptions {
   readonly index: OrderedIndex
   readonly accounts: Accounts
   readonly uploads: Uploads
+  readonly conflicts: Conflicts
   readonly versions: VersionClock
   readonly logger: Logger
   /** Wall ms: the time from which replayed places wait. */
@@ -141,6 +143,12 @@ class Replay {
         break
       case 'abort':
         this.#options.uploads.aborted(context, record.label)
+        break
+      case 'conflict':
+        this.#options.conflicts.noticed(context, record.conflict, at.location)
+        break
+      case 'resolved':
+        this.#options.conflicts.resolved(context, record.conflict)
         break
       case 'deadletter':
         buryLetter(context, { remote: record.remote, letter: record.letter, location: at.location })

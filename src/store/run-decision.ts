@@ -44,7 +44,7 @@ export async function runDecision<T>(
         }
         break
       case 'wait':
-        await succeeded(decision.until)
+        await decision.until
         break
       case 'refused':
         if (await stands(decision.after)) throw decision.error

@@ -9,10 +9,18 @@ import type { ComioError } from '../base/errors.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import { type Location, type RecordInput, recordLength } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
+import {
+  type BucketRegister,
+  type ConflictPolicy,
+  mergeRegisters,
+  registerVersion,
+} from './bucket-register.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
+import type { CurrentSlot, Floor, StampedWrite } from './current-slot.ts'
 import { type EffectContext, joinSlot, mergeBucket, raiseFloor, replaceSlot } from './effects.ts'
 import { BucketNotEmptyError, NoSuchBucketError } from './errors.ts'
 import type { IndexBatch } from './index-batch.ts'
+import { originOf } from './kept-copy.ts'
 import {
   type BucketMutation,
   encodeMutation,
@@ -31,14 +39,7 @@ import {
   type SlotEntry,
   type TombstoneEntry,
 } from './tables/slot-entry.ts'
-import {
-  type Context,
-  higher,
-  joinContext,
-  siteOf,
-  type Version,
-  type VersionClock,
-} from './version.ts'
+import { type Context, joinContext, siteOf, type Version, type VersionClock } from './version.ts'
 import { contextAfter, refusalOf, withoutSite } from './write-rules.ts'
 
 /** A body that is ready to be recorded: its bytes, or where they lie. */
@@ -61,32 +62,6 @@ export type WriteDecision =
   | { readonly kind: 'wait'; readonly until: Promise<void> }
   | { readonly kind: 'nothing-to-do'; readonly after: Promise<void> | undefined }
 
-interface Floor {
-  readonly version: Version
-  readonly context: Context
-}
-
-interface Register {
-  readonly created: Version | undefined
-  readonly deleted: Version | undefined
-}
-
-/** A slot as the next write sees it. */
-export interface CurrentSlot {
-  /** What the index or a pending write holds, even when it lies under the floor. */
-  readonly entry: SlotEntry | undefined
-  /** The entry, when it is live and above the floor. */
-  readonly live: LiveEntry | undefined
-  readonly after: Promise<void> | undefined
-}
-
-interface StampedWrite {
-  readonly version: Version
-  readonly context: Context
-  /** What {@link Sequencer.current} has just said of the slot. */
-  readonly previous: SlotEntry | undefined
-}
-
 export interface SequencerOptions {
   readonly clock: Clock
   readonly versions: VersionClock
@@ -107,7 +82,7 @@ export class Sequencer {
   readonly #options: SequencerOptions
   readonly #slots = new PendingMap<SlotEntry | undefined>()
   readonly #floors = new PendingMap<Floor>()
-  readonly #registers = new PendingMap<Register>()
+  readonly #registers = new PendingMap<BucketRegister>()
   #seq: number
 
   constructor(options: SequencerOptions) {
@@ -148,10 +123,11 @@ export class Sequencer {
     return entry !== undefined && version <= entry.version
   }
 
-  registerOf(bucket: string): Register & { readonly after: Promise<void> | undefined } {
+  registerOf(bucket: string): BucketRegister & { readonly after: Promise<void> | undefined } {
     const pending = this.#registers.get(bucket)
     const register = pending?.value ?? this.#options.accounts.bucket(bucket)
-    return { created: register.created, deleted: register.deleted, after: pending?.done }
+    const { created, deleted, conflictPolicy } = register
+    return { created, deleted, conflictPolicy, after: pending?.done }
   }
 
   /** A bucket exists while its creation is newer than its deletion, or it has an object. */
@@ -170,8 +146,8 @@ export class Sequencer {
   /** The highest version of each site that was seen in the bucket, what is pending included. */
   seenIn(bucket: string): Context {
     const pending: Version[] = []
-    for (const { value } of this.#pendingIn(bucket))
-      if (value !== undefined) pending.push(value.version)
+    for (const { value, key } of this.#pendingIn(bucket))
+      if (value !== undefined) pending.push(originOf(key, value.version))
     return joinContext(this.#options.accounts.bucket(bucket).seen, pending)
   }
 
@@ -250,6 +226,23 @@ export class Sequencer {
       return { kind: 'refused', error: new BucketNotEmptyError(bucket), after: undefined }
     }
     return this.#sequenceBucket(bucket, 'deleted')
+  }
+
+  setConflictPolicy(bucket: string, policy: ConflictPolicy | undefined): WriteDecision {
+    const { created, deleted, after } = this.registerOf(bucket)
+    if (!this.bucketExists(bucket))
+      return { kind: 'refused', error: new NoSuchBucketError(bucket), after }
+    const version = this.#options.versions.next()
+    const slot = { kind: 'bucket', bucket } as const
+    const conflictPolicy = { version, policy }
+    return this.sequenceBucketMutation({
+      kind: 'bucket',
+      slot,
+      version,
+      created,
+      deleted,
+      conflictPolicy,
+    })
   }
 
   purge(bucket: string, onBuild: () => void): WriteDecision {
@@ -385,14 +378,13 @@ export class Sequencer {
   sequenceBucketMutation(change: BucketMutation): WriteDecision & { readonly kind: 'sequenced' } {
     const seq = this.#nextSeq()
     const { slot } = change
-    const register = this.registerOf(slot.bucket)
-    const created = higher(register.created, change.created)
-    const deleted = higher(register.deleted, change.deleted)
-    const version = higher(created, deleted) ?? change.version
-    const mutation: BucketMutation = { kind: 'bucket', slot, version, created, deleted }
+    const { after, ...current } = this.registerOf(slot.bucket)
+    const register = mergeRegisters(current, change)
+    const version = registerVersion(register) ?? change.version
+    const mutation: BucketMutation = { kind: 'bucket', slot, version, ...register }
     let at: Location | undefined
     const done = this.#append(plainRecord(seq, mutation), {
-      cover: (promise) => this.#registers.cover(slot.bucket, { created, deleted }, promise),
+      cover: (promise) => this.#registers.cover(slot.bucket, register, promise),
       logged: (location) => {
         at = location
       },
@@ -433,13 +425,12 @@ export class Sequencer {
     change: 'created' | 'deleted',
   ): WriteDecision & { readonly kind: 'sequenced' } {
     const version = this.#options.versions.next()
-    const register = this.registerOf(bucket)
     return this.sequenceBucketMutation({
       kind: 'bucket',
       slot: { kind: 'bucket', bucket },
       version,
-      created: change === 'created' ? version : register.created,
-      deleted: change === 'deleted' ? version : register.deleted,
+      created: change === 'created' ? version : undefined,
+      deleted: change === 'deleted' ? version : undefined,
     })
   }
 
@@ -451,9 +442,12 @@ export class Sequencer {
     return tombstone === undefined ? undefined : decodeTombstone(tombstone)
   }
 
-  *#pendingIn(bucket: string): Generator<PendingValue<SlotEntry | undefined>> {
+  *#pendingIn(
+    bucket: string,
+  ): Generator<PendingValue<SlotEntry | undefined> & { readonly key: string }> {
     const prefix = `${bucket}/`
-    for (const [key, pending] of this.#slots.entries()) if (key.startsWith(prefix)) yield pending
+    for (const [slot, { value, done }] of this.#slots.entries())
+      if (slot.startsWith(prefix)) yield { key: slot.slice(prefix.length), value, done }
   }
 
   #nextSeq(): number {

@@ -10,6 +10,7 @@ import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { removeSwept } from './effects.ts'
 import type { IndexBatch } from './index-batch.ts'
+import type { Losers } from './losers.ts'
 import type { ObjectName } from './object-store.ts'
 import { readChunks } from './read-all.ts'
 import type { Sequencer } from './sequencer.ts'
@@ -22,6 +23,7 @@ export class Sweeper {
   readonly #accounts: Accounts
   readonly #pipeline: CommitPipeline
   readonly #sequencer: Sequencer
+  readonly #losers: Losers
   readonly #logger: Logger
   readonly #running = new Map<string, Promise<void>>()
   #stopped = false
@@ -31,12 +33,14 @@ export class Sweeper {
     readonly accounts: Accounts
     readonly pipeline: CommitPipeline
     readonly sequencer: Sequencer
+    readonly losers: Losers
     readonly logger: Logger
   }) {
     this.#index = options.index
     this.#accounts = options.accounts
     this.#pipeline = options.pipeline
     this.#sequencer = options.sequencer
+    this.#losers = options.losers
     this.#logger = options.logger
   }
 
@@ -93,9 +97,15 @@ export class Sweeper {
     for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
       if (this.#stopped) return left
       const { floor } = this.#accounts.bucket(bucket)
-      const names = entries
-        .filter(([, value]) => floor !== undefined && decodeLiveEntry(value).version <= floor)
-        .map(([key]) => ({ bucket, key: keyBytesOf(key, bucketLength).toString() }))
+      const names: ObjectName[] = []
+      for (const [indexKey, value] of entries) {
+        const entry = decodeLiveEntry(value)
+        if (floor === undefined || entry.version > floor) continue
+        const name = { bucket, key: keyBytesOf(indexKey, bucketLength).toString() }
+        // A purge never removes silently what its author had not seen.
+        await this.#losers.loseSwept(name, entry)
+        names.push(name)
+      }
       if (names.length > 0) left.push(...(await this.#remove(names)))
     }
     return left

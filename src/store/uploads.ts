@@ -191,6 +191,7 @@ export class OpenUpload implements StagedUpload {
   readonly #hasher = new BodyHasher()
   readonly #blobs: PlacedBlob[] = []
   #held = 0
+  #parts = 0
   #writer: BlobWriter | undefined
   #digests: BodyDigests | undefined
   readonly #promise: RoomPromise
@@ -204,6 +205,11 @@ export class OpenUpload implements StagedUpload {
 
   get heldBytes(): number {
     return this.#held
+  }
+
+  /** Whether some of it was made durable as parts. */
+  get hasParts(): boolean {
+    return this.#parts > 0
   }
 
   /** The digests of all bytes, once {@link complete} has been called. */
@@ -225,6 +231,7 @@ export class OpenUpload implements StagedUpload {
       }
       this.#blobs.push({ id: part.id, size: part.size, extents })
       this.#held += part.size
+      this.#parts++
     }
   }
 
@@ -263,6 +270,7 @@ export class OpenUpload implements StagedUpload {
     const added = sequencer.sequenceUnplaced(partRecord(label, part), (context, location) =>
       uploads.gotPart(context, label, { part, location }),
     )
+    this.#parts++
     await Promise.all([begun, added])
     this.#blobs.push(part)
   }

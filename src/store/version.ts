@@ -17,6 +17,9 @@ export type Version = string & { readonly brand: 'Version' }
 /** Lower-case letters, digits and inner hyphens, 1 to 32 of them. */
 export const siteIdPattern = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 
+/** Of copies that are kept of writes that lost a conflict. No site may have it; it sorts behind all. */
+export const keptSite: SiteId = 'z'.repeat(32)
+
 const counterMax = 0xffff
 const timeMax = 2 ** 48 - 1
 const versionPattern = /^[0-9a-f]{16}-[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/

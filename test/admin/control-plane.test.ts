@@ -20,6 +20,7 @@ import { seededRandom } from '../../src/base/random.ts'
 import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
 import { VolumeReadOnlyError } from '../../src/volume/errors.ts'
 import { fakeTokens } from './fake-tokens.ts'
+import { ListedConflicts } from './listed-conflicts.ts'
 
 const statusDocument: ReplicationStatusDocument = {
   enabled: true,
@@ -107,6 +108,7 @@ class Bench {
           if (bucket === 'nowhere') throw new NoSuchBucketError(bucket)
           return { count: 3, bytes: 4096 }
         },
+        headObject: () => undefined,
         purgeBucket: async (bucket) => {
           if (bucket === 'full') throw new StorageFullError({ wanted: 1 })
           if (bucket === 'read-only') throw new VolumeReadOnlyError('two writes failed')
@@ -114,6 +116,7 @@ class Bench {
           return { count: 3, bytes: 4096 }
         },
       },
+      conflicts: new ListedConflicts(),
       replication: {
         status: async () => statusDocument,
         failed: async () => ({

@@ -44,6 +44,7 @@ describe('defaults', () => {
         queueSize: 10_000,
         inlineLimit: 2 ** 20,
         maxClockSkewMs: 300_000,
+        conflictPolicy: 'last-write-wins',
         allowPlaintext: false,
       },
     })
@@ -141,6 +142,7 @@ replication:
         queueSize: 500,
         inlineLimit: 65_536,
         maxClockSkewMs: 60_000,
+        conflictPolicy: 'last-write-wins',
         allowPlaintext: true,
       },
     })

@@ -11,6 +11,8 @@ const figures: SiteFigures = {
   volumeCapacityBytes: 1_000_000,
   volumeUsedBytes: 65_536,
   volumeWritable: true,
+  skewedChanges: 4,
+  conflicts: { noticed: 3, kept: 2, dropped: 1, open: 2 },
   bytesInFlight: 42,
   remotes: [
     remoteStatus({ name: 'default', events_queued: 9, events_replicated: 7, pending_events: 2 }),

@@ -15,6 +15,13 @@ describe('sites that are written to on all sides, simulated', () => {
     },
   )
 
+  it('keep and list every write that lost, where both are kept', { timeout: 120_000 }, async () => {
+    const totals = await passSeeds({ from: 3001, count: 20 }, { twoWay: true, keepBoth: true })
+    for (const winner of ['put', 'delete', 'purge']) {
+      expect(totals.get(`conflict-kept-${winner}`) ?? 0, winner).toBeGreaterThan(0)
+    }
+  })
+
   it.for([2001, 2011])(
     'come to hold the same when there are three: seeds from %i',
     { timeout: 120_000 },

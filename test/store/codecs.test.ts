@@ -129,6 +129,8 @@ describe('records', () => {
       deadletter: 9,
       join: 10,
       remote: 11,
+      conflict: 12,
+      resolved: 13,
     })
   })
 })

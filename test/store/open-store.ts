@@ -8,6 +8,7 @@ import { systemRandom } from '../../src/base/random.ts'
 import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
 import type { OrderedIndex } from '../../src/index/ordered-index.ts'
+import type { ConflictPolicy } from '../../src/store/bucket-register.ts'
 import { type Engine, openEngine } from '../../src/store/engine.ts'
 import type { ObjectInfo } from '../../src/store/object-store.ts'
 import { Volume } from '../../src/volume/volume.ts'
@@ -21,6 +22,7 @@ interface TestStoreOptions {
   readonly siteId: string
   readonly segmentBytes: number
   readonly capacityBytes?: number
+  readonly conflictPolicy?: ConflictPolicy
 }
 
 export class TestStore {
@@ -59,7 +61,7 @@ export class TestStore {
   async reopen(): Promise<void> {
     await this.close()
     const device = await DirectoryDevice.open(join(this.folder, 'volume'))
-    const { siteId, segmentBytes, capacityBytes } = this.#options
+    const { siteId, segmentBytes, capacityBytes, conflictPolicy } = this.#options
     const clock = { ...systemClock, now: () => Date.now() + this.skewMs }
     const volume = await Volume.open({
       device,
@@ -81,6 +83,7 @@ export class TestStore {
       random: systemRandom,
       logger: silentLogger,
       maxClockSkewMs: 300_000,
+      ...(conflictPolicy === undefined ? {} : { conflictPolicy }),
     })
     this.#opened = { engine, volume }
   }

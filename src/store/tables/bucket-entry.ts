@@ -3,7 +3,8 @@
 import type { ByteReader } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
-import { decodeContext, encodeContext } from '../mutation.ts'
+import type { PolicyRegister } from '../bucket-register.ts'
+import { decodeContext, decodePolicy, encodeContext, encodePolicy } from '../mutation.ts'
 import { type Context, decodeVersion, encodeVersion, type Version } from '../version.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
@@ -28,6 +29,7 @@ export interface BucketEntry {
   readonly objectBytes: number
   /** The highest version of each site that was seen in this bucket. */
   readonly seen: Context
+  readonly conflictPolicy?: PolicyRegister | undefined
 }
 
 export const emptyBucket: BucketEntry = {
@@ -56,6 +58,7 @@ export function encodeBucketEntry(entry: BucketEntry): Buffer {
     .u64(entry.objectCount)
     .u64(entry.objectBytes)
   encodeContext(writer, entry.seen)
+  encodePolicy(writer, entry.conflictPolicy)
   return writer.finish()
 }
 
@@ -72,6 +75,7 @@ export function decodeBucketEntry(bytes: Uint8Array): BucketEntry {
     objectCount: reader.u64(),
     objectBytes: reader.u64(),
     seen: decodeContext(reader),
+    ...decodePolicy(reader),
   }
   reader.end()
   return entry

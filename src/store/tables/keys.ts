@@ -18,10 +18,12 @@ const prefix = {
   segments: 0x73, // s
   tombstones: 0x74, // t
   uploads: 0x75, // u
+  conflicts: 0x78, // x
 } as const
 
 export const stateKey = textKey(prefix.meta, 'state')
 export const identityKey = textKey(prefix.meta, 'identity')
+export const conflictTotalsKey = textKey(prefix.meta, 'conflicts')
 
 export const bucketKey = (bucket: string): Buffer => textKey(prefix.buckets, bucket)
 export const ledgerKey = (remote: string): Buffer => textKey(prefix.ledgers, remote)
@@ -34,6 +36,10 @@ export const tombstoneKey = (bucket: string, key: string): Buffer =>
 
 export function changeKey(seq: number): Buffer {
   return seqKey(Buffer.allocUnsafe(9), prefix.changes, seq)
+}
+
+export function conflictKey(id: number): Buffer {
+  return seqKey(Buffer.allocUnsafe(9), prefix.conflicts, id)
 }
 
 export function deadLetterKey(remote: string, seq: number): Buffer {
@@ -70,6 +76,7 @@ export const segmentsRange = tableRange(prefix.segments)
 export const uploadsRange = tableRange(prefix.uploads)
 export const remotesRange = tableRange(prefix.remotes)
 export const peersRange = tableRange(prefix.peers)
+export const conflictsRange = tableRange(prefix.conflicts)
 
 /** Places after `seq`. */
 export function changesAfter(seq: number): IndexRange {

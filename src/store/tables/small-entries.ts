@@ -1,8 +1,8 @@
-/** Index values that are a few numbers each: store state, segment counters, peers, blobs. */
+/** Index values that are a few numbers each: store state, segment counters, peers, conflicts, blobs. */
 import { MalformedBytesError } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location, LogPosition } from '../../volume/volume.ts'
-import type { PeerMark } from '../object-store.ts'
+import type { ConflictTotals, PeerMark } from '../object-store.ts'
 import { decodeVersion, encodeVersion, type Version } from '../version.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
@@ -77,6 +77,22 @@ export function decodePeerMark(volumeId: string, bytes: Uint8Array): PeerMark {
   // A volume from before links had epochs has none here.
   if (reader.remaining === 0) return { ...mark, epoch: 0, ended: false }
   return { ...mark, epoch: reader.u64(), ended: reader.u8() === 1 }
+}
+
+export interface StoredTotals extends ConflictTotals {
+  /** Of the conflict that was listed last: ids are not given twice. */
+  readonly lastId: number
+}
+
+export function encodeConflictTotals(totals: StoredTotals): Buffer {
+  const { noticed, kept, dropped, lastId } = totals
+  return new ByteWriter(33).u8(1).u64(noticed).u64(kept).u64(dropped).u64(lastId).finish()
+}
+
+export function decodeConflictTotals(bytes: Uint8Array): StoredTotals {
+  const reader = entryReader(bytes)
+  const [noticed, kept, dropped] = [reader.u64(), reader.u64(), reader.u64()]
+  return { noticed, kept, dropped, lastId: reader.u64() }
 }
 
 /**

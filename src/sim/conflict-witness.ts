@@ -1,0 +1,144 @@
+/**
+ * Knows which write had seen which, from what sites really replaced, and not from the contexts that
+ * the store keeps of it. A write that another one replaced without having seen it has lost a conflict:
+ * some site must list it in the end.
+ */
+import type { IndexOperation } from '../index/ordered-index.ts'
+import type { Floor } from '../store/current-slot.ts'
+import { originOf } from '../store/kept-copy.ts'
+import { isSeenBy } from '../store/losers.ts'
+import { decodeBucketEntry, emptyBucket } from '../store/tables/bucket-entry.ts'
+import { nameOf } from '../store/tables/keys.ts'
+import { decodeLiveEntry, decodeTombstone } from '../store/tables/slot-entry.ts'
+import { siteOf, type Version } from '../store/version.ts'
+import type { SiteContents, SlotName } from './site-contents.ts'
+import { demand } from './violation.ts'
+
+interface Held {
+  readonly version: Version
+  readonly isLive: boolean
+}
+
+interface Loss {
+  readonly slot: string
+  readonly loser: Version
+  readonly winner: Version
+}
+
+export class ConflictWitness {
+  /** By site and slot: what its index holds, as it was last written. */
+  readonly #held = new Map<string, Held>()
+  /** By site, slot and version. */
+  readonly #known = new Set<string>()
+  /** By slot and version: what its author replaced with it, and its own write before. */
+  readonly #ancestors = new Map<string, Version[]>()
+  readonly #lastOwn = new Map<string, Version>()
+  /** By slot and version: what somebody replaced who had it before himself. */
+  readonly #overwritten = new Set<string>()
+  readonly #losses: Loss[] = []
+  /** By bucket and version: all that there ever were. */
+  readonly #floors = new Map<string, Map<Version, Floor>>()
+
+  /** A site writes this to its index: the log has it, so it stays, crash or not. */
+  observe(site: string, operations: readonly IndexOperation[]): void {
+    for (const operation of operations) {
+      const table = String.fromCharCode(operation.key[0] ?? 0)
+      if (table === 'b' && operation.type === 'put') {
+        this.#raise(Buffer.from(operation.key), operation.value)
+      }
+      if (table !== 'o' && table !== 't') continue
+      const slot = Buffer.from(operation.key).toString('utf8', 1).replace('\0', '/')
+      const isLive = table === 'o'
+      if (operation.type === 'put') {
+        const decode = isLive ? decodeLiveEntry : decodeTombstone
+        this.#hold(site, slot, { version: decode(operation.value).version, isLive })
+      } else if (this.#held.get(`${site} ${slot}`)?.isLive === isLive) {
+        this.#held.delete(`${site} ${slot}`)
+      }
+    }
+  }
+
+  /** @throws Violation unless some site lists each write that was lost */
+  check(sites: readonly SiteContents[]): void {
+    const listed = new Set(
+      sites.flatMap(({ conflicts }) =>
+        conflicts.map(
+          ({ conflict: { bucket, key, loser } }) => `${bucket}/${key} ${loser.version}`,
+        ),
+      ),
+    )
+    for (const { slot, loser, winner } of this.#losses) {
+      const split = slot.indexOf('/')
+      const { floor } = sites[0]?.buckets.get(slot.slice(0, split)) ?? emptyBucket
+      // What a purge removed is another matter; of what was overwritten the next one counts.
+      const isOver = floor !== undefined && loser <= floor
+      if (isOver || this.#overwritten.has(`${slot} ${loser}`)) continue
+      const shown = originOf(slot.slice(split + 1), loser)
+      const say = (): string => `${loser} in ${slot} lost to ${winner}, and nobody lists it`
+      demand(listed.has(`${slot} ${shown}`), 'conflicts', say)
+    }
+  }
+
+  /**
+   * The keys under which losers must be readable: all that a site lists as kept, but for those that
+   * fell to a purge whose author had seen them.
+   *
+   * @throws Violation when a put lost and is not kept
+   */
+  keptCopies({ conflicts }: SiteContents): SlotName[] {
+    const copies: SlotName[] = []
+    for (const { conflict } of conflicts) {
+      const { bucket, key, keptAs, loser, id } = conflict
+      if (loser.kind !== 'put') continue
+      demand(keptAs !== undefined, 'keep-both', () => `${key} of conflict ${id} is not kept`)
+      const floors = [...(this.#floors.get(bucket)?.values() ?? [])]
+      const isPurged = floors.some(
+        (floor) => loser.version <= floor.version && isSeenBy(floor, key, loser.version),
+      )
+      if (keptAs !== undefined && !isPurged) copies.push({ bucket, key: keptAs })
+    }
+    return copies
+  }
+
+  #raise(key: Buffer, value: Uint8Array): void {
+    const { floor, floorContext } = decodeBucketEntry(value)
+    if (floor === undefined) return
+    const floors = this.#floors.get(nameOf(key)) ?? new Map<Version, Floor>()
+    floors.set(floor, { version: floor, context: floorContext })
+    this.#floors.set(nameOf(key), floors)
+  }
+
+  #hold(site: string, slot: string, next: Held): void {
+    const before = this.#held.get(`${site} ${slot}`)
+    this.#held.set(`${site} ${slot}`, next)
+    const { version } = next
+    const known = `${site} ${slot} ${version}`
+    if (this.#known.has(known)) return
+    this.#known.add(known)
+    if (siteOf(version) === site) {
+      const own = this.#lastOwn.get(`${site} ${slot}`)
+      const ancestors = [own, before?.version].filter((ancestor) => ancestor !== undefined)
+      this.#ancestors.set(`${slot} ${version}`, ancestors)
+      if (before !== undefined) this.#overwritten.add(`${slot} ${before.version}`)
+      this.#lastOwn.set(`${site} ${slot}`, version)
+      return
+    }
+    if (before === undefined || !(before.isLive || next.isLive)) return
+    if (this.#hadSeen(slot, version, before.version)) return
+    this.#losses.push({ slot, loser: before.version, winner: version })
+  }
+
+  #hadSeen(slot: string, version: Version, other: Version): boolean {
+    const waiting = [version]
+    const visited = new Set<Version>(waiting)
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      if (siteOf(at) === siteOf(other) && at >= other) return true
+      for (const ancestor of this.#ancestors.get(`${slot} ${at}`) ?? []) {
+        if (visited.has(ancestor)) continue
+        visited.add(ancestor)
+        waiting.push(ancestor)
+      }
+    }
+    return false
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * The list of conflicts that this site noticed: which write lost to which, and where it is kept. In
+ * the log as records of their own, so that the list survives a restart and a rebuild of the index;
+ * bounded, the oldest make room.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Location } from '../volume/volume.ts'
+import type { EffectContext } from './effects.ts'
+import type { ConflictTotals, WriteConflict } from './object-store.ts'
+import { readAll } from './read-all.ts'
+import { conflictRecord } from './records.ts'
+import type { Sequencer } from './sequencer.ts'
+import { decodeConflictEntry, encodeConflictEntry } from './tables/conflict-entry.ts'
+import { conflictKey, conflictsRange, conflictTotalsKey } from './tables/keys.ts'
+import {
+  decodeConflictTotals,
+  encodeConflictTotals,
+  type StoredTotals,
+} from './tables/small-entries.ts'
+import type { Version } from './version.ts'
+
+/** More than anybody goes through by hand. */
+const conflictsMax = 10_000
+
+const nothingYet: StoredTotals = { noticed: 0, kept: 0, dropped: 0, lastId: 0 }
+
+export type NoticedConflict = Omit<WriteConflict, 'id' | 'noticedAt'>
+
+interface Listed {
+  readonly identity: string
+  readonly location: Location
+}
+
+export class Conflicts {
+  readonly #index: OrderedIndex
+  readonly #clock: Clock
+  readonly #max: number
+  /** By id, ascending: what is in the index. */
+  readonly #listed = new Map<number, Listed>()
+  /** Of those listed and those on their way, by what they are about. */
+  readonly #known = new Map<string, Promise<void> | undefined>()
+  #totals: StoredTotals
+  #lastId: number
+
+  private constructor(options: ConflictsOptions) {
+    this.#index = options.index
+    this.#clock = options.clock
+    this.#max = options.max ?? conflictsMax
+    const stored = options.index.get(conflictTotalsKey)
+    this.#totals = stored === undefined ? nothingYet : decodeConflictTotals(stored)
+    this.#lastId = this.#totals.lastId
+  }
+
+  static async load(options: ConflictsOptions): Promise<Conflicts> {
+    const conflicts = new Conflicts(options)
+    for (const [, value] of await readAll(options.index, conflictsRange)) {
+      const { conflict, location } = decodeConflictEntry(value)
+      conflicts.#add(conflict, location)
+    }
+    return conflicts
+  }
+
+  /** How many there were, ever. */
+  totals(): ConflictTotals {
+    const { noticed, kept, dropped } = this.#totals
+    return { noticed, kept, dropped }
+  }
+
+  get openCount(): number {
+    return this.#listed.size
+  }
+
+  /** The newest first, from below `before`. */
+  list(limit: number, before: number = Number.MAX_SAFE_INTEGER): readonly WriteConflict[] {
+    const ids = [...this.#listed.keys()].filter((id) => id < before).reverse()
+    return ids.slice(0, limit).flatMap((id) => this.get(id) ?? [])
+  }
+
+  get(id: number): WriteConflict | undefined {
+    const value = this.#index.get(conflictKey(id))
+    return value === undefined ? undefined : decodeConflictEntry(value).conflict
+  }
+
+  /**
+   * Writes it down, unless that has been done: a change that is sent again is the same conflict. What
+   * makes the loser forgotten must be sequenced behind this.
+   */
+  note(noticed: NoticedConflict, sequencer: Sequencer): Promise<void> | undefined {
+    const identity = identityOf(noticed)
+    if (this.#known.has(identity)) return this.#known.get(identity)
+    const noticedAt = Math.max(0, Math.floor(this.#clock.now()))
+    const conflict: WriteConflict = { ...noticed, id: ++this.#lastId, noticedAt }
+    const done = sequencer.sequenceUnplaced(conflictRecord(conflict, 'open'), (context, location) =>
+      this.noticed(context, conflict, location),
+    )
+    this.#known.set(identity, done)
+    done.then(
+      () => this.#settle(identity, done),
+      () => this.#known.delete(identity),
+    )
+    return done
+  }
+
+  /** Takes it off the list. */
+  resolve(conflict: WriteConflict, sequencer: Sequencer): Promise<void> {
+    return sequencer.sequenceUnplaced(conflictRecord(conflict, 'resolved'), (context) =>
+      this.resolved(context, conflict),
+    )
+  }
+
+  // --- effects, also in replay
+
+  noticed(context: EffectContext, conflict: WriteConflict, location: Location): void {
+    if (this.#listed.has(conflict.id)) return
+    context.accounts.recordLives(location)
+    context.batch.put(conflictKey(conflict.id), encodeConflictEntry({ conflict, location }))
+    this.#add(conflict, location)
+    let { noticed, kept, dropped } = this.#totals
+    noticed++
+    if (conflict.keptAs !== undefined) kept++
+    for (const oldest of this.#listed.keys()) {
+      if (this.#listed.size <= this.#max) break
+      this.#remove(context, oldest)
+      dropped++
+    }
+    this.#totals = { noticed, kept, dropped, lastId: this.#lastId }
+    context.batch.put(conflictTotalsKey, encodeConflictTotals(this.#totals))
+  }
+
+  resolved(context: EffectContext, conflict: WriteConflict): void {
+    this.#remove(context, conflict.id)
+  }
+
+  // --- inner parts
+
+  #add(conflict: WriteConflict, location: Location): void {
+    const identity = identityOf(conflict)
+    this.#listed.set(conflict.id, { identity, location })
+    if (!this.#known.has(identity)) this.#known.set(identity, undefined)
+    this.#lastId = Math.max(this.#lastId, conflict.id)
+  }
+
+  #remove(context: EffectContext, id: number): void {
+    const listed = this.#listed.get(id)
+    if (listed === undefined) return
+    context.accounts.recordDies(listed.location)
+    context.batch.del(conflictKey(id))
+    this.#listed.delete(id)
+    this.#known.delete(listed.identity)
+  }
+
+  #settle(identity: string, done: Promise<void>): void {
+    if (this.#known.get(identity) === done) this.#known.set(identity, undefined)
+  }
+}
+
+export interface ConflictsOptions {
+  readonly index: OrderedIndex
+  readonly clock: Clock
+  /** How many are listed; 10,000 unless told. */
+  readonly max?: number
+}
+
+function identityOf({
+  bucket,
+  key,
+  loser,
+}: {
+  readonly bucket: string
+  readonly key: string
+  readonly loser: { readonly version: Version }
+}): string {
+  return `${bucket}/${key} ${loser.version}`
+}
