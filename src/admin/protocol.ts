@@ -53,10 +53,14 @@ export interface RemoteStatus {
   /** When the oldest pending change was made, ISO 8601; null when nothing is pending. */
   readonly oldest_pending: string | null
   readonly in_flight: number
-  /** Large objects being pulled by the remote now. */
+  /** Large objects on their way now, pulled by the remote or pushed to it. */
   readonly pulling: number
   /** Changes acknowledged per second, over the last ten seconds. */
   readonly rate: number
+  /** Bytes of changes and large objects sent since this site was started, compressed as they went. */
+  readonly wire_bytes: number
+  /** How many more they would have been without compression. */
+  readonly saved_bytes: number
   /** Commit here to durable acknowledgement there, milliseconds, over the last minute; null without samples. */
   readonly lag_p50_ms: number | null
   readonly lag_p99_ms: number | null

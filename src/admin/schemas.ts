@@ -59,6 +59,8 @@ const remoteSchema = exactly({
   in_flight: count,
   pulling: count,
   rate: number,
+  wire_bytes: count,
+  saved_bytes: count,
   lag_p50_ms: maybeNumber,
   lag_p99_ms: maybeNumber,
   events_queued: count,

@@ -55,6 +55,7 @@ function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {
     ['in flight', inFlightText(remote)],
     ['rate', `${remote.rate >= 10 ? Math.round(remote.rate) : remote.rate.toFixed(1)} changes/s`],
     ['lag', lagText(remote)],
+    ['sent', sentText(remote)],
   ]
   if (remote.remote_superseded > 0) {
     rows.push(['was newer', `${countOf(remote.remote_superseded, 'object')} at the other side`])
@@ -102,7 +103,7 @@ function pendingText(remote: RemoteStatus, now: number): string {
 
 function inFlightText(remote: RemoteStatus): string {
   const pulling =
-    remote.pulling === 0 ? '' : `, ${countOf(remote.pulling, 'large object')} being pulled`
+    remote.pulling === 0 ? '' : `, ${countOf(remote.pulling, 'large object')} on the way`
   return `${countOf(remote.in_flight, 'change')}${pulling}`
 }
 
@@ -112,6 +113,12 @@ function lagText(remote: RemoteStatus): string {
   }
   const typical = formatDuration(remote.lag_p50_ms)
   return `${typical} typical (p50), ${formatDuration(remote.lag_p99_ms)} slow (p99), last minute`
+}
+
+function sentText({ wire_bytes: wire, saved_bytes: saved }: RemoteStatus): string {
+  const share = saved === 0 ? 0 : Math.round((100 * saved) / (wire + saved))
+  const less = share === 0 ? '' : `, ${share}% less by compression`
+  return `${formatByteSize(wire)} since the start${less}`
 }
 
 function agoOf(time: string | null, now: number): string | undefined {

@@ -22,6 +22,12 @@ export const remoteFlags = {
   workers: Flags.integer({ summary: 'Requests to it at one time.', min: 1 }),
   'batch-size': Flags.integer({ summary: 'Most changes in one request.', min: 1 }),
   'batch-bytes': Flags.string({ summary: 'Most bytes in one request.', helpValue: 'SIZE' }),
+  transfer: Flags.string({
+    summary: 'How large objects travel.',
+    options: ['auto', 'pull', 'push'],
+  }),
+  compression: Flags.string({ summary: 'Whether to compress.', options: ['auto', 'off'] }),
+  'bandwidth-limit': Flags.string({ summary: 'Most bytes per second.', helpValue: 'SIZE' }),
 }
 
 export interface RemoteFlags {
@@ -34,6 +40,9 @@ export interface RemoteFlags {
   readonly workers?: number | undefined
   readonly 'batch-size'?: number | undefined
   readonly 'batch-bytes'?: string | undefined
+  readonly transfer?: string | undefined
+  readonly compression?: string | undefined
+  readonly 'bandwidth-limit'?: string | undefined
 }
 
 /** @throws UsageError when the token file cannot be read */
@@ -48,6 +57,9 @@ export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDo
     workers: flags.workers?.toString(),
     batch_size: flags['batch-size']?.toString(),
     batch_bytes: flags['batch-bytes'],
+    transfer: flags.transfer,
+    compression: flags.compression,
+    bandwidth_limit: flags['bandwidth-limit'],
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }

@@ -20,6 +20,8 @@ export type ValueKind =
   | 'mode'
   | 'client-auth'
   | 'tls-version'
+  | 'transfer'
+  | 'compression'
   | 'secret'
   | 'secrets'
   | 'tokens'
@@ -230,7 +232,26 @@ export const configKeys = {
     kind: 'size',
     default: replicationDefaults.inlineLimit,
     range: [0, gib],
-    summary: 'Objects below this travel inside the batch; larger ones are pulled by the remote.',
+    summary:
+      'Objects below this travel inside the batch; larger ones as replication.transfer says.',
+  },
+  'replication.transfer': {
+    kind: 'transfer',
+    default: replicationDefaults.transfer,
+    summary:
+      'How large objects travel: pull (the remote fetches them), push, or auto (what the remote ' +
+      'cannot reach is pushed).',
+  },
+  'replication.compression': {
+    kind: 'compression',
+    default: 'auto',
+    summary: 'auto: send compressed, and take so, what a sample says is worth it. off: never.',
+  },
+  'replication.bandwidth_limit': {
+    kind: 'size',
+    default: 0,
+    range: [0, Number.MAX_SAFE_INTEGER],
+    summary: 'Most bytes per second that are sent to the remote, at least 1KiB; 0 for no limit.',
   },
   'replication.max_clock_skew': {
     kind: 'duration',

@@ -52,15 +52,16 @@ const enabledNeedsRemote: Rule = {
 }
 
 const wildcardNeedsAddress: Rule = {
-  needs: ['replication.enabled', 'server.host', 'server.advertise_url'],
+  needs: ['replication.enabled', 'replication.transfer', 'server.host', 'server.advertise_url'],
   check: ({ values, isSet }) => {
+    if (effective(values, 'replication.transfer') === 'push') return none
     const host = effective(values, 'server.host')
     if (!effective(values, 'replication.enabled') || !isWildcardHost(host)) return none
     if (isSet('server.advertise_url')) return none
     return finding(
       'server.host',
       `server.host is ${JSON.stringify(host)}, which is no address that the remote could call back ` +
-        'at to pull large objects: set --advertise-url URL',
+        'at to pull large objects: set --advertise-url URL, or replication.transfer: push',
     )
   },
 }
@@ -266,11 +267,14 @@ const remoteCanCallBack: Rule = {
     const host = effective(values, 'server.host')
     if (!effective(values, 'replication.enabled') || url === undefined) return none
     if (!isLoopbackHost(host) || isSet('server.advertise_url')) return none
+    // Whatever else is set: what the remote cannot fetch is pushed.
+    if (effective(values, 'replication.transfer') !== 'pull') return none
     if (isLoopbackHost(new URL(url).hostname)) return none
     return finding(
       'server.host',
       `server.host is ${JSON.stringify(host)}, which ${url} cannot reach: large objects, which the ` +
-        'remote pulls from here, will wait until --host or --advertise-url names an address it can reach',
+        'remote pulls from here, will wait until --host or --advertise-url names an address it can ' +
+        'reach, or replication.transfer is auto or push',
     )
   },
 }

@@ -71,9 +71,7 @@ function shownValue(setting: Setting): unknown {
     case 'tokens':
       return (value as readonly AuthToken[]).map(shownToken)
     case 'remotes':
-      return (value as readonly { readonly token?: string; readonly batch_bytes?: number }[]).map(
-        shownRemote,
-      )
+      return (value as readonly RemoteEntry[]).map(shownRemote)
     case 'size':
     case 'duration':
       return formatValue(kind, value)
@@ -82,11 +80,19 @@ function shownValue(setting: Setting): unknown {
   }
 }
 
-function shownRemote(entry: { readonly token?: string; readonly batch_bytes?: number }): object {
+interface RemoteEntry {
+  readonly token?: string
+  readonly batch_bytes?: number
+  readonly bandwidth_limit?: number
+}
+
+function shownRemote(entry: RemoteEntry): object {
+  const { token, batch_bytes: batch, bandwidth_limit: limit } = entry
   return {
     ...entry,
-    ...(entry.token === undefined ? {} : { token: mask }),
-    ...(entry.batch_bytes === undefined ? {} : { batch_bytes: formatSizeValue(entry.batch_bytes) }),
+    ...(token === undefined ? {} : { token: mask }),
+    ...(batch === undefined ? {} : { batch_bytes: formatSizeValue(batch) }),
+    ...(limit === undefined ? {} : { bandwidth_limit: formatSizeValue(limit) }),
   }
 }
 

@@ -3,8 +3,20 @@
  * lists of text) to what a link is made of. Every message completes `FIELD is VALUE, but it ...`.
  */
 import { z } from 'zod'
+import type { TransferMode } from '../replication/options.ts'
 import { type PlaceFilter, wantsEverything } from '../store/place-filter.ts'
-import { count, onOff, path, secret, size, textAs, url } from './schema-parts.ts'
+import {
+  bandwidthLimit,
+  compressionMode,
+  count,
+  onOff,
+  path,
+  secret,
+  size,
+  textAs,
+  transferMode,
+  url,
+} from './schema-parts.ts'
 
 export interface RemoteConfig {
   readonly name: string
@@ -18,6 +30,9 @@ export interface RemoteConfig {
   readonly workers: number | undefined
   readonly batchSize: number | undefined
   readonly batchBytes: number | undefined
+  readonly transfer: TransferMode | undefined
+  readonly compression: 'auto' | 'off' | undefined
+  readonly bandwidthLimit: number | undefined
   /** Begins paused; from then on the volume remembers whether it is. */
   readonly paused: boolean
 }
@@ -59,6 +74,9 @@ export const remoteFieldNames = [
   'workers',
   'batch_size',
   'batch_bytes',
+  'transfer',
+  'compression',
+  'bandwidth_limit',
   'paused',
 ] as const
 
@@ -79,6 +97,9 @@ export const remoteEntrySchema = z.strictObject(
     workers: count('replication.workers').optional(),
     batch_size: count('replication.batch_size').optional(),
     batch_bytes: size('replication.batch_bytes').optional(),
+    transfer: transferMode().optional(),
+    compression: compressionMode().optional(),
+    bandwidth_limit: bandwidthLimit().optional(),
     paused: onOff().optional(),
   } satisfies Record<(typeof remoteFieldNames)[number], z.ZodType>,
   { error: (issue) => (issue.code === 'invalid_type' ? form : undefined) },
@@ -107,6 +128,9 @@ export function toRemoteConfig(
     workers: entry.workers,
     batchSize: entry.batch_size,
     batchBytes: entry.batch_bytes,
+    transfer: entry.transfer,
+    compression: entry.compression,
+    bandwidthLimit: entry.bandwidth_limit,
     paused: entry.paused ?? false,
   }
 }

@@ -102,3 +102,16 @@ export const secretOrHash = () =>
     (text) => !/^sha256:/i.test(text) || hashedTokenPattern.test(text),
     'must have 64 lower-case hex digits behind sha256:, as comio token gen --hash prints',
   )
+
+export const transferMode = () => oneOf('auto', 'pull', 'push')
+
+export const compressionMode = () => oneOf('auto', 'off')
+
+/** Slower than this a link would stand still rather than move. */
+const bandwidthMin = 1024
+
+export const bandwidthLimit = () =>
+  textAs('0 or a size of at least 1KiB, such as 10MiB', (text) => {
+    const bytes = parseByteSize(text)
+    return bytes === 0 ? 0 : within(bytes, [bandwidthMin, Number.MAX_SAFE_INTEGER])
+  })

@@ -7,6 +7,8 @@ import { keptSite, siteIdPattern } from '../store/version.ts'
 import type { ConfigKey } from './config-keys.ts'
 import { remoteEntrySchema } from './remote-entry.ts'
 import {
+  bandwidthLimit,
+  compressionMode,
   count,
   duration,
   host,
@@ -16,6 +18,7 @@ import {
   secret,
   size,
   textAs,
+  transferMode,
   url,
   wholeNumber,
   within,
@@ -81,6 +84,9 @@ export const serverConfigSchema = z.object({
   'replication.workers': count('replication.workers'),
   'replication.queue_size': count('replication.queue_size'),
   'replication.inline_limit': size('replication.inline_limit'),
+  'replication.transfer': transferMode(),
+  'replication.compression': compressionMode(),
+  'replication.bandwidth_limit': bandwidthLimit(),
   'replication.max_clock_skew': duration('replication.max_clock_skew'),
   'replication.conflict_policy': oneOf('last-write-wins', 'keep-both'),
   'replication.allow_plaintext': onOff(),

@@ -60,6 +60,10 @@ export interface ReplicationConfig {
   readonly workers: number
   readonly queueSize: number
   readonly inlineLimit: number
+  readonly transfer: 'pull' | 'push' | 'auto'
+  readonly compression: 'auto' | 'off'
+  /** Bytes per second to the remote; 0 for no limit. */
+  readonly bandwidthLimit: number
   readonly maxClockSkewMs: number
   readonly conflictPolicy: 'last-write-wins' | 'keep-both'
   readonly allowPlaintext: boolean
@@ -146,6 +150,9 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     workers: effective(values, 'replication.workers'),
     queueSize: effective(values, 'replication.queue_size'),
     inlineLimit: effective(values, 'replication.inline_limit'),
+    transfer: effective(values, 'replication.transfer'),
+    compression: effective(values, 'replication.compression'),
+    bandwidthLimit: effective(values, 'replication.bandwidth_limit'),
     maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
     conflictPolicy: effective(values, 'replication.conflict_policy'),
     allowPlaintext: effective(values, 'replication.allow_plaintext'),

@@ -8,6 +8,7 @@ import { encodeMutation } from '../store/mutation.ts'
 import type { ChangeFeed, OpenObject, OutgoingChange } from '../store/object-store.ts'
 import { type SiteId, siteOf } from '../store/version.ts'
 import { encodeFrame, type FrameBody } from './batch-codec.ts'
+import type { LinkTraffic } from './link-traffic.ts'
 import type { Shipment } from './shipment.ts'
 import type { TicketBook } from './tickets.ts'
 
@@ -19,6 +20,9 @@ export interface AssemblyOptions {
   readonly tickets: TicketBook
   readonly siteId: SiteId
   readonly inlineLimit: number
+  readonly traffic: LinkTraffic
+  /** Whether large objects are to be pushed instead of pulled. */
+  readonly pushes: () => boolean
 }
 
 /** What became of one shipment on its way into a batch. */
@@ -75,13 +79,18 @@ function offer(
 ): FrameBody | undefined {
   shipment.lease?.end('expired')
   shipment.lease = undefined
-  const issued = options.tickets.issue(object)
+  shipment.pushTicket = undefined
+  const issued = options.tickets.issue(object, options.traffic)
   if (issued === undefined) {
     object.close()
     return undefined
   }
   shipment.lease = issued.lease
-  return { kind: 'offer', ticket: issued.ticket, length: object.info.meta.size }
+  const { ticket } = issued
+  const length = object.info.meta.size
+  if (!options.pushes()) return { kind: 'offer', ticket, length }
+  shipment.pushTicket = Buffer.from(ticket).toString('hex')
+  return { kind: 'push', ticket, length }
 }
 
 /** Objects up to this size are read in one call. */

@@ -23,6 +23,8 @@ export type FrameBody =
   | { readonly kind: 'none' }
   | { readonly kind: 'inline'; readonly pieces: readonly Uint8Array[]; readonly length: number }
   | { readonly kind: 'offer'; readonly ticket: Uint8Array; readonly length: number }
+  /** An offer whose bytes the sender is going to bring. */
+  | { readonly kind: 'push'; readonly ticket: Uint8Array; readonly length: number }
   /** The receiver is asked whether it needs the bytes. */
   | { readonly kind: 'withheld'; readonly length: number }
 
@@ -41,7 +43,7 @@ export interface DecodedFrame {
   readonly body:
     | { readonly kind: 'none' }
     | { readonly kind: 'inline'; readonly bytes: Buffer }
-    | { readonly kind: 'offer'; readonly ticket: Buffer; readonly length: number }
+    | { readonly kind: 'offer' | 'push'; readonly ticket: Buffer; readonly length: number }
     | { readonly kind: 'withheld'; readonly length: number }
 }
 
@@ -65,7 +67,7 @@ const kindsByTag: readonly (Mutation['kind'] | undefined)[] = [
   'purge',
   'bucket',
 ]
-const bodyTags = { none: 0, inline: 1, offer: 2, withheld: 3 } as const
+const bodyTags = { none: 0, inline: 1, offer: 2, withheld: 3, push: 4 } as const
 
 /** The pieces of one frame, in order. */
 export function encodeFrame(frame: ChangeFrame): Uint8Array[] {
@@ -91,6 +93,7 @@ function encodeBodyHead(writer: ByteWriter, body: FrameBody): number {
       writer.u32(body.length)
       return body.length
     case 'offer':
+    case 'push':
       assert(body.ticket.length === ticketBytes, 'ticket length')
       writer.raw(body.ticket).u64(body.length)
       return 0
@@ -190,9 +193,10 @@ function decodeBody(reader: ByteReader): DecodedFrame['body'] {
       return { kind: 'none' }
     case bodyTags.inline:
       return { kind: 'inline', bytes: reader.raw(reader.u32()) }
-    case bodyTags.offer: {
+    case bodyTags.offer:
+    case bodyTags.push: {
       const ticket = reader.raw(ticketBytes)
-      return { kind: 'offer', ticket, length: reader.u64() }
+      return { kind: tag === bodyTags.push ? 'push' : 'offer', ticket, length: reader.u64() }
     }
     case bodyTags.withheld:
       return { kind: 'withheld', length: reader.u64() }

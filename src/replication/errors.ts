@@ -86,6 +86,11 @@ export class TicketGoneError extends ComioError {
   }
 }
 
+/** A pushed object cannot be taken in at this moment; the sender tries again. */
+export class PushBusyError extends ComioError {
+  readonly code = 'PUSH_BUSY'
+}
+
 /** A requested range does not lie inside the object. */
 export class BadRangeError extends ComioError {
   readonly code = 'BAD_RANGE'

@@ -11,7 +11,7 @@ import type {
   Hello,
   HelloAnswer,
 } from './protocol.ts'
-import type { RemoteTransport } from './transport.ts'
+import type { PushedRange, RemoteTransport } from './transport.ts'
 
 export class FailoverTransport implements RemoteTransport {
   readonly #transports: readonly RemoteTransport[]
@@ -32,6 +32,14 @@ export class FailoverTransport implements RemoteTransport {
 
   awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
     return this.#call(signal, (transport) => transport.awaitCompletions(query, signal))
+  }
+
+  pushRange(
+    range: PushedRange,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<number> {
+    return this.#call(signal, (transport) => transport.pushRange(range, bytes, signal))
   }
 
   sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 /** Fetching large objects over HTTP: the ticket is the only credential, redirects are not followed. */
 import { Agent } from 'undici'
+import { type CompressionMode, unpackedStream, zstdEncoding } from './compression.ts'
 import {
   RemoteProtocolError,
   RemoteRefusedError,
@@ -15,17 +16,27 @@ import type { BlobRange, BlobTransport } from './transport.ts'
 const connectMs = 10_000
 const progressMs = 30_000
 const errorBytesMax = 64 * 1024
+/** To one site at a time: as many ranges as are ever fetched at once. */
+const connectionsMax = 16
 
-export function createHttpBlobTransport(tls: ClientTlsSource = systemTrust): BlobTransport {
-  return new HttpBlobTransport(tls)
+export interface BlobTransportOptions {
+  readonly compression: CompressionMode
+  /** What https:// connections trust and show; what the system trusts unless told. */
+  readonly tls?: ClientTlsSource
+}
+
+export function createHttpBlobTransport(options: BlobTransportOptions): BlobTransport {
+  return new HttpBlobTransport(options)
 }
 
 class HttpBlobTransport implements BlobTransport {
   readonly #agent: Agent
+  readonly #compression: CompressionMode
 
-  constructor(tls: ClientTlsSource) {
+  constructor({ compression, tls = systemTrust }: BlobTransportOptions) {
+    this.#compression = compression
     this.#agent = new Agent({
-      connections: 4,
+      connections: connectionsMax,
       pipelining: 1,
       allowH2: false,
       connect: connectorOf(tls, connectMs),
@@ -42,7 +53,10 @@ class HttpBlobTransport implements BlobTransport {
         origin,
         path: prefix + replicationPaths.blob + range.ticket,
         method: 'GET',
-        headers: { range: `bytes=${range.start}-${range.end - 1}` },
+        headers: {
+          range: `bytes=${range.start}-${range.end - 1}`,
+          ...(this.#compression === 'off' ? {} : { 'accept-encoding': zstdEncoding }),
+        },
         signal,
       })
       if (response.statusCode !== 206) {
@@ -53,7 +67,9 @@ class HttpBlobTransport implements BlobTransport {
         response.body.destroy()
         throw new RemoteProtocolError(`${base} answered with another range than asked for`)
       }
-      return translated(response.body, base)
+      const isPacked = response.headers['content-encoding'] === zstdEncoding
+      const length = range.end - range.start
+      return translated(isPacked ? unpackedStream(response.body, length) : response.body, base)
     } catch (error) {
       throw error instanceof TicketGoneError ? error : translateFailure(error, base)
     }

@@ -5,18 +5,22 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { rethrowAssertion } from '../base/assert.ts'
+import { MalformedBytesError } from '../base/byte-reader.ts'
 import type { Clock } from '../base/clock.ts'
-import { ComioError, messageOf } from '../base/errors.ts'
+import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { ByteRange } from '../store/object-store.ts'
 import { frameOverheadBytes } from './batch-codec.ts'
+import { unpacked, unpackedStream, zstdEncoding } from './compression.ts'
 import {
   BadRangeError,
   BatchTooLargeError,
   RemoteUnreachableError,
   TicketGoneError,
 } from './errors.ts'
+import { type LinkTraffic, packedWhereItPays } from './link-traffic.ts'
 import {
+  decodedLengthHeader,
   documentBytesMax,
   parseCompletionsQuery,
   parseFarewell,
@@ -27,6 +31,7 @@ import {
 import type { Receiver } from './receiver.ts'
 import { answerRefusal, type Refusal, refusalFor } from './refusal.ts'
 import type { TicketBook } from './tickets.ts'
+import type { PushedRange } from './transport.ts'
 
 export interface HttpReceiverOptions {
   readonly receiver: Receiver
@@ -60,6 +65,7 @@ const changeHeadBytes = 16 * 1024
 const stallMs = 30_000
 const ticketPattern = new RegExp(`^[0-9a-f]{${ticketBytes * 2}}$`)
 const rangePattern = /^bytes=(\d{1,15})-(\d{1,15})$/
+const contentRangePattern = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15})$/
 
 export function createHttpReceiver(options: HttpReceiverOptions): ReplicationHandler {
   const handlers = new HttpReceiver(options)
@@ -133,14 +139,16 @@ class HttpReceiver {
   }
 
   async #batch(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const length = Number(request.headers['content-length'] ?? Number.NaN)
-    if (!Number.isSafeInteger(length)) {
+    const sent = Number(request.headers['content-length'] ?? Number.NaN)
+    if (!Number.isSafeInteger(sent)) {
       return this.#refuse(request, response, {
         status: 411,
         code: 'LENGTH_REQUIRED',
         message: 'a batch needs a Content-Length',
       })
     }
+    const decoded = decodedLengthOf(request)
+    const length = Math.max(sent, decoded ?? 0)
     const inFlight = this.#bytesInFlight
     // One alone is always let in: else one that is larger than this bound would be put off for ever.
     const isBusy = inFlight > 0 && inFlight + length > bytesInFlightMax
@@ -154,9 +162,11 @@ class HttpReceiver {
     this.#bytesInFlight += length
     try {
       const limit = this.#batchBytesMax
+      if (length > limit) throw tooLarge(length, limit)
       const body = await readBody(request, { limit, clock: this.#options.clock })
       if (this.#refuseRevoked(request, response)) return
-      reply(response, 'application/octet-stream', await this.#options.receiver.batch(body))
+      const batch = decoded === undefined ? body : await unpacked(body, decoded)
+      reply(response, 'application/octet-stream', await this.#options.receiver.batch(batch))
     } finally {
       this.#bytesInFlight -= length
     }
@@ -192,38 +202,75 @@ class HttpReceiver {
   }
 
   async #blob(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {
-    if (request.method !== 'GET') {
-      response.setHeader('allow', 'GET')
-      return this.#refuse(request, response, {
-        status: 405,
-        code: 'METHOD_NOT_ALLOWED',
-        message: 'GET it',
-      })
+    switch (request.method) {
+      case 'GET':
+        if (!ticketPattern.test(ticket)) throw new TicketGoneError('unknown')
+        return await this.#pulled(request, response, ticket)
+      case 'PUT': {
+        // Who pulls shows a ticket that was made for it; who pushes says who it is.
+        const denial = this.#options.authorize(request)
+        if (denial !== undefined) return this.#refuse(request, response, denial)
+        if (!ticketPattern.test(ticket)) throw new TicketGoneError('unknown')
+        return await this.#pushed(request, response, ticket)
+      }
+      default:
+        response.setHeader('allow', 'GET, PUT')
+        return this.#refuse(request, response, {
+          status: 405,
+          code: 'METHOD_NOT_ALLOWED',
+          message: 'GET or PUT it',
+        })
     }
-    if (!ticketPattern.test(ticket)) throw new TicketGoneError('unknown')
+  }
+
+  async #pulled(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {
     const range = parseRange(request.headers.range)
-    const reading = this.#options.tickets.read(ticket, range)
+    const { bytes, size, traffic } = this.#options.tickets.read(ticket, range)
+    const length = range.end - range.start
+    const wanted = String(request.headers['accept-encoding'] ?? '').includes(zstdEncoding)
+    const wire = await packedWhereItPays(bytes, { length, wanted, traffic })
     response.writeHead(206, {
       'content-type': 'application/octet-stream',
-      'content-length': range.end - range.start,
-      'content-range': `bytes ${range.start}-${range.end - 1}/${reading.size}`,
+      ...(wire.isPacked ? { 'content-encoding': zstdEncoding } : { 'content-length': length }),
+      'content-range': `bytes ${range.start}-${range.end - 1}/${size}`,
       'cache-control': 'no-store',
     })
-    await this.#stream(response, reading.bytes)
+    await this.#stream(response, wire.bytes, traffic)
     response.end()
   }
 
+  async #pushed(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {
+    const range = parseContentRange(request.headers['content-range'])
+    const { clock, receiver } = this.#options
+    const bytes = watchedBody(request, clock)
+    const isPacked = request.headers['content-encoding'] === zstdEncoding
+    const plain = isPacked ? unpackedStream(bytes, range.end - range.start) : bytes
+    const held = await receiver.push({ ...range, ticket }, plain)
+    reply(response, 'application/json', Buffer.from(JSON.stringify({ held })))
+  }
+
   /** Writes with backpressure; a reader that takes nothing for 30 s is cut off. */
-  async #stream(response: ServerResponse, bytes: AsyncIterable<Buffer>): Promise<void> {
-    for await (const piece of bytes) {
-      if (response.destroyed) return
-      if (response.write(piece)) continue
-      const timer = this.#options.clock.after(stallMs, () => response.destroy())
-      try {
-        await drained(response)
-      } finally {
-        timer.cancel()
+  async #stream(
+    response: ServerResponse,
+    bytes: AsyncIterable<Uint8Array>,
+    traffic: LinkTraffic,
+  ): Promise<void> {
+    const left = new AbortController()
+    const leave = (): void => left.abort()
+    response.once('close', leave)
+    try {
+      for await (const piece of traffic.paced(bytes, { urgent: false, signal: left.signal })) {
+        if (response.destroyed) return
+        if (response.write(piece)) continue
+        const timer = this.#options.clock.after(stallMs, () => response.destroy())
+        try {
+          await drained(response)
+        } finally {
+          timer.cancel()
+        }
       }
+    } finally {
+      response.off('close', leave)
     }
   }
 
@@ -263,29 +310,35 @@ async function readBody(
   const announced = Number(request.headers['content-length'] ?? Number.NaN)
   if (announced > limit) throw tooLarge(announced, limit)
   const whole = Number.isSafeInteger(announced) ? Buffer.allocUnsafe(announced) : undefined
-  const pieces: Buffer[] = []
+  const pieces: Uint8Array[] = []
   let length = 0
+  for await (const piece of watchedBody(request, clock)) {
+    if (length + piece.length > limit) throw tooLarge(length + piece.length, limit)
+    if (whole === undefined) pieces.push(piece)
+    else whole.set(piece, length)
+    length += piece.length
+  }
+  if (whole === undefined) return Buffer.concat(pieces, length)
+  if (length === whole.length) return whole
+  throw new RemoteUnreachableError('the body ended early')
+}
+
+/** The body of a request. @throws RemoteUnreachableError when it stalls or is cut */
+async function* watchedBody(request: IncomingMessage, clock: Clock): AsyncGenerator<Uint8Array> {
   const stall = (): void => void request.destroy(new Error('the body stalled'))
   let watchdog = clock.after(stallMs, stall)
   try {
     for await (const piece of request as AsyncIterable<Buffer>) {
       watchdog.cancel()
-      if (length + piece.length > limit) throw tooLarge(length + piece.length, limit)
-      if (whole === undefined) pieces.push(piece)
-      else piece.copy(whole, length)
-      length += piece.length
+      yield piece
       watchdog = clock.after(stallMs, stall)
     }
   } catch (cause) {
     rethrowAssertion(cause)
-    if (cause instanceof ComioError) throw cause
     throw new RemoteUnreachableError('the sender was cut off in its request', { cause })
   } finally {
     watchdog.cancel()
   }
-  if (whole === undefined) return Buffer.concat(pieces, length)
-  if (length === whole.length) return whole
-  throw new RemoteUnreachableError('the body ended early')
 }
 
 function tooLarge(bytes: number, limit: number): BatchTooLargeError {
@@ -299,6 +352,26 @@ function parseRange(header: string | undefined): ByteRange {
   const match = rangePattern.exec(header ?? '')
   if (match === null) throw new BadRangeError('a pull names one range of bytes, both ends')
   return { start: Number(match[1]), end: Number(match[2]) + 1 }
+}
+
+/** With a star in place of the range nothing is brought, and asked how many bytes are here. */
+function parseContentRange(header: string | undefined): Omit<PushedRange, 'ticket'> {
+  const match = contentRangePattern.exec(header ?? '')
+  if (match === null) throw new BadRangeError('a push names its range of bytes, and their number')
+  const [, first, last, size] = match
+  if (first === undefined || last === undefined) return { start: 0, end: 0, size: Number(size) }
+  return { start: Number(first), end: Number(last) + 1, size: Number(size) }
+}
+
+/** How many bytes a batch has once it is decoded; undefined when it came as it is. */
+function decodedLengthOf({ headers }: IncomingMessage): number | undefined {
+  const encoding = headers['content-encoding']
+  if (encoding === undefined) return undefined
+  const length = String(headers[decodedLengthHeader] ?? '')
+  if (encoding === zstdEncoding && /^\d{1,15}$/.test(length)) return Number(length)
+  throw new MalformedBytesError(
+    `a batch that is encoded is so as ${zstdEncoding}, with its length in ${decodedLengthHeader}`,
+  )
 }
 
 async function drained(response: ServerResponse): Promise<void> {

@@ -3,30 +3,38 @@
  * for progress and none for the whole.
  */
 import { Pool } from 'undici'
-import { rethrowAssertion } from '../base/assert.ts'
+import { assert, rethrowAssertion } from '../base/assert.ts'
 import { MalformedBytesError } from '../base/byte-reader.ts'
+import type { Clock, Timer } from '../base/clock.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
+import { packed, zstdEncoding } from './compression.ts'
 import {
   PlaintextRefusedError,
   RemoteProtocolError,
   RemoteRefusedError,
   RemoteUnreachableError,
+  TicketGoneError,
 } from './errors.ts'
 import { hideSecrets } from './hide-secrets.ts'
+import { type LinkTraffic, packedWhereItPays } from './link-traffic.ts'
 import {
+  acceptedParts,
   type CompletionsAnswer,
   type CompletionsQuery,
+  decodedLengthHeader,
   documentBytesMax,
   type Farewell,
   type Hello,
   type HelloAnswer,
   parseCompletionsAnswer,
   parseHelloAnswer,
+  parsePushAnswer,
   replicationPaths,
 } from './protocol.ts'
+import { pushLanes } from './pusher.ts'
 import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
 import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
-import type { RemoteTransport } from './transport.ts'
+import type { PushedRange, RemoteTransport } from './transport.ts'
 
 /** A token that can change while the transport is in use. */
 export interface TokenSource {
@@ -44,6 +52,9 @@ export interface HttpTransportOptions {
   readonly workers: number
   /** Lets the token travel over plain HTTP beyond loopback. */
   readonly allowPlaintext: boolean
+  /** Says how fast and in what form, and counts. */
+  readonly traffic: LinkTraffic
+  readonly clock: Clock
 }
 
 const connectMs = 10_000
@@ -73,12 +84,17 @@ function refusePlaintext(url: RemoteUrl, allowPlaintext: boolean): void {
 }
 
 interface Exchange {
+  readonly method: 'POST' | 'PUT'
   readonly path: string
-  readonly contentType: string
-  readonly contentLength: number
-  /** Makes it anew for each attempt. */
-  readonly body: () => Uint8Array | string | AsyncIterable<Uint8Array>
+  readonly headers: Readonly<Record<string, string>>
+  /** Makes it anew for each attempt; undefined when it cannot be made twice. */
+  readonly body: () => Uint8Array | string | AsyncIterable<Uint8Array> | undefined
   readonly signal: AbortSignal
+}
+
+interface Attempt {
+  readonly token: string
+  readonly body: Uint8Array | string | AsyncIterable<Uint8Array>
 }
 
 class HttpTransport implements RemoteTransport {
@@ -86,17 +102,23 @@ class HttpTransport implements RemoteTransport {
   readonly #token: TokenSource
   readonly #tls: ClientTlsSource
   readonly #pool: Pool
+  readonly #traffic: LinkTraffic
+  readonly #clock: Clock
   /** Whether the remote has ever answered, with whatever status. */
   #isAnswering = false
+  /** The remote takes what is compressed, as it last said. */
+  #isPackedTaken = false
 
   constructor(url: RemoteUrl, options: HttpTransportOptions) {
-    this.#url = url
     const { token } = options
+    this.#url = url
     this.#tls = options.tls ?? systemTrust
     this.#token =
       typeof token === 'string' ? { current: () => token, renew: async () => false } : token
+    this.#traffic = options.traffic
+    this.#clock = options.clock
     this.#pool = new Pool(url.origin, {
-      connections: options.workers + 2,
+      connections: options.workers + pushLanes + 2,
       pipelining: 1,
       allowH2: false,
       connect: connectorOf(this.#tls, connectMs),
@@ -108,22 +130,70 @@ class HttpTransport implements RemoteTransport {
 
   async handshake(hello: Hello, signal: AbortSignal): Promise<HelloAnswer> {
     const bytes = await this.#exchangeJson(replicationPaths.handshake, hello, signal)
-    return this.#parsed(bytes, parseHelloAnswer)
+    const answer = this.#parsed(bytes, parseHelloAnswer)
+    this.#isPackedTaken = answer.accepts?.includes(acceptedParts.zstd) === true
+    return answer
   }
 
-  sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer> {
-    let contentLength = 0
-    for (const piece of pieces) contentLength += piece.length
-    return this.#exchange({
+  async sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer> {
+    let plainLength = 0
+    for (const piece of pieces) plainLength += piece.length
+    const small = await this.#packedBatch(pieces, plainLength)
+    const length = small?.length ?? plainLength
+    const { bandwidth } = this.#traffic
+    const isOneWrite = length <= oneWriteBytes && !bandwidth.isLimited
+    const wire = small === undefined ? pieces : [small]
+    this.#traffic.saved(plainLength - length)
+    if (isOneWrite) this.#traffic.sent(length)
+    return await this.#exchange({
+      method: 'POST',
       path: replicationPaths.batch,
-      contentType: 'application/octet-stream',
-      contentLength,
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-length': String(length),
+        ...(small === undefined
+          ? {}
+          : { 'content-encoding': zstdEncoding, [decodedLengthHeader]: String(plainLength) }),
+      },
       body: () =>
-        contentLength <= oneWriteBytes
-          ? Buffer.concat(pieces, contentLength)
-          : gathered(pieces, contentLength),
+        isOneWrite
+          ? (small ?? Buffer.concat(pieces, length))
+          : this.#traffic.paced(gathered(wire, length), { urgent: true, signal }),
       signal,
     })
+  }
+
+  async pushRange(
+    range: PushedRange,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { ticket, start, end, size } = range
+    const isQuestion = start === end
+    const length = end - start
+    const wire = isQuestion
+      ? { bytes, isPacked: false }
+      : await packedWhereItPays(bytes, {
+          length,
+          wanted: this.#isPackedTaken,
+          traffic: this.#traffic,
+        })
+    const answer = await this.#exchange({
+      method: 'PUT',
+      path: replicationPaths.blob + ticket,
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-range': isQuestion ? `bytes */${size}` : `bytes ${start}-${end - 1}/${size}`,
+        ...(wire.isPacked
+          ? { 'content-encoding': zstdEncoding }
+          : { 'content-length': String(length) }),
+      },
+      body: isQuestion
+        ? () => ''
+        : once(this.#traffic.paced(wire.bytes, { urgent: false, signal })),
+      signal,
+    })
+    return this.#parsed(answer, parsePushAnswer)
   }
 
   async awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
@@ -139,46 +209,64 @@ class HttpTransport implements RemoteTransport {
     await this.#pool.destroy()
   }
 
+  /** Undefined when the batch goes as it is. */
+  async #packedBatch(pieces: readonly Uint8Array[], length: number): Promise<Buffer | undefined> {
+    const gate = this.#traffic.gate('batch')
+    if (!this.#isPackedTaken || !gate.pays(pieces, length)) return undefined
+    const small = await packed(Buffer.concat(pieces, length))
+    return gate.learned(length, small.length) ? small : undefined
+  }
+
   #exchangeJson(path: string, document: object, signal: AbortSignal): Promise<Buffer> {
     const body = JSON.stringify(document)
-    const contentLength = Buffer.byteLength(body)
-    const contentType = 'application/json'
-    return this.#exchange({ path, contentType, contentLength, body: () => body, signal })
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': String(Buffer.byteLength(body)),
+    }
+    return this.#exchange({ method: 'POST', path, headers, body: () => body, signal })
   }
 
   /** A token that was exchanged at both ends meanwhile costs one more attempt, and no pause. */
   async #exchange(exchange: Exchange): Promise<Buffer> {
     const token = this.#token.current()
+    const body = exchange.body()
+    assert(body !== undefined, 'a body can be made once')
     try {
-      return await this.#attempt(exchange, token)
+      return await this.#attempt(exchange, { token, body })
     } catch (error) {
       const isRefused = error instanceof RemoteRefusedError && error.status === 401
       if (!isRefused || !(await this.#token.renew(token))) throw error
-      return this.#attempt(exchange, this.#token.current())
+      const again = exchange.body()
+      if (again === undefined) throw error
+      return await this.#attempt(exchange, { token: this.#token.current(), body: again })
     }
   }
 
-  async #attempt(exchange: Exchange, token: string): Promise<Buffer> {
-    const { path, contentType, contentLength, body, signal } = exchange
+  async #attempt(exchange: Exchange, { token, body }: Attempt): Promise<Buffer> {
+    const { method, path, headers, signal } = exchange
+    const isStreamed = typeof body !== 'string' && !(body instanceof Uint8Array)
+    const watch = new SendWatch(this.#clock, signal)
     try {
       const response = await this.#pool.request({
-        method: 'POST',
+        method,
         path: this.#url.prefix + path,
-        headers: {
-          authorization: `Bearer ${token}`,
-          'content-type': contentType,
-          'content-length': String(contentLength),
-        },
-        body: body() as Uint8Array,
-        signal,
+        headers: { authorization: `Bearer ${token}`, ...headers },
+        // A body that goes slowly on purpose is no silence: its own watch knows.
+        ...(isStreamed ? { headersTimeout: 0 } : {}),
+        body: (isStreamed ? watch.over(body) : body) as Uint8Array,
+        signal: isStreamed ? watch.signal : signal,
       })
+      watch.end()
       this.#isAnswering = true
       const limit = response.statusCode === 200 ? answerBytesMax : errorBytesMax
       const bytes = await readBounded(response.body, limit)
       if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes, token)
       return bytes
     } catch (error) {
-      throw translateFailure(error, this.#url.base, this.#cutWords())
+      const failure = watch.hasStalled ? stalled(error) : error
+      throw translateFailure(failure, this.#url.base, this.#cutWords())
+    } finally {
+      watch.end()
     }
   }
 
@@ -196,6 +284,61 @@ class HttpTransport implements RemoteTransport {
       throw translateFailure(cause, this.#url.base)
     }
   }
+}
+
+/** A body that is gone once it was sent. */
+function once<T>(body: T): () => T | undefined {
+  let rest: T | undefined = body
+  return () => {
+    const taken = rest
+    rest = undefined
+    return taken
+  }
+}
+
+/** The deadline of a request with a long body: what counts is when its last bytes were taken. */
+class SendWatch {
+  readonly #clock: Clock
+  readonly #abort = new AbortController()
+  readonly signal: AbortSignal
+  #timer: Timer | undefined
+  #hasStalled = false
+  #hasEnded = false
+
+  constructor(clock: Clock, signal: AbortSignal) {
+    this.#clock = clock
+    this.signal = AbortSignal.any([signal, this.#abort.signal])
+  }
+
+  get hasStalled(): boolean {
+    return this.#hasStalled
+  }
+
+  async *over(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of bytes) {
+      this.#beat()
+      yield piece
+    }
+    this.#beat()
+  }
+
+  end(): void {
+    this.#hasEnded = true
+    this.#timer?.cancel()
+  }
+
+  #beat(): void {
+    this.#timer?.cancel()
+    if (this.#hasEnded) return
+    this.#timer = this.#clock.after(progressMs, () => {
+      this.#hasStalled = true
+      this.#abort.abort()
+    })
+  }
+}
+
+function stalled(cause: unknown): RemoteUnreachableError {
+  return new RemoteUnreachableError(`the remote took nothing for ${progressMs / 1000} s`, { cause })
 }
 
 /** Batches as pieces of even size: fewer writes than frames, and no second copy of the whole. */
@@ -284,6 +427,7 @@ function memberOf(value: unknown, name: string): unknown {
 export function translateFailure(error: unknown, base: string, cutWords = wasCut): Error {
   rethrowAssertion(error)
   if (error instanceof RemoteRefusedError || error instanceof RemoteProtocolError) return error
+  if (error instanceof RemoteUnreachableError || error instanceof TicketGoneError) return error
   if (error instanceof MalformedBytesError) {
     return new RemoteProtocolError(`${base} answers, but not as ComIO: ${error.message}`, {
       cause: error,

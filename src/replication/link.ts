@@ -11,12 +11,16 @@ import { Backoff } from './backoff.ts'
 import { Connection } from './connection.ts'
 import { DurableLow } from './durable-low.ts'
 import { LinkMeter } from './link-meter.ts'
+import type { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
 import { PullTracker } from './pull-tracker.ts'
+import { Pusher, pushLanes } from './pusher.ts'
 import { SendWindow } from './send-window.ts'
 import { Sender } from './sender.ts'
 import { type Settled, Settler } from './settler.ts'
+import type { Shipment } from './shipment.ts'
 import type { TicketBook } from './tickets.ts'
+import { TransferChoice } from './transfer-choice.ts'
 import type { RemoteTransport } from './transport.ts'
 
 /** What a link is doing: the names of the control plane's documents. */
@@ -51,6 +55,9 @@ export interface LinkStatus {
   readonly pulling: number
   /** Acknowledged changes per second over the last ten seconds. */
   readonly rate: number
+  /** Bytes of changes and large objects sent since this link was made, and how many compression saved. */
+  readonly wireBytes: number
+  readonly savedBytes: number
   readonly lagP50Ms: number | null
   readonly lagP99Ms: number | null
   readonly lastError: string | undefined
@@ -64,6 +71,7 @@ export interface LinkOptions {
   /** For people: what the remote is shown as. */
   readonly url: string
   readonly transport: RemoteTransport
+  readonly traffic: LinkTraffic
   readonly ledger: RemoteLedger
   readonly feed: ChangeFeed
   readonly tickets: TicketBook
@@ -88,6 +96,8 @@ export class Link {
   readonly #settler: Settler
   readonly #sender: Sender
   readonly #pulls: PullTracker
+  readonly #pusher: Pusher
+  readonly #choice: TransferChoice
   readonly #unsubscribe: readonly (() => void)[]
   readonly #stop = new AbortController()
   #loops: readonly Promise<void>[] = []
@@ -105,10 +115,12 @@ export class Link {
     this.#stateSince = options.clock.now()
     this.#meter = new LinkMeter(options.clock)
     this.#low = new DurableLow(options.ledger)
+    this.#choice = new TransferChoice(options.options.transfer, options.clock)
     this.#connection = this.#makeConnection()
     this.#window = this.#makeWindow()
     this.#settler = this.#makeSettler()
     this.#sender = this.#makeSender()
+    this.#pusher = this.#makePusher()
     this.#pulls = new PullTracker({
       transport: options.transport,
       connection: this.#connection,
@@ -135,6 +147,7 @@ export class Link {
       () => this.#pulls.run(),
       () => this.#window.run(async () => (await this.#connection.opened()) !== undefined),
       ...Array.from({ length: workers }, (_, worker) => () => this.#sender.work(worker)),
+      ...Array.from({ length: pushLanes }, () => () => this.#pusher.run()),
     ]
     this.#loops = loops.map((loop) => this.#keepRunning(loop))
   }
@@ -156,6 +169,8 @@ export class Link {
       inFlight: this.#window.count('sending') + this.#window.count('pulling'),
       pulling: this.#window.count('pulling'),
       rate: this.#meter.ratePerSecond(),
+      wireBytes: this.#options.traffic.wireBytes,
+      savedBytes: this.#options.traffic.savedBytes,
       lagP50Ms: p50,
       lagP99Ms: p99,
       lastError: this.#lastError?.reason,
@@ -171,6 +186,7 @@ export class Link {
     const pulls = this.#window.pulls()
     this.#window.close()
     this.#pulls.close()
+    this.#pusher.close()
     this.#connection.close()
     await Promise.all(this.#loops)
     await this.#settler.close()
@@ -264,6 +280,8 @@ export class Link {
   #makeSender(): Sender {
     const { transport, ledger, feed, tickets, identity, clock, logger, options } = this.#options
     const { inlineLimit, retryAttempts, retryDelayMs } = options
+    const { traffic } = this.#options
+    const pushes = (): boolean => this.#choice.pushes(this.#connection.session?.answer)
     return new Sender({
       transport,
       connection: this.#connection,
@@ -271,13 +289,28 @@ export class Link {
       settler: this.#settler,
       ledger,
       low: this.#low,
-      assembly: { feed, tickets, siteId: identity.siteId, inlineLimit },
+      assembly: { feed, tickets, siteId: identity.siteId, inlineLimit, traffic, pushes },
       sender: identity,
       retryAttempts,
       retryDelayMs,
       clock,
       logger,
-      onPull: () => this.#pulls.ring(),
+      onOffered: (shipment) => this.#onOffered(shipment),
+      onUnreached: () => this.#choice.unreached(),
+      onError: (reason) => this.#noteError(reason),
+    })
+  }
+
+  #makePusher(): Pusher {
+    const { transport, tickets, clock, random, options } = this.#options
+    return new Pusher({
+      transport,
+      connection: this.#connection,
+      tickets,
+      rangeBytes: options.rangeBytes,
+      retryDelayMs: options.retryDelayMs,
+      clock,
+      random,
       onError: (reason) => this.#noteError(reason),
     })
   }
@@ -285,6 +318,11 @@ export class Link {
   #makeBackoff(): Backoff {
     const { random, options } = this.#options
     return new Backoff({ random, maxMs: options.retryDelayMs })
+  }
+
+  #onOffered(shipment: Shipment): void {
+    this.#pulls.ring()
+    if (shipment.pushTicket !== undefined) this.#pusher.add(shipment)
   }
 
   /** Nothing of the old position may be settled after it has moved: pulls are given up too. */

@@ -1,3 +1,6 @@
+/** `auto`: the remote pulls, and what it cannot reach is pushed. */
+export type TransferMode = 'pull' | 'push' | 'auto'
+
 /** What replication may be told. The server fills this from configuration. */
 export interface ReplicationOptions {
   /** Changes in one request at most. */
@@ -18,6 +21,10 @@ export interface ReplicationOptions {
   readonly queueSize: number
   /** Larger objects are offered, and pulled by the remote. */
   readonly inlineLimit: number
+  /** How large objects travel. */
+  readonly transfer: TransferMode
+  /** A large object travels in ranges of this size, several at a time. */
+  readonly rangeBytes: number
   /** The store's: how far ahead of local time an incoming version may be. */
   readonly maxClockSkewMs: number
 }
@@ -32,5 +39,7 @@ export const defaultReplicationOptions: ReplicationOptions = {
   workers: 5,
   queueSize: 10_000,
   inlineLimit: 2 ** 20,
+  transfer: 'auto',
+  rangeBytes: 4 * 2 ** 20,
   maxClockSkewMs: 300_000,
 }

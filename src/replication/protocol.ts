@@ -14,9 +14,12 @@ export const replicationPaths = {
   batch: '/admin/replication/batch',
   completions: '/admin/replication/completions',
   farewell: '/admin/replication/farewell',
-  /** Followed by the ticket as 64 hex digits. */
+  /** Followed by the ticket as 64 hex digits: GET pulls, PUT pushes. */
   blob: '/admin/replication/blob/',
 } as const
+
+/** Beside a Content-Encoding on a batch: how many bytes it has when it is decoded. */
+export const decodedLengthHeader = 'comio-decoded-length'
 
 /** The filter of a remote that receives everything. */
 export const noFilterHash = 'all'
@@ -75,7 +78,17 @@ export interface HelloAnswer {
   /** Names this run of the receiver; repeated in every batch and query. */
   readonly session: string
   readonly applied: AppliedMark | null
+  /** What it takes beyond what every site of this version does: {@link acceptedParts}. */
+  readonly accepts?: readonly string[]
 }
+
+/** Names in `accepts`. Those that a sender does not know mean nothing to it. */
+export const acceptedParts = {
+  /** Objects that the sender pushes. */
+  push: 'push',
+  /** Bodies of batches and pushed ranges that are compressed with zstd. */
+  zstd: 'zstd',
+} as const
 
 /** `POST .../completions`: what became of pulls. Answered at once when anything is known. */
 export interface CompletionsQuery {
@@ -104,7 +117,12 @@ export type ChangeOutcome =
 /** `again`: the pull ended without the bytes (or is unknown after a restart): offer again. */
 export type PullOutcome =
   | Exclude<ChangeOutcome, { readonly result: 'pulling' | 'need' }>
-  | { readonly result: 'again'; readonly reason: string }
+  | {
+      readonly result: 'again'
+      readonly reason: string
+      /** No byte was to be had at the address that the sender announces. */
+      readonly unreached?: boolean
+    }
 
 export interface Completion {
   readonly seq: number
@@ -159,7 +177,13 @@ export function parseHelloAnswer(text: string): HelloAnswer {
       applied === null
         ? null
         : { incarnation: applied.id('incarnation'), through: applied.count('through') },
+    accepts: fields.optionalTexts('accepts'),
   }
+}
+
+/** The answer to pushed bytes: how many of the object are held. @throws MalformedBytesError */
+export function parsePushAnswer(text: string): number {
+  return new Fields(text).count('held')
 }
 
 /** @throws MalformedBytesError */
@@ -195,8 +219,11 @@ function parsePullOutcome(fields: Fields): PullOutcome {
     case 'conflict':
       return { result, won: fields.flag('won') }
     case 'later':
-    case 'again':
       return { result, reason: hideSecrets(fields.text('reason', 4096)) }
+    case 'again': {
+      const reason = hideSecrets(fields.text('reason', 4096))
+      return { result, reason, ...(fields.optionalFlag('unreached') ? { unreached: true } : {}) }
+    }
     case 'refused':
       return {
         result,
@@ -274,6 +301,19 @@ class Fields {
     if (typeof value !== 'boolean')
       throw new MalformedBytesError(`${name} is neither true nor false`)
     return value
+  }
+
+  /** False when it is not there. */
+  optionalFlag(name: string): boolean {
+    return this.#members[name] !== undefined && this.flag(name)
+  }
+
+  /** Short texts; none when there is no such list. */
+  optionalTexts(name: string): readonly string[] {
+    if (this.#members[name] === undefined) return []
+    return this.#array(name).filter(
+      (entry) => typeof entry === 'string' && entry.length <= 64,
+    ) as string[]
   }
 
   optionalObject(name: string): Fields | null {

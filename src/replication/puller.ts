@@ -1,22 +1,24 @@
 /**
- * Fetches large objects from the sites that offer them, in a lane of their own: few at a time, range
- * by range, each range checked for its length and appended before the next is asked for. A pull goes
- * on where the held bytes end, after a cut as after a restart; what is fetched takes effect only when
- * the store has checked length and hash of the whole.
+ * Brings in the large objects that other sites offer, in a lane of their own: few at a time, either
+ * fetched, several ranges at once, or pushed by a sender that cannot be reached. A pull goes on where
+ * the held bytes end, after a cut as after a restart; what came takes effect only when the store has
+ * checked length and hash of the whole.
  */
 import { assert, rethrowAssertion } from '../base/assert.ts'
-import { type Clock, delay } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { DeleteMutation, Mutation, PutMutation } from '../store/mutation.ts'
-import type { ApplyOutcome, ChangeSink, StagedUpload } from '../store/object-store.ts'
+import type { ApplyOutcome, ChangeSink } from '../store/object-store.ts'
 import { slotText } from '../store/slot.ts'
 import { covers } from '../store/version.ts'
-import { Backoff } from './backoff.ts'
-import { RemoteProtocolError, RemoteUnreachableError, TicketGoneError } from './errors.ts'
+import { TicketGoneError } from './errors.ts'
+import { type HeldUpload, HeldUploads } from './held-uploads.ts'
+import { ObjectFetch } from './object-fetch.ts'
 import type { PullOutcome } from './protocol.ts'
-import type { BlobTransport } from './transport.ts'
+import { type Intake, missingBytes, PushIntakes, untilFailure } from './push-intakes.ts'
+import type { BlobTransport, PushedRange } from './transport.ts'
 
 export interface PullOffer {
   /** The sender's volume. */
@@ -26,11 +28,14 @@ export interface PullOffer {
   readonly origin: string
   /** 64 hex digits. */
   readonly ticket: string
+  /** The sender brings the bytes itself. */
+  readonly pushed: boolean
 }
 
 export interface PullerOptions {
   readonly sink: ChangeSink
   readonly transport: BlobTransport
+  readonly rangeBytes: number
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -38,17 +43,13 @@ export interface PullerOptions {
   readonly onOutcome: (offer: PullOffer, outcome: PullOutcome) => void
 }
 
-/** Objects fetched at the same time. */
-const lanes = 2
-const rangeBytes = 8 * 2 ** 20
-const checkpointBytes = 64 * 2 ** 20
-/** A transfer that brings nothing for this long is cut and begun again. */
-const progressMs = 30_000
-/** Failures without a byte between them before the sender is told. */
-const fruitlessMax = 5
-const retryMaxMs = 5000
-/** Interrupted uploads that are kept at hand to continue, or to give up when superseded. */
-const interruptedMax = 256
+/** Objects fetched at the same time, and ranges of each. */
+const lanes = 4
+const rangesMax = 4
+/** An object of which nothing is pushed, and nothing asked, for this long is offered again. */
+const silenceMs = 10 * 60_000
+/** Objects whose bytes did not have the hash that was announced. */
+const refusedMax = 256
 
 interface Pull {
   mutation: PutMutation
@@ -59,65 +60,63 @@ interface Pull {
   superseded: boolean
   /** The last offer was taken back, which may mean no more than that it is going to be made anew. */
   withdrawn: boolean
-  /** The store failed to take bytes: what it holds is uncertain, and the handle is of no use. */
-  storeFailed: boolean
+  isFetching: boolean
+  /** Brings pushed bytes now. */
+  intake: Intake | undefined
+  /** Monotonic ms of the last sign that somebody wants this. */
+  touchedAt: number
 }
 
 type PullEnd =
   | { readonly kind: 'applied'; readonly outcome: PullOutcome }
-  | { readonly kind: 'given-up'; readonly reason: string }
+  | { readonly kind: 'given-up'; readonly reason: string; readonly unreached?: boolean }
 
 export class Puller {
   readonly #options: PullerOptions
+  readonly #held: HeldUploads
+  readonly #intakes = new PushIntakes()
   readonly #pulls = new Map<string, Pull>()
-  readonly #waiting: Pull[] = []
-  readonly #interrupted = new Map<string, { mutation: PutMutation; upload: StagedUpload }>()
+  readonly #waiting = new Set<Pull>()
   readonly #refusedOnce = new Set<string>()
   readonly #running = new Set<Promise<void>>()
   #closed = false
 
   constructor(options: PullerOptions) {
     this.#options = options
+    const { sink, clock, logger, rangeBytes } = options
+    this.#held = new HeldUploads({ sink, clock, logger, rangeBytes, rangesMax })
   }
 
   /** Takes an offer on; its outcome comes by `onOutcome`. */
   accept(offer: PullOffer): void {
+    this.#endSilent()
     const key = keyOf(offer.mutation)
-    const running = this.#pulls.get(key)
-    if (running !== undefined) {
-      const replaced = running.offers.get(offer.volumeId)
-      running.offers.delete(offer.volumeId)
-      running.offers.set(offer.volumeId, offer)
-      // The same write with a new place in the feed: its context may be wider now.
-      running.mutation = offer.mutation
-      running.withdrawn = false
-      if (replaced !== undefined && replaced.seq !== offer.seq) {
-        this.#options.onOutcome(replaced, { result: 'again', reason: 'it was offered anew' })
-      }
-      return
+    const pull = this.#pulls.get(key) ?? this.#begin(offer.mutation)
+    const replaced = pull.offers.get(offer.volumeId)
+    pull.offers.delete(offer.volumeId)
+    pull.offers.set(offer.volumeId, offer)
+    // The same write with a new place in the feed: its context may be wider now.
+    pull.mutation = offer.mutation
+    pull.withdrawn = false
+    pull.touchedAt = this.#options.clock.monotonic()
+    if (replaced !== undefined && replaced.seq !== offer.seq) {
+      this.#options.onOutcome(replaced, { result: 'again', reason: 'it was offered anew' })
     }
-    const pull: Pull = {
-      mutation: offer.mutation,
-      offers: new Map([[offer.volumeId, offer]]),
-      abort: new AbortController(),
-      superseded: false,
-      withdrawn: false,
-      storeFailed: false,
-    }
-    this.#pulls.set(key, pull)
-    this.#waiting.push(pull)
+    if (!offer.pushed && !pull.isFetching) this.#waiting.add(pull)
     this.#startWaiting()
   }
 
   /** Whether `noticed` has anything to look at. */
   get isBusy(): boolean {
-    return this.#pulls.size > 0 || this.#interrupted.size > 0
+    return this.#pulls.size > 0 || this.#held.size > 0
   }
 
-  /** Whether the pull of exactly this offer goes on. */
+  /** Whether the pull of exactly this offer goes on: its sender still wants it. */
   isPulling(volumeId: string, seq: number): boolean {
     for (const pull of this.#pulls.values()) {
-      if (pull.offers.get(volumeId)?.seq === seq) return true
+      if (pull.offers.get(volumeId)?.seq !== seq) continue
+      pull.touchedAt = this.#options.clock.monotonic()
+      return true
     }
     return false
   }
@@ -129,21 +128,35 @@ export class Puller {
    */
   async noticed(mutation: Mutation, awaited?: string): Promise<void> {
     if (mutation.kind !== 'put' && mutation.kind !== 'delete') return
-    if (this.#pulls.size === 0 && this.#interrupted.size === 0) return
-    const slotKey = slotText(mutation.slot)
-    for (const pull of this.#pulls.values()) {
-      if (slotText(pull.mutation.slot) !== slotKey) continue
-      if (!replaces(mutation, pull.mutation)) continue
+    if (!this.isBusy) return
+    const isReplaced = (held: PutMutation): boolean => replaces(mutation, held)
+    for (const pull of [...this.#pulls.values()]) {
+      if (!isReplaced(pull.mutation)) continue
       const isOfferedElsewhere = [...pull.offers.keys()].some((volumeId) => volumeId !== awaited)
       if (awaited !== undefined && isOfferedElsewhere) continue
       pull.superseded = true
       pull.abort.abort()
+      if (!isMoving(pull)) this.#conclude(pull, { result: 'superseded' })
     }
-    for (const [key, { mutation: held, upload }] of this.#interrupted) {
-      if (slotText(held.slot) !== slotKey) continue
-      if (!replaces(mutation, held)) continue
-      this.#interrupted.delete(key)
-      await this.#giveUp(upload)
+    await this.#held.giveUpWhere(isReplaced)
+  }
+
+  /**
+   * Takes pushed bytes in, and tells how many of the object are held then; an empty range asks just
+   * that. Complete, the object is applied before this resolves.
+   *
+   * @throws TicketGoneError, BadRangeError, PushBusyError; what `bytes` and the store fail with
+   */
+  async push(range: PushedRange, bytes: AsyncIterable<Uint8Array>): Promise<number> {
+    const find = (): Pull => this.#pushedTo(range.ticket)
+    try {
+      return await this.#intakes.run(find, async (pull, signal) => {
+        pull.touchedAt = this.#options.clock.monotonic()
+        const held = await this.#held.take(pull.mutation)
+        return await this.#takeIn(pull, held, missingBytes(held, { range, bytes, signal }))
+      })
+    } finally {
+      this.#startWaiting()
     }
   }
 
@@ -151,16 +164,32 @@ export class Puller {
   async close(): Promise<void> {
     this.#closed = true
     for (const pull of this.#pulls.values()) pull.abort.abort()
-    await Promise.all(this.#running)
-    const held = [...this.#interrupted.values()]
-    this.#interrupted.clear()
-    await Promise.all(held.map(({ upload }) => this.#end(upload)))
+    await Promise.all([...this.#running, this.#intakes.close()])
+    await this.#held.close()
+  }
+
+  #begin(mutation: PutMutation): Pull {
+    const pull: Pull = {
+      mutation,
+      offers: new Map(),
+      abort: new AbortController(),
+      superseded: false,
+      withdrawn: false,
+      isFetching: false,
+      intake: undefined,
+      touchedAt: 0,
+    }
+    this.#pulls.set(keyOf(mutation), pull)
+    return pull
   }
 
   #startWaiting(): void {
-    while (!this.#closed && this.#running.size < lanes) {
-      const pull = this.#waiting.shift()
-      if (pull === undefined) return
+    for (const pull of this.#waiting) {
+      if (this.#closed || this.#running.size >= lanes) return
+      // What is being pushed is fetched only if that ends without the bytes.
+      if (pull.intake !== undefined) continue
+      this.#waiting.delete(pull)
+      pull.isFetching = true
       const run = this.#run(pull).finally(() => {
         this.#running.delete(run)
         this.#startWaiting()
@@ -170,67 +199,169 @@ export class Puller {
   }
 
   async #run(pull: Pull): Promise<void> {
-    const key = keyOf(pull.mutation)
-    let outcome: PullOutcome
+    let end: PullEnd
     try {
-      const end = await this.#fetchAndApply(pull)
-      outcome = end.kind === 'applied' ? end.outcome : { result: 'again', reason: end.reason }
+      end = await this.#fetchAndApply(pull)
     } catch (error) {
-      rethrowAssertion(error)
-      // The store failed, not the network: this site's trouble, which the sender waits out.
-      this.#options.logger.error({ error: messageOf(error) }, 'Cannot store a pulled object')
-      outcome = { result: 'later', reason: messageOf(error) }
+      end = { kind: 'applied', outcome: this.#storeFailure(error) }
     }
-    this.#pulls.delete(key)
+    pull.isFetching = false
+    if (end.kind === 'applied') this.#conclude(pull, end.outcome)
+    else this.#giveBack(pull, end)
+  }
+
+  /** Nobody could be asked for the bytes: what is to be pushed may still come. */
+  #giveBack(pull: Pull, end: PullEnd & { readonly kind: 'given-up' }): void {
+    const { reason, unreached = false } = end
+    const outcome = { result: 'again', reason, ...(unreached ? { unreached } : {}) } as const
+    for (const offer of [...pull.offers.values()]) {
+      if (offer.pushed) continue
+      pull.offers.delete(offer.volumeId)
+      if (!this.#closed) this.#options.onOutcome(offer, outcome)
+    }
+    if (pull.offers.size === 0) this.#pulls.delete(keyOf(pull.mutation))
+  }
+
+  #conclude(pull: Pull, outcome: PullOutcome): void {
+    this.#pulls.delete(keyOf(pull.mutation))
+    this.#waiting.delete(pull)
     if (this.#closed) return
     for (const offer of pull.offers.values()) this.#options.onOutcome(offer, outcome)
   }
 
+  /** The store failed, not the network: this site's trouble, which the sender waits out. */
+  #storeFailure(error: unknown): PullOutcome {
+    rethrowAssertion(error)
+    this.#options.logger.error({ error: messageOf(error) }, 'Cannot store a pulled object')
+    return { result: 'later', reason: messageOf(error) }
+  }
+
   async #fetchAndApply(pull: Pull): Promise<PullEnd> {
-    const key = keyOf(pull.mutation)
     if (pull.superseded) return { kind: 'applied', outcome: { result: 'superseded' } }
-    const upload =
-      this.#interrupted.get(key)?.upload ?? (await this.#options.sink.stageUpload(pull.mutation))
-    this.#interrupted.delete(key)
+    const held = await this.#held.take(pull.mutation)
     try {
-      return await this.#fetchInto(pull, upload)
+      return await this.#fetchInto(pull, held)
     } catch (error) {
       rethrowAssertion(error)
-      await this.#end(upload)
+      await this.#held.end(held)
       throw error
     }
   }
 
   /** Applied, given up or kept, the upload is no longer the caller's; it is when this throws. */
-  async #fetchInto(pull: Pull, upload: StagedUpload): Promise<PullEnd> {
-    const missing = await this.#fetch(pull, upload)
+  async #fetchInto(pull: Pull, held: HeldUpload): Promise<PullEnd> {
+    const missing = await this.#fetch(pull, held)
     if (pull.superseded) {
-      await this.#giveUp(upload)
+      await this.#held.giveUp(held)
       return { kind: 'applied', outcome: { result: 'superseded' } }
     }
     if (missing !== undefined && pull.withdrawn) {
-      await this.#giveUp(upload)
+      await this.#held.giveUp(held)
       return { kind: 'given-up', reason: 'the offer before was taken back' }
     }
     if (missing !== undefined) {
-      await upload.checkpoint()
-      await this.#keep(pull.mutation, upload)
-      return { kind: 'given-up', reason: missing }
+      await this.#held.keep(held)
+      return missing
     }
-    return { kind: 'applied', outcome: await this.#apply(pull.mutation, upload) }
+    return { kind: 'applied', outcome: await this.#apply(pull.mutation, held) }
   }
 
-  async #apply(mutation: PutMutation, upload: StagedUpload): Promise<PullOutcome> {
+  /** Fetches what is missing. Returns why it cannot, undefined once all is held. */
+  async #fetch(pull: Pull, held: HeldUpload): Promise<PullEnd | undefined> {
+    const { transport, clock, random } = this.#options
+    const fetch: ObjectFetch<PullOffer> = new ObjectFetch({
+      transport,
+      clock,
+      random,
+      window: held.window,
+      rangesMax,
+      source: () => [...pull.offers.values()].findLast((offer) => !offer.pushed),
+      onGone: (offer, error) => this.#dropGone(pull, { offer, error, unheard: !fetch.hasReceived }),
+      signal: pull.abort.signal,
+    })
+    try {
+      for (;;) {
+        const piece = await fetch.next()
+        if (piece === undefined) break
+        await this.#held.append(held, piece)
+      }
+    } finally {
+      await fetch.close()
+    }
+    if (held.upload.heldBytes === pull.mutation.meta.size) return undefined
+    const reason = fetch.reason ?? 'it was stopped'
+    return { kind: 'given-up', reason, unreached: !fetch.hasReceived }
+  }
+
+  /** A ticket that opens nothing ends its offer: the sender may offer again. */
+  #dropGone(
+    pull: Pull,
+    gone: {
+      readonly offer: PullOffer
+      readonly error: TicketGoneError
+      /** Nobody has given any byte: perhaps it is not even the sender that answers there. */
+      readonly unheard: boolean
+    },
+  ): void {
+    const { offer, error, unheard } = gone
+    if (pull.offers.get(offer.volumeId) !== offer) return
+    pull.offers.delete(offer.volumeId)
+    if (error.end === 'superseded') {
+      pull.withdrawn = pull.offers.size === 0
+      this.#options.onOutcome(offer, { result: 'superseded' })
+      return
+    }
+    const unreached = unheard && error.end === 'unknown' ? { unreached: true } : {}
+    this.#options.onOutcome(offer, { result: 'again', reason: error.message, ...unreached })
+  }
+
+  /** @throws TicketGoneError */
+  #pushedTo(ticket: string): Pull {
+    for (const pull of this.#pulls.values()) {
+      for (const offer of pull.offers.values()) {
+        if (offer.pushed && offer.ticket === ticket && !pull.superseded) return pull
+      }
+    }
+    throw new TicketGoneError('unknown')
+  }
+
+  /** Afterwards the upload is no longer the caller's. */
+  async #takeIn(pull: Pull, held: HeldUpload, bytes: AsyncIterable<Uint8Array>): Promise<number> {
+    let broken: { readonly error: unknown } | undefined
+    const note = (error: unknown): void => {
+      broken = { error }
+    }
+    const { upload } = held
+    try {
+      for await (const piece of untilFailure(bytes, note)) await this.#held.append(held, piece)
+      if (pull.superseded) await this.#held.giveUp(held)
+      else if (upload.heldBytes < pull.mutation.meta.size) await this.#held.keep(held)
+      else this.#conclude(pull, await this.#apply(pull.mutation, held))
+    } catch (error) {
+      this.#conclude(pull, this.#storeFailure(error))
+      await this.#held.end(held)
+      throw error
+    }
+    if (pull.superseded) {
+      this.#conclude(pull, { result: 'superseded' })
+      throw new TicketGoneError('superseded')
+    }
+    if (broken !== undefined) throw broken.error
+    return upload.heldBytes
+  }
+
+  async #apply(mutation: PutMutation, held: HeldUpload): Promise<PullOutcome> {
     const [outcome] = await this.#options.sink.apply(
-      [{ mutation, body: { kind: 'staged', upload } }],
+      [{ mutation, body: { kind: 'staged', upload: held.upload } }],
       undefined,
     )
     assert(outcome !== undefined, 'an outcome for the change')
+    held.window.drop()
     const isTaken = outcome.result === 'applied' || (outcome.result === 'conflict' && outcome.won)
     // For `later` the bytes are kept: the next offer continues behind those that are durable.
     // Applying has ended the handle: what it left behind is given up through another.
     if (!isTaken && outcome.result !== 'later') {
-      await this.#giveUp(await this.#options.sink.stageUpload(mutation))
+      await this.#held.giveUp(await this.#held.take(mutation))
     }
     if (outcome.result !== 'refused') return pullOutcomeOf(outcome)
     const key = keyOf(mutation)
@@ -238,137 +369,29 @@ export class Puller {
     // The bytes may have been damaged on the way: they are fetched anew, once.
     this.#refusedOnce.add(key)
     for (const oldest of this.#refusedOnce) {
-      if (this.#refusedOnce.size <= interruptedMax) break
+      if (this.#refusedOnce.size <= refusedMax) break
       this.#refusedOnce.delete(oldest)
     }
     return { result: 'again', reason: outcome.message }
   }
 
-  /** Fetches what is missing. Returns why it cannot, undefined once all is held. */
-  async #fetch(pull: Pull, upload: StagedUpload): Promise<string | undefined> {
-    const { size } = pull.mutation.meta
-    const backoff = new Backoff({ random: this.#options.random, maxMs: retryMaxMs })
-    let fruitless = 0
-    let saved = upload.heldBytes
-    let reason = 'nobody offers it'
-    while (upload.heldBytes < size && !pull.abort.signal.aborted) {
-      const offer = [...pull.offers.values()].at(-1)
-      if (offer === undefined || fruitless >= fruitlessMax) return reason
-      const before = upload.heldBytes
-      try {
-        await this.#fetchRange(pull, offer, upload)
-      } catch (error) {
-        rethrowAssertion(error)
-        if (pull.storeFailed) throw error
-        if (pull.abort.signal.aborted) break
-        reason = messageOf(error)
-        this.#dropGone(pull, offer, error)
-        if (upload.heldBytes === before) fruitless++
-        else backoff.reset()
-        await delay(this.#options.clock, backoff.next(), pull.abort.signal)
-      }
-      if (upload.heldBytes > before) fruitless = 0
-      if (upload.heldBytes - saved >= checkpointBytes) {
-        await upload.checkpoint()
-        saved = upload.heldBytes
-      }
-    }
-    return pull.abort.signal.aborted ? 'it was stopped' : undefined
-  }
-
-  /** A ticket that opens nothing ends its offer: the sender may offer again. */
-  #dropGone(pull: Pull, offer: PullOffer, error: unknown): void {
-    if (!(error instanceof TicketGoneError)) return
-    if (pull.offers.get(offer.volumeId) !== offer) return
-    pull.offers.delete(offer.volumeId)
-    if (error.end === 'superseded') {
-      pull.withdrawn = pull.offers.size === 0
-      this.#options.onOutcome(offer, { result: 'superseded' })
-    } else {
-      this.#options.onOutcome(offer, { result: 'again', reason: error.message })
-    }
-  }
-
-  async #fetchRange(pull: Pull, offer: PullOffer, upload: StagedUpload): Promise<void> {
-    const { transport, clock } = this.#options
-    const start = upload.heldBytes
-    const end = Math.min(start + rangeBytes, pull.mutation.meta.size)
-    const cut = new AbortController()
-    const stop = (): void => cut.abort()
-    let stalled = false
-    const stall = (): void => {
-      stalled = true
-      cut.abort()
-    }
-    pull.abort.signal.addEventListener('abort', stop, { once: true })
-    let watchdog = clock.after(progressMs, stall)
-    try {
-      const { origin, ticket } = offer
-      const bytes = await transport.fetchRange({ origin, ticket, start, end }, cut.signal)
-      let position = start
-      for await (const piece of bytes) {
-        watchdog.cancel()
-        position += piece.length
-        if (position > end) throw new RemoteProtocolError('the range is longer than it was to be')
-        await this.#append(pull, { upload, piece })
-        watchdog = clock.after(progressMs, stall)
-      }
-      if (position < end) throw new RemoteProtocolError('the range ended early')
-    } catch (cause) {
-      rethrowAssertion(cause)
-      if (!stalled) throw cause
-      throw new RemoteUnreachableError(`nothing came for ${progressMs / 1000} s`, { cause })
-    } finally {
-      watchdog.cancel()
-      pull.abort.signal.removeEventListener('abort', stop)
-    }
-  }
-
-  async #append(
-    pull: Pull,
-    { upload, piece }: { readonly upload: StagedUpload; readonly piece: Uint8Array },
-  ): Promise<void> {
-    try {
-      await upload.append(piece)
-    } catch (error) {
-      pull.storeFailed = true
-      throw error
-    }
-  }
-
-  async #keep(mutation: PutMutation, upload: StagedUpload): Promise<void> {
-    this.#interrupted.set(keyOf(mutation), { mutation, upload })
-    // The store still has the bytes of those let go here: an offer continues them all the same.
-    for (const [oldest, held] of this.#interrupted) {
-      if (this.#interrupted.size <= interruptedMax) break
-      this.#interrupted.delete(oldest)
-      await this.#end(held.upload)
-    }
-  }
-
-  /** Lets go of a handle that nobody continues; what was made durable stays for the next one. */
-  async #end(upload: StagedUpload): Promise<void> {
-    try {
-      await upload.close()
-    } catch (error) {
-      rethrowAssertion(error)
-      this.#options.logger.warn({ error: messageOf(error) }, 'Cannot let go of a pulled object')
-    }
-  }
-
-  async #giveUp(upload: StagedUpload): Promise<void> {
-    try {
-      await upload.abort()
-    } catch (error) {
-      rethrowAssertion(error)
-      this.#options.logger.warn({ error: messageOf(error) }, 'Cannot give up a pulled object')
-      await this.#end(upload)
+  /** Whoever was to push these has gone for good, or wants them no longer. */
+  #endSilent(): void {
+    const silentSince = this.#options.clock.monotonic() - silenceMs
+    for (const pull of [...this.#pulls.values()]) {
+      if (pull.touchedAt > silentSince || isMoving(pull) || this.#waiting.has(pull)) continue
+      this.#conclude(pull, { result: 'again', reason: 'nothing of it was pushed for long' })
     }
   }
 }
 
-/** Whether the author of `newer` had seen `held`, which is another write. */
+function isMoving(pull: Pull): boolean {
+  return pull.isFetching || pull.intake !== undefined
+}
+
+/** Whether the author of `newer` had seen `held`, which is another write of the same slot. */
 function replaces(newer: PutMutation | DeleteMutation, held: PutMutation): boolean {
+  if (slotText(newer.slot) !== slotText(held.slot)) return false
   return newer.version !== held.version && covers(newer, held.version)
 }
 

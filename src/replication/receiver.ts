@@ -28,11 +28,16 @@ import type {
   Farewell,
   Hello,
 } from './protocol.ts'
-import { completionsWaitMsMax, type HelloAnswer, protocolVersion } from './protocol.ts'
+import {
+  acceptedParts,
+  completionsWaitMsMax,
+  type HelloAnswer,
+  protocolVersion,
+} from './protocol.ts'
 import { PullOutcomes } from './pull-outcomes.ts'
 import { Puller } from './puller.ts'
 import { parseRemoteUrl } from './remote-url.ts'
-import type { BlobTransport } from './transport.ts'
+import type { BlobTransport, PushedRange } from './transport.ts'
 
 export interface ReceiverOptions {
   readonly sink: ChangeSink
@@ -40,6 +45,10 @@ export interface ReceiverOptions {
   /** The highest seq of this site's own feed. */
   readonly head: () => number
   readonly blobTransport: BlobTransport
+  /** Large objects are fetched in ranges of this size. */
+  readonly rangeBytes: number
+  /** Takes compressed batches and ranges. */
+  readonly takesCompressed: boolean
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -73,10 +82,11 @@ export class Receiver {
     this.#options = options
     this.#session = Buffer.from(options.random.bytes(8)).toString('hex')
     this.#outcomes = new PullOutcomes(options.clock)
-    const { sink, blobTransport, clock, random, logger } = options
+    const { sink, blobTransport, rangeBytes, clock, random, logger } = options
     this.#puller = new Puller({
       sink,
       transport: blobTransport,
+      rangeBytes,
       clock,
       random,
       logger,
@@ -86,7 +96,7 @@ export class Receiver {
 
   /** @throws ProtocolMismatchError, SelfReplicationError, SiteIdTakenError, BadRemoteUrlError, LinkEndedError */
   handshake(hello: Hello): HelloAnswer {
-    const { identity, sink, clock, head, logger } = this.#options
+    const { identity, sink, clock, head, takesCompressed, logger } = this.#options
     refuseWrongSender(identity, hello)
     const origin = parseRemoteUrl(hello.advertiseUrl, 'the address that the sender announces').base
     const stored = sink.peerMark(hello.volumeId)
@@ -121,6 +131,7 @@ export class Receiver {
       head: head(),
       session: this.#sessionOf(hello),
       applied,
+      accepts: [acceptedParts.push, ...(takesCompressed ? [acceptedParts.zstd] : [])],
     }
   }
 
@@ -187,6 +198,15 @@ export class Receiver {
     this.#options.logger.info({ senderVolume: farewell.volumeId }, 'A sender has ended its link')
   }
 
+  /**
+   * Takes in bytes of an object that its sender pushes; resolves with how many of it are held then.
+   *
+   * @throws TicketGoneError, BadRangeError, PushBusyError; what `bytes` and the store fail with
+   */
+  push(range: PushedRange, bytes: AsyncIterable<Uint8Array>): Promise<number> {
+    return this.#puller.push(range, bytes)
+  }
+
   /** Ends all pulls; what was fetched is kept. */
   async close(): Promise<void> {
     this.#outcomes.close()
@@ -233,7 +253,8 @@ export class Receiver {
     applied: { readonly mutation: Mutation; readonly outcome: ApplyOutcome },
   ): ChangeOutcome {
     const { mutation, outcome } = applied
-    if (outcome.result !== 'need' || frame.body.kind !== 'offer') return outcome
+    const { body } = frame
+    if (outcome.result !== 'need' || (body.kind !== 'offer' && body.kind !== 'push')) return outcome
     assert(mutation.kind === 'put', 'only puts are offered')
     const { volumeId } = header
     const sender = this.#senders.get(volumeId)
@@ -245,7 +266,8 @@ export class Receiver {
       seq: frame.seq,
       mutation: detached(frame, mutation),
       origin: sender.origin,
-      ticket: frame.body.ticket.toString('hex'),
+      ticket: body.ticket.toString('hex'),
+      pushed: body.kind === 'push',
     })
     return { result: 'pulling' }
   }

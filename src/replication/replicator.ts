@@ -21,6 +21,7 @@ import type { PlaceFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { filterHashOf } from './filter-hash.ts'
 import { Link, type LinkStatus } from './link.ts'
+import type { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
 import { Receiver } from './receiver.ts'
 import { TicketBook } from './tickets.ts'
@@ -32,6 +33,8 @@ export interface RemoteDefinition {
   /** For people: what the remote is shown as. Carries no credentials. */
   readonly url: string
   readonly transport: RemoteTransport
+  /** How much goes to it and how fast; the transport counts there. */
+  readonly traffic: LinkTraffic
   readonly ledger: RemoteLedger
   /** Names the link. */
   readonly epoch: number
@@ -50,6 +53,8 @@ export interface ReplicatorOptions {
   readonly advertiseUrl: string
   readonly blobTransport: BlobTransport
   readonly options: ReplicationOptions
+  /** Others may send compressed. */
+  readonly takesCompressed: boolean
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -93,6 +98,8 @@ class RunningReplicator implements Replicator {
       identity,
       head: () => feed.head(),
       blobTransport,
+      rangeBytes: options.options.rangeBytes,
+      takesCompressed: options.takesCompressed,
       clock,
       random,
       logger: this.#logger,
@@ -106,13 +113,25 @@ class RunningReplicator implements Replicator {
   }
 
   add(remote: RemoteDefinition): void {
-    const { name, url, transport, ledger, epoch, filter } = remote
+    const { name, url, transport, traffic, ledger, epoch, filter } = remote
     assert(!this.#links.has(name), 'a remote has one link')
     const { feed, identity, advertiseUrl, options, clock, random } = this.#options
     // What was handed out to an earlier link of this remote and is not done goes out again.
     ledger.handOutAgain()
     const link = new Link({
-      ...{ name, url, transport, ledger, epoch, feed, identity, advertiseUrl, clock, random },
+      ...{
+        name,
+        url,
+        transport,
+        traffic,
+        ledger,
+        epoch,
+        feed,
+        identity,
+        advertiseUrl,
+        clock,
+        random,
+      },
       tickets: this.tickets,
       filterHash: filterHashOf(filter),
       options: { ...options, ...remote.options },

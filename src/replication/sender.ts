@@ -37,7 +37,10 @@ export interface SenderOptions {
   readonly retryDelayMs: number
   readonly clock: Clock
   readonly logger: Logger
-  readonly onPull: () => void
+  /** The remote has taken an offer. */
+  readonly onOffered: (shipment: Shipment) => void
+  /** The remote cannot fetch from here. */
+  readonly onUnreached: () => void
   readonly onError: (reason: string) => void
 }
 
@@ -81,7 +84,7 @@ export class Sender {
         return
       case 'pulling':
         window.enter([shipment], 'pulling')
-        this.#options.onPull()
+        this.#options.onOffered(shipment)
         return
       case 'need':
         window.land([shipment])
@@ -93,6 +96,7 @@ export class Sender {
         window.defer(shipment, outcome.reason)
         return
       case 'again':
+        if (outcome.unreached) this.#options.onUnreached()
         window.land([shipment])
         this.#offerAgain(shipment, outcome.reason)
         return

@@ -41,6 +41,8 @@ export interface Shipment {
   /** Times that its pull ended without the bytes. */
   offersFailed: number
   lease: Lease | undefined
+  /** It was offered to be pushed: what its bytes are asked for with, as 64 hex digits. */
+  pushTicket: string | undefined
 }
 
 export function makeShipment(place: FeedPlace): Shipment {
@@ -56,5 +58,6 @@ export function makeShipment(place: FeedPlace): Shipment {
     attempts: 0,
     offersFailed: 0,
     lease: undefined,
+    pushTicket: undefined,
   }
 }

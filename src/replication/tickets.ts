@@ -9,6 +9,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { ByteRange, OpenObject } from '../store/object-store.ts'
 import { BadRangeError, type TicketEnd, TicketGoneError } from './errors.ts'
+import type { LinkTraffic } from './link-traffic.ts'
 import { ticketBytes } from './protocol.ts'
 
 export interface TicketBookOptions {
@@ -36,10 +37,13 @@ export interface TicketReading {
   /** Bytes of the whole object. */
   readonly size: number
   readonly bytes: AsyncIterable<Buffer>
+  /** Of the remote that the ticket was made for. */
+  readonly traffic: LinkTraffic
 }
 
 interface Entry {
   readonly object: OpenObject
+  readonly traffic: LinkTraffic
   expiresAt: number
   readers: number
   ended: TicketEnd | undefined
@@ -67,12 +71,15 @@ export class TicketBook {
   }
 
   /** Takes over `object` and closes it when the lease ends. Undefined, and nothing taken, when all are out. */
-  issue(object: OpenObject): { readonly ticket: Uint8Array; readonly lease: Lease } | undefined {
+  issue(
+    object: OpenObject,
+    traffic: LinkTraffic,
+  ): { readonly ticket: Uint8Array; readonly lease: Lease } | undefined {
     if (!this.hasRoom) return undefined
     const ticket = this.#random.bytes(ticketBytes)
     const key = keyOf(ticket)
     const expiresAt = this.#clock.monotonic() + this.#leaseMs
-    this.#entries.set(key, { object, expiresAt, readers: 0, ended: undefined })
+    this.#entries.set(key, { object, traffic, expiresAt, readers: 0, ended: undefined })
     this.#armSweep()
     const lease = { renew: () => this.#renew(key), end: (end: TicketEnd) => this.#end(key, end) }
     return { ticket, lease }
@@ -93,7 +100,7 @@ export class TicketBook {
       throw new BadRangeError(`bytes ${range.start} to ${range.end} of ${size} were asked for`)
     }
     this.#renew(key)
-    return { size, bytes: this.#stream(key, entry, range) }
+    return { size, bytes: this.#stream(key, entry, range), traffic: entry.traffic }
   }
 
   /** Called whenever a lease has ended. Returns the unsubscriber. */

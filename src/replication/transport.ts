@@ -29,6 +29,15 @@ export interface RemoteTransport {
   awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer>
   /** Tells the remote that this link is over. */
   sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void>
+  /**
+   * Brings bytes of a large object to a remote that cannot fetch them, and resolves with how many of
+   * the object it holds then. An empty range brings nothing and asks just that.
+   */
+  pushRange(
+    range: PushedRange,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<number>
   /** Ends what is under way and frees connections. */
   close(): Promise<void>
 }
@@ -42,6 +51,17 @@ export interface BlobRange {
   readonly start: number
   /** One past the last byte. */
   readonly end: number
+}
+
+export interface PushedRange {
+  /** 64 hex digits. */
+  readonly ticket: string
+  /** First byte. */
+  readonly start: number
+  /** One past the last byte. */
+  readonly end: number
+  /** Of the whole object. */
+  readonly size: number
 }
 
 /** The receiver fetching the bytes of a large object from a sender. */

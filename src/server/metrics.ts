@@ -146,6 +146,12 @@ function addRemoteMetrics(registry: Registry): (remotes: readonly RemoteStatus[]
       'Changes that met a write this site had not seen.',
       (r) => r.remote_conflicts,
     ),
+    total('comio_replication_wire_bytes_total', 'Bytes sent since the start.', (r) => r.wire_bytes),
+    total(
+      'comio_replication_saved_bytes_total',
+      'Bytes that compression has saved since the start.',
+      (r) => r.saved_bytes,
+    ),
     gauge('comio_replication_pending', 'Changes not yet acknowledged.', (r) => r.pending_events),
     gauge('comio_replication_pending_bytes', 'Bytes of those.', (r) => r.pending_bytes),
     gauge('comio_replication_in_flight', 'Changes on the wire now.', (r) => r.in_flight),

@@ -143,8 +143,8 @@ function createStreams(
   })
   return (request, response) => {
     const path = (request.url ?? '').split('?', 1)[0] ?? ''
-    // A ticket is a credential of its own.
-    if (!path.startsWith(replicationPaths.blob)) {
+    // A ticket is a credential of its own for whoever pulls with it.
+    if (request.method !== 'GET' || !path.startsWith(replicationPaths.blob)) {
       const denial = authorize(request)
       if (denial !== undefined) {
         answerUnread(request, response, denialFailure(denial).answer)

@@ -18,6 +18,7 @@ import {
 import type { ServerConfig } from '../config/server-config.ts'
 import { FailoverTransport } from '../replication/failover-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'
+import { LinkTraffic } from '../replication/link-traffic.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
 import type { RemoteDefinition, Replicator } from '../replication/replicator.ts'
 import type { ClientTlsSource } from '../replication/tls-connector.ts'
@@ -192,10 +193,11 @@ export class Remotes implements RemotesControl {
     const { name, ledger, epoch, filter } = linked
     const remote = this.#known.get(name)?.remote
     if (remote === undefined) throw this.#noSuchRemote(name)
+    const traffic = this.#trafficOf(remote)
     return {
-      ...{ name, ledger, epoch, filter },
+      ...{ name, ledger, epoch, filter, traffic },
       url: remote.urls.join(', '),
-      transport: this.#transportOf(remote),
+      transport: this.#transportOf(remote, traffic),
       options: overridesOf(remote),
     }
   }
@@ -210,8 +212,17 @@ export class Remotes implements RemotesControl {
     }
   }
 
+  #trafficOf(remote: RemoteConfig): LinkTraffic {
+    const { compression, bandwidthLimit } = this.#options.config.replication
+    return new LinkTraffic({
+      clock: systemClock,
+      compression: remote.compression ?? compression,
+      bandwidthLimit: remote.bandwidthLimit ?? bandwidthLimit,
+    })
+  }
+
   /** @throws PlaintextRefusedError, BadRemoteUrlError */
-  #transportOf(remote: RemoteConfig): RemoteTransport {
+  #transportOf(remote: RemoteConfig, traffic = this.#trafficOf(remote)): RemoteTransport {
     const { config, remoteTokens, clientTls: tls } = this.#options
     const { workers, allowPlaintext } = config.replication
     const { token, urls } = remote
@@ -223,6 +234,8 @@ export class Remotes implements RemotesControl {
         workers: remote.workers ?? workers,
         // Without a token there is nothing that could be read on the way.
         allowPlaintext: allowPlaintext || token === undefined,
+        traffic,
+        clock: systemClock,
       }),
     )
     return new FailoverTransport(transports)
@@ -299,11 +312,13 @@ function overridesOf({
   workers,
   batchSize,
   batchBytes,
+  transfer,
 }: RemoteConfig): Partial<ReplicationOptions> {
   return {
     ...(workers === undefined ? {} : { workers }),
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(batchBytes === undefined ? {} : { batchBytes }),
+    ...(transfer === undefined ? {} : { transfer }),
   }
 }
 

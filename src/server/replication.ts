@@ -42,8 +42,12 @@ export async function openReplication(
     identity,
     remotes: remotes.definitions(),
     advertiseUrl,
-    blobTransport: createHttpBlobTransport(clientTls),
+    blobTransport: createHttpBlobTransport({
+      compression: config.replication.compression,
+      tls: clientTls,
+    }),
     options: optionsOf(config),
+    takesCompressed: config.replication.compression !== 'off',
     clock: systemClock,
     random: systemRandom,
     logger,
@@ -63,6 +67,8 @@ function optionsOf({ replication }: ServerConfig): ReplicationOptions {
     workers: replication.workers,
     queueSize: replication.queueSize,
     inlineLimit: replication.inlineLimit,
+    transfer: replication.transfer,
+    rangeBytes: defaultReplicationOptions.rangeBytes,
     maxClockSkewMs: replication.maxClockSkewMs,
   }
 }

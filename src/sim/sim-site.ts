@@ -7,6 +7,7 @@ import type { Logger } from '../base/log.ts'
 import type { Device } from '../device/device.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../index/memory-index.ts'
 import type { IndexOperation, OrderedIndex } from '../index/ordered-index.ts'
+import { LinkTraffic } from '../replication/link-traffic.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
 import {
   createReplicator,
@@ -267,11 +268,13 @@ export class SimSite {
         name: to,
         url: urlOf(to),
         transport: new SimRemoteTransport({ network, directory, from, to }),
+        traffic: new LinkTraffic({ clock, compression: 'off', bandwidthLimit: 0 }),
         ledger,
       })),
       advertiseUrl: urlOf(this.name),
       blobTransport: new SimBlobTransport({ network, directory, from }),
       options: replication,
+      takesCompressed: false,
       clock,
       random,
       logger,

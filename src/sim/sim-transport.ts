@@ -25,7 +25,12 @@ import {
 } from '../replication/protocol.ts'
 import type { Receiver } from '../replication/receiver.ts'
 import type { TicketBook } from '../replication/tickets.ts'
-import type { BlobRange, BlobTransport, RemoteTransport } from '../replication/transport.ts'
+import type {
+  BlobRange,
+  BlobTransport,
+  PushedRange,
+  RemoteTransport,
+} from '../replication/transport.ts'
 import { SimSystemError } from './sim-device.ts'
 import type { Call, Caller, SimNetwork } from './sim-network.ts'
 
@@ -95,8 +100,36 @@ export class SimRemoteTransport implements RemoteTransport {
     await this.#call('farewell', signal, ({ receiver }) => receiver.farewell(parseFarewell(text)))
   }
 
+  async pushRange(
+    range: PushedRange,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const pieces: Buffer[] = []
+    for await (const piece of bytes) pieces.push(Buffer.from(piece))
+    const what = `push ${range.start}-${range.end}`
+    return await this.#call(what, signal, (peer) =>
+      peer.receiver.push(range, this.#arriving(pieces, { peer, signal })),
+    )
+  }
+
   async close(): Promise<void> {
     this.#closed.abort()
+  }
+
+  /** The pieces of a body as they come to the other site: one by one, until the connection breaks. */
+  async *#arriving(
+    pieces: readonly Buffer[],
+    to: { readonly peer: Peer; readonly signal: AbortSignal },
+  ): AsyncGenerator<Uint8Array> {
+    const { network, directory, from } = this.#options
+    const isAlive = (): boolean => directory.peerOf(this.#to)?.tickets === to.peer.tickets
+    const there = { network, directory, from: { site: this.#to, isAlive } }
+    for (const bytes of pieces) {
+      const serve = async (): Promise<Buffer> => Buffer.from(bytes)
+      const call = { what: 'pushed piece', to: from.site, signal: to.signal, serve }
+      yield await network.piece(callOf(there, call))
+    }
   }
 
   #call<T>(what: string, signal: AbortSignal, serve: (peer: Peer) => Promise<T>): Promise<T> {

@@ -182,6 +182,7 @@ function chooseClock(chance: Chance, thinkMs: number): ClockOptions {
 }
 
 function chooseReplication(chance: Chance): ReplicationOptions {
+  const transfer = chance.fork('transfer')
   return {
     ...defaultReplicationOptions,
     batchSize: chance.pick([1, 4, 100]),
@@ -191,6 +192,8 @@ function chooseReplication(chance: Chance): ReplicationOptions {
     workers: chance.pick([1, 2, 5]),
     queueSize: chance.pick([1, 5, 10_000]),
     inlineLimit: chance.pick([0, 5000, 30_000, 2 ** 20]),
+    transfer: transfer.pick(['pull', 'push', 'auto']),
+    rangeBytes: transfer.pick([700, 5000, 4 * 2 ** 20]),
   }
 }
 

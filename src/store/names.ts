@@ -3,7 +3,7 @@ import { registerVersion } from './bucket-register.ts'
 import { InvalidNameError, MetadataTooLargeError, ObjectTooLargeError } from './errors.ts'
 import type { BucketMutation, Mutation, ObjectMeta } from './mutation.ts'
 import { nullVersionId } from './slot.ts'
-import { contextSitesMax, higher, siteOf } from './version.ts'
+import { contextSitesMax, siteOf } from './version.ts'
 
 export const keyBytesMax = 1024
 /** Content headers and user metadata together; S3 allows 2 KiB of the latter. */

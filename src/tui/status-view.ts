@@ -74,7 +74,7 @@ function rowsOf(remote: RemoteStatus, rates: LinkRates | undefined, now: Date): 
     row(
       'in flight',
       `${formatCount(remote.in_flight)} sent`,
-      `${formatCount(remote.pulling)} large ones being pulled`,
+      `${formatCount(remote.pulling)} large ones on the way`,
     ),
     row('sent', `${formatCount(remote.events_replicated)} so far`, lastOf(remote, now)),
     ...superseded(remote),

@@ -47,6 +47,8 @@ const statusDocument: ReplicationStatusDocument = {
       in_flight: 0,
       pulling: 0,
       rate: 1.5,
+      wire_bytes: 0,
+      saved_bytes: 0,
       lag_p50_ms: 3.5,
       lag_p99_ms: null,
       events_queued: 1523,

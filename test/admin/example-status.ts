@@ -13,6 +13,8 @@ export const exampleRemote: RemoteStatus = {
   in_flight: 5,
   pulling: 1,
   rate: 480.4,
+  wire_bytes: 0,
+  saved_bytes: 0,
   lag_p50_ms: 12,
   lag_p99_ms: 48,
   events_queued: 1535,

@@ -31,7 +31,7 @@ test('a remote is told in words and units', () => {
   expect(row(block, 'state')).toBe('streaming for 5 min')
   expect(row(block, 'position')).toBe('1,500 of 1,535')
   expect(row(block, 'pending')).toBe('12 changes, 3.4 MiB, the oldest from 1.2 s ago')
-  expect(row(block, 'in flight')).toBe('5 changes, 1 large object being pulled')
+  expect(row(block, 'in flight')).toBe('5 changes, 1 large object on the way')
   expect(row(block, 'rate')).toBe('480 changes/s')
   expect(row(block, 'lag')).toBe('12 ms typical (p50), 48 ms slow (p99), last minute')
   expect(row(block, 'was newer')).toBe('2 objects at the other side')

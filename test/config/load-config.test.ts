@@ -43,6 +43,9 @@ describe('defaults', () => {
         workers: 5,
         queueSize: 10_000,
         inlineLimit: 2 ** 20,
+        transfer: 'auto',
+        compression: 'auto',
+        bandwidthLimit: 0,
         maxClockSkewMs: 300_000,
         conflictPolicy: 'last-write-wins',
         allowPlaintext: false,
@@ -98,6 +101,9 @@ replication:
   workers: 2
   queue_size: 500
   inline_limit: 64K
+  transfer: push
+  compression: off
+  bandwidth_limit: 10MiB
   max_clock_skew: 1m
   allow_plaintext: true
 `,
@@ -129,6 +135,9 @@ replication:
             workers: undefined,
             batchSize: undefined,
             batchBytes: undefined,
+            transfer: undefined,
+            compression: undefined,
+            bandwidthLimit: undefined,
             paused: false,
           },
         ],
@@ -141,6 +150,9 @@ replication:
         workers: 2,
         queueSize: 500,
         inlineLimit: 65_536,
+        transfer: 'push',
+        compression: 'off',
+        bandwidthLimit: 10 * 2 ** 20,
         maxClockSkewMs: 60_000,
         conflictPolicy: 'last-write-wins',
         allowPlaintext: true,

@@ -444,8 +444,11 @@ describe('a warning, and no more, for', () => {
 
   test('a remote without a token, and one that cannot call back', async () => {
     const flags = { 'replication-enabled': true, 'replication-remote': 'https://b' }
-    const { warnings } = await loadFrom({ flags })
+    const file = 'replication:\n  transfer: pull\n'
+    const { warnings } = await loadFrom({ file, flags })
     expect(warnings.join('\n')).toContain('replication.remote_token is not set')
     expect(warnings.join('\n')).toContain('https://b cannot reach')
+    const pushing = await loadFrom({ flags })
+    expect(pushing.warnings.join('\n')).not.toContain('cannot reach')
   })
 })

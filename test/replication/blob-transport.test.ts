@@ -11,7 +11,7 @@ let transport: BlobTransport
 let answer = { status: 200, body: '' }
 
 beforeEach(async () => {
-  transport = createHttpBlobTransport()
+  transport = createHttpBlobTransport({ compression: 'auto' })
   server = createServer((_request, response) => response.writeHead(answer.status).end(answer.body))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 })

@@ -100,6 +100,8 @@ describe('a broken invariant', () => {
       identity: identityOf('site-b'),
       head: () => 0,
       blobTransport: new MemoryBlobTransport(),
+      rangeBytes: 2 ** 20,
+      takesCompressed: false,
       clock,
       random,
       logger: silentLogger,

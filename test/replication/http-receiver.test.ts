@@ -1,7 +1,9 @@
 import { request } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
 import { createHttpTransport } from '../../src/replication/http-transport.ts'
 import { goodToken, HttpSite } from './http-site.ts'
+import { unlimitedTraffic } from './memory-pair.ts'
 
 let site: HttpSite
 beforeEach(async () => {
@@ -73,6 +75,8 @@ describe('the endpoints of replication', () => {
       token: goodToken,
       workers: 1,
       allowPlaintext: false,
+      traffic: unlimitedTraffic(systemClock),
+      clock: systemClock,
     })
     try {
       for (let i = 0; i < 5; i++) {

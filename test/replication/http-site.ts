@@ -3,10 +3,12 @@ import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { systemClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/random.ts'
+import type { CompressionMode } from '../../src/replication/compression.ts'
 import { createHttpBlobTransport } from '../../src/replication/http-blob-transport.ts'
 import { createHttpReceiver } from '../../src/replication/http-receiver.ts'
 import { createHttpTransport } from '../../src/replication/http-transport.ts'
 import type { LinkStatus } from '../../src/replication/link.ts'
+import { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import {
   defaultReplicationOptions,
   type ReplicationOptions,
@@ -22,6 +24,8 @@ export interface HttpSiteOptions {
   readonly segmentBytes?: number
   readonly acceptToken?: string
   readonly options?: Partial<ReplicationOptions>
+  readonly compression?: CompressionMode
+  readonly bandwidthLimit?: number
 }
 
 interface RemoteOptions {
@@ -36,6 +40,8 @@ export const goodToken = 'good-token-0123456789-0123456789-01'
 export class HttpSite {
   readonly store: TestStore
   readonly lines: LogLine[] = []
+  /** To its remote, since it was last started. */
+  traffic: LinkTraffic | undefined
   readonly #copies: string[] = []
   readonly #options: HttpSiteOptions
   #server: Server | undefined
@@ -133,8 +139,9 @@ export class HttpSite {
       identity: volume.identity,
       remotes: remote === undefined ? [] : [this.#remoteDefinition(remote, options)],
       advertiseUrl: remote?.advertiseUrl ?? this.url,
-      blobTransport: createHttpBlobTransport(),
+      blobTransport: createHttpBlobTransport({ compression: this.#compression }),
       options,
+      takesCompressed: this.#compression !== 'off',
       clock: systemClock,
       random: systemRandom,
       logger,
@@ -159,17 +166,27 @@ export class HttpSite {
     replicator.start()
   }
 
+  get #compression(): CompressionMode {
+    return this.#options.compression ?? 'auto'
+  }
+
   #remoteDefinition(remote: RemoteOptions, options: ReplicationOptions) {
+    const compression = this.#compression
+    const { bandwidthLimit = 0 } = this.#options
+    const traffic = new LinkTraffic({ clock: systemClock, compression, bandwidthLimit })
+    this.traffic = traffic
     const transport = createHttpTransport({
       url: remote.url,
       token: remote.token ?? goodToken,
       workers: options.workers,
       allowPlaintext: false,
+      traffic,
+      clock: systemClock,
     })
     const linked = this.store.engine.remotes.list().find(({ name }) => name === 'default')
     if (linked === undefined) throw new Error('the remote is not linked')
     const { name, ledger, epoch, filter } = linked
-    return { name, url: remote.url, transport, ledger, epoch, filter }
+    return { name, url: remote.url, transport, traffic, ledger, epoch, filter }
   }
 
   async #stop(): Promise<void> {
@@ -189,8 +206,11 @@ export class CuttingProxy {
   readonly #server = createTcpServer((socket) => this.#serve(socket))
   /** Bytes from the target until the next cut; Infinity for none. */
   bytesUntilCut = Number.POSITIVE_INFINITY
+  /** The same for bytes to the target, each time. */
+  cutEveryUp = Number.POSITIVE_INFINITY
   passed = 0
   cuts = 0
+  #up = 0
 
   constructor(target: string) {
     this.#target = new URL(target)
@@ -223,7 +243,19 @@ export class CuttingProxy {
         target.destroy()
       })
     }
-    client.pipe(target)
+    client.on('data', (bytes: Buffer) => {
+      this.#up += bytes.length
+      if (this.#up >= this.cutEveryUp) {
+        this.#up = 0
+        this.cuts++
+        this.#cut()
+        return
+      }
+      if (target.write(bytes)) return
+      client.pause()
+      target.once('drain', () => client.resume())
+    })
+    client.on('end', () => target.end())
     target.on('data', (bytes: Buffer) => {
       this.passed += bytes.length
       this.bytesUntilCut -= bytes.length

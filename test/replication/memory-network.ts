@@ -15,9 +15,14 @@ import type {
 } from '../../src/replication/protocol.ts'
 import type { Receiver } from '../../src/replication/receiver.ts'
 import type { TicketBook } from '../../src/replication/tickets.ts'
-import type { BlobRange, BlobTransport, RemoteTransport } from '../../src/replication/transport.ts'
+import type {
+  BlobRange,
+  BlobTransport,
+  PushedRange,
+  RemoteTransport,
+} from '../../src/replication/transport.ts'
 
-export type Call = 'handshake' | 'batch' | 'completions' | 'farewell'
+export type Call = 'handshake' | 'batch' | 'completions' | 'farewell' | 'push'
 
 /** A remote reached by function calls. `fault` decides, for each call, what goes wrong before and after. */
 export class MemoryTransport implements RemoteTransport {
@@ -50,6 +55,33 @@ export class MemoryTransport implements RemoteTransport {
 
   sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
     return this.#call('farewell', signal, () => this.receiver().farewell(farewell))
+  }
+
+  readonly pushes: PushedRange[] = []
+  /** Throws to cut a push behind so many of its bytes. */
+  pushFault: (range: PushedRange, sent: number) => void | Promise<void> = () => undefined
+
+  pushRange(
+    range: PushedRange,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<number> {
+    this.pushes.push(range)
+    return this.#call('push', signal, () =>
+      this.receiver().push(range, this.#arriving(range, bytes)),
+    )
+  }
+
+  async *#arriving(
+    range: PushedRange,
+    bytes: AsyncIterable<Uint8Array>,
+  ): AsyncGenerator<Uint8Array> {
+    let sent = 0
+    for await (const piece of bytes) {
+      await this.pushFault(range, sent)
+      sent += piece.length
+      yield piece
+    }
   }
 
   async close(): Promise<void> {
@@ -96,6 +128,11 @@ function overHttp(error: unknown): unknown {
 export class MemoryBlobTransport implements BlobTransport {
   tickets: TicketBook | undefined
   readonly ranges: BlobRange[] = []
+  /** Of all ranges. */
+  bytes = 0
+  /** Ranges at the same time, at most. */
+  runningMost = 0
+  #running = 0
   /** Throws to cut a range once `sent` bytes of it have arrived. */
   fault: (range: BlobRange, sent: number) => void | Promise<void> = () => undefined
 
@@ -121,11 +158,13 @@ export class MemoryBlobTransport implements BlobTransport {
       signal.addEventListener('abort', stop, { once: true })
     })
     cut.catch(() => undefined) // it matters only while a piece is waited for
+    this.runningMost = Math.max(this.runningMost, ++this.#running)
     try {
       for await (const piece of tickets.read(range.ticket, range).bytes) {
         await Promise.race([this.fault(range, sent), cut])
         if (signal.aborted) throw new RemoteUnreachableError('the request was stopped')
         sent += piece.length
+        this.bytes += piece.length
         yield piece
       }
     } catch (error) {
@@ -133,6 +172,8 @@ export class MemoryBlobTransport implements BlobTransport {
       throw error instanceof RemoteUnreachableError
         ? error
         : new RemoteUnreachableError('cut', { cause: error })
+    } finally {
+      this.#running--
     }
   }
 }

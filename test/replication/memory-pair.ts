@@ -1,6 +1,8 @@
+import type { Clock } from '../../src/base/clock.ts'
 import type { LogFields, Logger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import type { LinkStatus } from '../../src/replication/link.ts'
+import { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import {
   defaultReplicationOptions,
   type ReplicationOptions,
@@ -32,6 +34,10 @@ export function collectingLogger(lines: LogLine[], bound: LogFields = {}): Logge
     error: at('error'),
     child: (fields) => collectingLogger(lines, { ...bound, ...fields }),
   }
+}
+
+export function unlimitedTraffic(clock: Clock): LinkTraffic {
+  return new LinkTraffic({ clock, compression: 'off', bandwidthLimit: 0 })
 }
 
 export interface PairOptions {
@@ -75,6 +81,7 @@ export class MemoryPair {
           name: 'default',
           url: 'http://127.0.0.1:1',
           transport: this.transport,
+          traffic: unlimitedTraffic(this.clock),
           ledger: this.ledger,
           epoch: 1,
           filter: wantsEverything,
@@ -83,6 +90,7 @@ export class MemoryPair {
       advertiseUrl: 'http://127.0.0.1:2',
       blobTransport: new MemoryBlobTransport(),
       options: { ...defaultReplicationOptions, ...this.#options.options },
+      takesCompressed: false,
       clock: this.clock,
       random: seededRandom((this.#options.seed ?? 1) + ++this.#starts),
       logger: collectingLogger(this.lines),
@@ -139,7 +147,8 @@ export class MemoryPair {
       remotes: [],
       advertiseUrl: 'http://127.0.0.1:1',
       blobTransport: this.blobs,
-      options: defaultReplicationOptions,
+      options: { ...defaultReplicationOptions, ...this.#options.options },
+      takesCompressed: false,
       clock: this.clock,
       random: seededRandom(1000 + ++this.#starts),
       logger: collectingLogger(this.lines),

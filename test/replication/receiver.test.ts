@@ -39,6 +39,8 @@ function setUp(random = seededRandom(1)) {
     identity: identityOf('site-b'),
     head: () => 0,
     blobTransport: new MemoryBlobTransport(),
+    rangeBytes: 2 ** 20,
+    takesCompressed: false,
     clock,
     random,
     logger: silentLogger,

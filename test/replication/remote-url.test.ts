@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
 import { BadRemoteUrlError, PlaintextRefusedError } from '../../src/replication/errors.ts'
 import { createHttpTransport } from '../../src/replication/http-transport.ts'
 import { parseRemoteUrl } from '../../src/replication/remote-url.ts'
+import { unlimitedTraffic } from './memory-pair.ts'
 
 test('an address is split into what one connects to and a path before /admin', () => {
   expect(parseRemoteUrl('https://site-b.example.com/comio/', 'the remote')).toEqual({
@@ -28,8 +30,16 @@ test.each([
 })
 
 test('a token is not sent readable beyond loopback, unless allowed', async () => {
+  const traffic = unlimitedTraffic(systemClock)
   const make = (url: string, allowPlaintext: boolean) =>
-    createHttpTransport({ url, token: 'x', workers: 1, allowPlaintext })
+    createHttpTransport({
+      url,
+      token: 'x',
+      workers: 1,
+      allowPlaintext,
+      traffic,
+      clock: systemClock,
+    })
   expect(() => make('http://site-b.example.com', false)).toThrow(PlaintextRefusedError)
   for (const [url, allowed] of [
     ['http://site-b.example.com', true],

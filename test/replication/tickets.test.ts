@@ -4,11 +4,13 @@ import { BadRangeError, TicketGoneError } from '../../src/replication/errors.ts'
 import { TicketBook } from '../../src/replication/tickets.ts'
 import type { OpenObject } from '../../src/store/object-store.ts'
 import { ManualClock } from './manual-clock.ts'
+import { unlimitedTraffic } from './memory-pair.ts'
 import { MemoryFeed } from './memory-site.ts'
 
 function setUp(options: { readonly leasesMax?: number } = {}) {
   const clock = new ManualClock()
   const feed = new MemoryFeed({ clock, siteId: 'site-a' })
+  const traffic = unlimitedTraffic(clock)
   const book = new TicketBook({ clock, random: seededRandom(1), leaseMs: 60_000, ...options })
   const object = (body: Buffer): OpenObject => {
     const opened = feed.loadChange(feed.write(`key-${feed.head()}`, body))?.object
@@ -16,11 +18,11 @@ function setUp(options: { readonly leasesMax?: number } = {}) {
     return opened
   }
   const issue = (body: Buffer) => {
-    const issued = book.issue(object(body))
+    const issued = book.issue(object(body), traffic)
     if (issued === undefined) throw new Error('there is room')
     return { ticket: Buffer.from(issued.ticket).toString('hex'), lease: issued.lease }
   }
-  return { clock, feed, book, object, issue }
+  return { clock, feed, book, object, issue, traffic }
 }
 
 async function readAll(bytes: AsyncIterable<Buffer>): Promise<Buffer> {
@@ -97,18 +99,18 @@ describe('a ticket', () => {
   })
 
   test('is not issued beyond the bound on pinned objects, until one comes back', () => {
-    const { book, feed, object, issue } = setUp({ leasesMax: 2 })
+    const { book, feed, object, issue, traffic } = setUp({ leasesMax: 2 })
     const first = issue(Buffer.from('a'))
     issue(Buffer.from('b'))
     const third = object(Buffer.from('c'))
     let freed = 0
     book.onFree(() => freed++)
     expect(book.hasRoom).toBe(false)
-    expect(book.issue(third)).toBeUndefined()
+    expect(book.issue(third, traffic)).toBeUndefined()
     first.lease.end('superseded')
     first.lease.end('expired')
     expect(freed).toBe(1)
-    expect(book.issue(third)).toBeDefined()
+    expect(book.issue(third, traffic)).toBeDefined()
     book.close()
     expect(feed.openObjects).toBe(0)
   })

@@ -15,6 +15,8 @@ export function remoteStatus(changes: Partial<RemoteStatus>): RemoteStatus {
     in_flight: 0,
     pulling: 0,
     rate: 0,
+    wire_bytes: 0,
+    saved_bytes: 0,
     lag_p50_ms: null,
     lag_p99_ms: null,
     events_queued: 0,

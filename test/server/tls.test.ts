@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { AdminClient } from '../../src/admin/client.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import type { ListenerTlsConfig } from '../../src/config/server-config.ts'
 import { createHttpTransport } from '../../src/replication/http-transport.ts'
@@ -17,6 +18,7 @@ import { RemoteTokens } from '../../src/server/remote-token.ts'
 import { RevokedTokens } from '../../src/server/revoked-tokens.ts'
 import { SiteTokens } from '../../src/server/token-control.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
+import { unlimitedTraffic } from '../replication/memory-pair.ts'
 import { Certificates, hasOpenssl } from './certificates.ts'
 import { type ConfigChanges, remoteAt, TestSite, testConfig } from './test-site.ts'
 
@@ -99,6 +101,8 @@ describe.skipIf(!hasOpenssl)('a site with TLS', () => {
         url: site.url.replace('https', 'http'),
         token: 'some-token',
         workers: 1,
+        clock: systemClock,
+        traffic: unlimitedTraffic(systemClock),
         allowPlaintext: false,
       },
     })
@@ -149,7 +153,10 @@ describe.skipIf(!hasOpenssl)('a site with TLS', () => {
     expect(await ask({ ca, ...pair })).toMatchObject({ status: 'ok' })
     await expect(ask({})).rejects.toThrow(/name the issuer with --ca/)
     await expect(ask({ ca })).rejects.toThrow(/client certificate/)
-    const options = { url: site.url, token: 'some-token', workers: 1, allowPlaintext: false }
+    const options = {
+      ...{ url: site.url, token: 'some-token', workers: 1, allowPlaintext: false },
+      ...{ clock: systemClock, traffic: unlimitedTraffic(systemClock) },
+    }
     const transport = createHttpTransport({ ...options, tls: () => ({ ca }) })
     const sending = transport.sendBatch([Buffer.from('x')], new AbortController().signal)
     await expect(sending).rejects.toThrow(/cut: if it wants a client certificate, set replication/)

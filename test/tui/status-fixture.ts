@@ -21,6 +21,8 @@ export function remoteStatus(more: Partial<RemoteStatus> = {}): RemoteStatus {
     in_flight: 0,
     pulling: 0,
     rate: 0,
+    wire_bytes: 0,
+    saved_bytes: 0,
     lag_p50_ms: 12,
     lag_p99_ms: 81,
     events_queued: 1284,

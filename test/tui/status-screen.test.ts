@@ -34,7 +34,7 @@ describe('the status screen', () => {
     expect(text).toContain('link        streaming since 14:02:11')
     expect(text).toContain('backlog     523 behind · 12.0 MiB')
     expect(text).toContain('lag         p50 12 ms · p99 81 ms')
-    expect(text).toContain('in flight   100 sent · 2 large ones being pulled')
+    expect(text).toContain('in flight   100 sent · 2 large ones on the way')
     expect(text).toContain('failed      none')
     expect(text).toContain('last at 14:02:09')
     expect(text).not.toContain('last minute')

@@ -1,0 +1,122 @@
+import type { Clock } from '../base/clock.ts'
+import { Bandwidth } from './bandwidth.ts'
+import { CompressionGate, type CompressionMode, packedStream } from './compression.ts'
+
+export interface LinkTrafficOptions {
+  readonly clock: Clock
+  readonly compression: CompressionMode
+  /** Bytes per second; 0 for no limit. */
+  readonly bandwidthLimit: number
+}
+
+/** What goes over the wire to one remote: how fast, in what form, and how much it was. */
+export class LinkTraffic {
+  readonly bandwidth: Bandwidth
+  readonly #gates: { readonly batch: CompressionGate; readonly body: CompressionGate }
+  #wireBytes = 0
+  #savedBytes = 0
+
+  constructor({ clock, compression, bandwidthLimit }: LinkTrafficOptions) {
+    this.bandwidth = new Bandwidth(clock, bandwidthLimit)
+    this.#gates = {
+      batch: new CompressionGate(compression),
+      body: new CompressionGate(compression),
+    }
+  }
+
+  /** Changes and the bytes of large objects that were sent, since this process began. */
+  get wireBytes(): number {
+    return this.#wireBytes
+  }
+
+  /** How many more it would have been without compression. */
+  get savedBytes(): number {
+    return this.#savedBytes
+  }
+
+  gate(what: 'batch' | 'body'): CompressionGate {
+    return this.#gates[what]
+  }
+
+  /** The same bytes, counted, and as fast as the remote may be sent to. */
+  async *paced(
+    bytes: AsyncIterable<Uint8Array>,
+    options: { readonly urgent: boolean; readonly signal: AbortSignal },
+  ): AsyncGenerator<Uint8Array> {
+    const { bandwidth } = this
+    for await (const piece of bytes) {
+      for (let at = 0; at < piece.length; ) {
+        const step = bandwidth.isLimited
+          ? piece.subarray(at, at + bandwidth.pieceBytes)
+          : piece.subarray(at)
+        await bandwidth.spend(step.length, options)
+        this.sent(step.length)
+        at += step.length
+        yield step
+      }
+    }
+  }
+
+  sent(wireBytes: number): void {
+    this.#wireBytes += wireBytes
+  }
+
+  saved(bytes: number): void {
+    this.#savedBytes += Math.max(0, bytes)
+  }
+}
+
+/** Bytes as they are to travel. */
+export interface WireBytes {
+  readonly bytes: AsyncIterable<Uint8Array>
+  readonly isPacked: boolean
+}
+
+/**
+ * The bytes of a large object, compressed if the receiver wants that and the first of them say that
+ * it pays. What it saves is noted when they end.
+ */
+export async function packedWhereItPays(
+  bytes: AsyncIterable<Uint8Array>,
+  options: { readonly length: number; readonly wanted: boolean; readonly traffic: LinkTraffic },
+): Promise<WireBytes> {
+  const { length, wanted, traffic } = options
+  if (!wanted) return { bytes, isPacked: false }
+  const iterator = bytes[Symbol.asyncIterator]()
+  const first = await iterator.next()
+  const whole = startingWith(first, iterator)
+  const gate = traffic.gate('body')
+  const pays = first.done !== true && gate.pays([first.value], first.value.length)
+  return pays
+    ? { bytes: tallied(packedStream(whole), { length, traffic, gate }), isPacked: true }
+    : { bytes: whole, isPacked: false }
+}
+
+async function* startingWith(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let step = first; step.done !== true; step = await rest.next()) yield step.value
+  } finally {
+    await rest.return?.()
+  }
+}
+
+async function* tallied(
+  bytes: AsyncIterable<Uint8Array>,
+  options: {
+    readonly length: number
+    readonly traffic: LinkTraffic
+    readonly gate: CompressionGate
+  },
+): AsyncGenerator<Uint8Array> {
+  const { length, traffic, gate } = options
+  let wireLength = 0
+  for await (const piece of bytes) {
+    wireLength += piece.length
+    yield piece
+  }
+  traffic.saved(length - wireLength)
+  gate.learned(length, wireLength)
+}
