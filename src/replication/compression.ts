@@ -42,14 +42,23 @@ const shareMax = 0.9
 /** Opportunities that are passed over after one that did not pay: doubled each time, up to this. */
 const passesMax = 64
 
+/** After one that has paid, so many are compressed without a look. */
+const trustedMax = 15
+
+/** Batches are much alike; what one large object is like says nothing of the next. */
+export type CompressedKind = 'batch' | 'body'
+
 /** Whether to compress, for one kind of bytes to one remote. */
 export class CompressionGate {
   readonly #mode: CompressionMode
+  readonly #kind: CompressedKind
   #passes = 0
   #passesNext = 1
+  #trusted = 0
 
-  constructor(mode: CompressionMode) {
+  constructor(mode: CompressionMode, kind: CompressedKind) {
     this.#mode = mode
+    this.#kind = kind
   }
 
   /** Looks at a few KiB of `pieces`, unless it has just been found not to pay. */
@@ -59,21 +68,30 @@ export class CompressionGate {
       this.#passes--
       return false
     }
+    if (this.#trusted > 0) {
+      this.#trusted--
+      return true
+    }
     const sample = sampleOf(pieces, length)
     const promises = hasPaid(sample.length, zstdCompressSync(sample, packing).length)
-    if (!promises) this.#pause()
+    if (!promises && this.#kind === 'batch') this.#pause()
     return promises
   }
 
   /** What came of it; whether it has paid. */
   learned(plainBytes: number, packedBytes: number): boolean {
     const paid = hasPaid(plainBytes, packedBytes)
-    if (paid) this.#passesNext = 1
-    else this.#pause()
-    return paid
+    if (!paid) {
+      this.#pause()
+      return false
+    }
+    this.#passesNext = 1
+    if (this.#trusted === 0 && this.#kind === 'batch') this.#trusted = trustedMax
+    return true
   }
 
   #pause(): void {
+    this.#trusted = 0
     this.#passes = this.#passesNext
     this.#passesNext = Math.min(passesMax, 2 * this.#passesNext)
   }

@@ -245,7 +245,7 @@ class HttpTransport implements RemoteTransport {
   async #attempt(exchange: Exchange, { token, body }: Attempt): Promise<Buffer> {
     const { method, path, headers, signal } = exchange
     const isStreamed = typeof body !== 'string' && !(body instanceof Uint8Array)
-    const watch = new SendWatch(this.#clock, signal)
+    const watch = isStreamed ? new SendWatch(this.#clock, signal) : undefined
     try {
       const response = await this.#pool.request({
         method,
@@ -253,20 +253,20 @@ class HttpTransport implements RemoteTransport {
         headers: { authorization: `Bearer ${token}`, ...headers },
         // A body that goes slowly on purpose is no silence: its own watch knows.
         ...(isStreamed ? { headersTimeout: 0 } : {}),
-        body: (isStreamed ? watch.over(body) : body) as Uint8Array,
-        signal: isStreamed ? watch.signal : signal,
+        body: (isStreamed ? watch?.over(body) : body) as Uint8Array,
+        signal: watch?.signal ?? signal,
       })
-      watch.end()
+      watch?.end()
       this.#isAnswering = true
       const limit = response.statusCode === 200 ? answerBytesMax : errorBytesMax
       const bytes = await readBounded(response.body, limit)
       if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes, token)
       return bytes
     } catch (error) {
-      const failure = watch.hasStalled ? stalled(error) : error
+      const failure = watch?.hasStalled ? stalled(error) : error
       throw translateFailure(failure, this.#url.base, this.#cutWords())
     } finally {
-      watch.end()
+      watch?.end()
     }
   }
 

@@ -1,6 +1,11 @@
 import type { Clock } from '../base/clock.ts'
 import { Bandwidth } from './bandwidth.ts'
-import { CompressionGate, type CompressionMode, packedStream } from './compression.ts'
+import {
+  type CompressedKind,
+  CompressionGate,
+  type CompressionMode,
+  packedStream,
+} from './compression.ts'
 
 export interface LinkTrafficOptions {
   readonly clock: Clock
@@ -12,15 +17,15 @@ export interface LinkTrafficOptions {
 /** What goes over the wire to one remote: how fast, in what form, and how much it was. */
 export class LinkTraffic {
   readonly bandwidth: Bandwidth
-  readonly #gates: { readonly batch: CompressionGate; readonly body: CompressionGate }
+  readonly #gates: Readonly<Record<CompressedKind, CompressionGate>>
   #wireBytes = 0
   #savedBytes = 0
 
   constructor({ clock, compression, bandwidthLimit }: LinkTrafficOptions) {
     this.bandwidth = new Bandwidth(clock, bandwidthLimit)
     this.#gates = {
-      batch: new CompressionGate(compression),
-      body: new CompressionGate(compression),
+      batch: new CompressionGate(compression, 'batch'),
+      body: new CompressionGate(compression, 'body'),
     }
   }
 
@@ -34,7 +39,7 @@ export class LinkTraffic {
     return this.#savedBytes
   }
 
-  gate(what: 'batch' | 'body'): CompressionGate {
+  gate(what: CompressedKind): CompressionGate {
     return this.#gates[what]
   }
 

@@ -260,8 +260,8 @@ export class Puller {
       return { kind: 'given-up', reason: 'the offer before was taken back' }
     }
     if (missing !== undefined) {
-      await this.#held.keep(held)
-      return missing
+      await this.#keep(pull, held)
+      return pull.superseded ? { kind: 'applied', outcome: { result: 'superseded' } } : missing
     }
     return { kind: 'applied', outcome: await this.#apply(pull.mutation, held) }
   }
@@ -335,7 +335,7 @@ export class Puller {
     try {
       for await (const piece of untilFailure(bytes, note)) await this.#held.append(held, piece)
       if (pull.superseded) await this.#held.giveUp(held)
-      else if (upload.heldBytes < pull.mutation.meta.size) await this.#held.keep(held)
+      else if (upload.heldBytes < pull.mutation.meta.size) await this.#keep(pull, held)
       else this.#conclude(pull, await this.#apply(pull.mutation, held))
     } catch (error) {
       this.#conclude(pull, this.#storeFailure(error))
@@ -348,6 +348,13 @@ export class Puller {
     }
     if (broken !== undefined) throw broken.error
     return upload.heldBytes
+  }
+
+  /** What replaces it may arrive while it is made durable: then nobody continues it. */
+  async #keep(pull: Pull, held: HeldUpload): Promise<void> {
+    await this.#held.keep(held)
+    if (!pull.superseded) return
+    await this.#held.giveUpWhere((mutation) => mutation === held.mutation)
   }
 
   async #apply(mutation: PutMutation, held: HeldUpload): Promise<PullOutcome> {

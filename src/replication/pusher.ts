@@ -69,6 +69,7 @@ export class Pusher {
     this.#bell.ring()
   }
 
+  /** Until the remote has all of it, or nobody wants it any more; or another one's turn has come. */
   async #push(shipment: Shipment): Promise<void> {
     const { connection, clock, random, retryDelayMs, onError } = this.#options
     const ticket = shipment.pushTicket
@@ -93,6 +94,8 @@ export class Pusher {
         held = undefined
         onError(judgeFailure(error).reason)
         await delay(clock, backoff.next(), session.signal)
+        // Whatever is in the way of this one must not keep the others waiting.
+        if (this.#waiting.size > 0) return this.add(shipment)
       }
     }
   }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
-/** A TCP proxy that counts what the target sends, and cuts connections when it is told to. */
+/** A TCP proxy that counts what the target sends, and cuts all connections when it is told to. */
 export class CuttingProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -36,8 +36,8 @@ export class CuttingProxy {
   }
 
   /**
-   * Passes connections to `url` from now on. The first is cut after so many bytes from there as
-   * `cutAfter` begins with, counted over all connections, and so on.
+   * Passes connections to `url` from now on. All are cut after so many bytes from there as `cutAfter`
+   * begins with, counted over all connections, and so on.
    */
   passTo(url: string, cutAfter: readonly number[] = []): void {
     this.#targetPort = Number(new URL(url).port)
@@ -76,7 +76,7 @@ export class CuttingProxy {
       this.#count(piece.length)
       if (this.#bytes >= (this.#cutAfter[this.#cuts] ?? Number.POSITIVE_INFINITY)) {
         this.#cuts++
-        client.destroy()
+        for (const socket of this.#sockets) socket.destroy()
       } else if (!client.write(piece)) target.pause()
     })
     client.on('drain', () => target.resume())

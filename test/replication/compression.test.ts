@@ -30,18 +30,18 @@ describe('whether to compress', () => {
       [noise, false],
       [zstdCompressSync(noise), false],
     ] as const) {
-      expect(new CompressionGate('auto').pays([bytes], bytes.length)).toBe(pays)
+      expect(new CompressionGate('auto', 'batch').pays([bytes], bytes.length)).toBe(pays)
     }
   })
 
   test('is said by samples of all of it, not of its beginning', () => {
     const pieces = [noise.subarray(0, 2000), words]
     const length = 2000 + words.length
-    expect(new CompressionGate('auto').pays(pieces, length)).toBe(true)
+    expect(new CompressionGate('auto', 'batch').pays(pieces, length)).toBe(true)
   })
 
   test('is not even asked for a while after it did not pay, and longer each time', () => {
-    const gate = new CompressionGate('auto')
+    const gate = new CompressionGate('auto', 'batch')
     let asked = 0
     for (let i = 0; i < 1000; i++) {
       if (!gate.pays([words], words.length)) continue
@@ -53,9 +53,18 @@ describe('whether to compress', () => {
     expect(gate.learned(1000, 100)).toBe(true)
   })
 
+  test('of one object is not said by what the one before was like', () => {
+    const gate = new CompressionGate('auto', 'body')
+    for (let i = 0; i < 20; i++) {
+      expect(gate.pays([noise], noise.length)).toBe(false)
+      expect(gate.pays([words], words.length)).toBe(true)
+      gate.learned(100, 10)
+    }
+  })
+
   test('is no when it is off, and for what is small', () => {
-    expect(new CompressionGate('off').pays([words], words.length)).toBe(false)
-    expect(new CompressionGate('auto').pays([words.subarray(0, 100)], 100)).toBe(false)
+    expect(new CompressionGate('off', 'batch').pays([words], words.length)).toBe(false)
+    expect(new CompressionGate('auto', 'batch').pays([words.subarray(0, 100)], 100)).toBe(false)
   })
 })
 

@@ -85,6 +85,35 @@ describe('a large object to a remote that cannot call back', () => {
     expect(pair.sink.uploads.size).toBe(0)
   })
 
+  test('is given up when a newer state arrives while its bytes are made durable', async () => {
+    const pair = startPair('push')
+    let release = (): void => undefined
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    let saving = 0
+    const stage = pair.sink.stageUpload.bind(pair.sink)
+    pair.sink.stageUpload = async (mutation) => {
+      const upload = await stage(mutation)
+      upload.checkpoint = () => {
+        saving++
+        return saving === 2 ? gate : Promise.resolve()
+      }
+      return upload
+    }
+    pair.transport.pushFault = (_range, sent) => {
+      if (sent >= mib) throw new RemoteUnreachableError('cut')
+    }
+    pair.feed.write('large', bodyOf(6 * mib))
+    await runUntil(pair.clock, () => saving === 2)
+    pair.feed.write('large', Buffer.from('small now'))
+    await pair.settled()
+    release()
+    await settleTasks(10)
+    expect(pair.sink.slots.get('o/box/large')?.body?.toString()).toBe('small now')
+    expect(pair.sink.uploads.size).toBe(0)
+  })
+
   test('does not hold up what is small', async () => {
     const pair = startPair('push')
     pair.transport.pushFault = () => new Promise(() => undefined)
@@ -92,6 +121,22 @@ describe('a large object to a remote that cannot call back', () => {
     for (let i = 0; i < 200; i++) pair.feed.write(`small-${i}`, Buffer.from('x'))
     await runUntil(pair.clock, () => pair.ledger.counters().pending === 10)
     expect(await pair.status()).toMatchObject({ pulling: 10, inFlight: 10, state: 'streaming' })
+  })
+
+  test('that cannot be moved does not keep the others from moving', async () => {
+    const pair = startPair('push')
+    const stuck = new Set<string>()
+    pair.transport.pushFault = (range) => {
+      if (range.size === 2 * mib) stuck.add(range.ticket)
+      if (range.size === 2 * mib) throw new RemoteUnreachableError('cut')
+    }
+    for (let i = 0; i < 6; i++) pair.feed.write(`stuck-${i}`, bodyOf(2 * mib))
+    for (let i = 0; i < 6; i++) pair.feed.write(`moving-${i}`, bodyOf(mib + 1))
+    await runUntil(pair.clock, () => pair.ledger.counters().pending === 6)
+    expect(stuck.size).toBeGreaterThan(3)
+    expect(pair.missing().every((key) => key.startsWith('stuck'))).toBe(true)
+    pair.transport.pushFault = () => undefined
+    await pair.settled()
   })
 
   test('is pushed once the remote has said that it cannot fetch it', async () => {
