@@ -123,7 +123,11 @@ export class SimRemoteTransport implements RemoteTransport {
     to: { readonly peer: Peer; readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
     const { network, directory, from } = this.#options
-    const isAlive = (): boolean => directory.peerOf(this.#to)?.tickets === to.peer.tickets
+    // A site that stops in good order is no peer any more, and still finishes what it serves.
+    const isAlive = (): boolean => {
+      const peer = directory.peerOf(this.#to)
+      return peer === undefined || peer.tickets === to.peer.tickets
+    }
     const there = { network, directory, from: { site: this.#to, isAlive } }
     for (const bytes of pieces) {
       const serve = async (): Promise<Buffer> => Buffer.from(bytes)
