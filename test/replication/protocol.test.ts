@@ -33,6 +33,7 @@ const answer: HelloAnswer = {
   head: 7,
   session: 'dd',
   applied: { incarnation: '0123456789abcdef', through: 9 },
+  accepts: ['push', 'zstd'],
 }
 
 describe('the documents of the protocol', () => {
