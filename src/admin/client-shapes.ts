@@ -119,3 +119,14 @@ export const sideShape: Shape = {
 }
 
 export const policyShape: Shape = { bucket: 'string', policy: 'string', own: 'boolean' }
+
+export const verifyShape: Shape = {
+  remote: 'string',
+  verdict: 'string',
+  reason: 'text?',
+  up_to: 'number',
+  checked_at: 'string',
+  differences: 'number',
+  waiting: 'number',
+  listed: 'array',
+}

@@ -19,6 +19,7 @@ import {
   sideShape,
   statusShape,
   tokenShape,
+  verifyShape,
 } from './client-shapes.ts'
 import type {
   ConflictDocument,
@@ -42,6 +43,7 @@ import type {
   RevokedTokenDocument,
   TokensDocument,
 } from './protocol.ts'
+import type { VerifyDocument, VerifyRequestDocument } from './verify-protocol.ts'
 
 export interface AdminClientOptions {
   /** The site's origin, such as `http://127.0.0.1:8080`. */
@@ -193,6 +195,19 @@ export class AdminClient {
     return this.#parse<PolicyDocument>(text, policyShape)
   }
 
+  /** Begins a comparison: {@link verifyStatus} tells how it goes. */
+  verify(request: VerifyRequestDocument): Promise<VerifyDocument> {
+    return this.#verify('POST', request)
+  }
+
+  verifyStatus(): Promise<VerifyDocument> {
+    return this.#verify('GET')
+  }
+
+  stopVerify(): Promise<VerifyDocument> {
+    return this.#verify('DELETE')
+  }
+
   /** What {@link purge} would remove now. */
   async previewPurge(bucket: string): Promise<PurgePreviewDocument> {
     const path = `/admin/${encodeURIComponent(bucket)}/objects`
@@ -239,6 +254,13 @@ export class AdminClient {
   async #changeRemote(call: Call): Promise<RemoteDocument> {
     const text = await this.#call({ ...call, timeoutMs: this.#options.workTimeoutMs })
     return this.#parse<RemoteDocument>(text, linkedShape)
+  }
+
+  async #verify(method: Call['method'], body?: VerifyRequestDocument): Promise<VerifyDocument> {
+    const text = await this.#call({ method, path: '/admin/replication/verify', body })
+    const document = this.#parse<VerifyDocument>(text, { id: 'number', results: 'array' })
+    for (const result of document.results) this.#require(result, verifyShape)
+    return document
   }
 
   #parseStatus(text: string): ReplicationStatusDocument {

@@ -32,6 +32,12 @@ export class MethodNotAllowedError extends ControlError {
   }
 }
 
+/** A comparison is running already, and there is one at a time. */
+export class VerifyRunningError extends ControlError {
+  readonly code = 'VERIFY_RUNNING'
+  readonly status = 409
+}
+
 export class NoSuchRemoteError extends ControlError {
   readonly code = 'NO_SUCH_REMOTE'
   readonly status = 404

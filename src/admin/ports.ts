@@ -15,6 +15,7 @@ import type {
   RevokedTokenDocument,
   TokenDescription,
 } from './protocol.ts'
+import type { VerifyDocument } from './verify-protocol.ts'
 
 /** What an endpoint asks of its caller: nothing at all, or a role. */
 export type ControlAccess = 'open' | 'read' | 'admin'
@@ -71,6 +72,25 @@ export interface TokenControl {
   revoke(name: string): Promise<RevokedTokenDocument>
 }
 
+export interface VerifyOrder {
+  /** Undefined for all remotes there are. */
+  readonly remote: string | undefined
+  readonly order: {
+    readonly bucket: string | undefined
+    readonly deep: boolean
+    readonly repair: boolean
+  }
+}
+
+export interface VerifyControl {
+  /** The comparison that is running, or the last one. */
+  current(): VerifyDocument
+  /** @throws VerifyRunningError, NoSuchRemoteError */
+  begin(order: VerifyOrder): VerifyDocument
+  /** Resolves once nothing is running. */
+  stop(): Promise<VerifyDocument>
+}
+
 /** One answered request, for the metrics. */
 export interface ControlObservation {
   readonly operation: string
@@ -84,6 +104,7 @@ export interface ControlPlaneOptions {
   readonly replication: ReplicationControl
   readonly remotes: RemotesControl
   readonly tokens: TokenControl
+  readonly verify: VerifyControl
   readonly health: () => Promise<HealthReport>
   /** Prometheus text, and its content type. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>

@@ -2,6 +2,7 @@
  * The control plane's documents, as JSON over HTTP under `/admin`. Shared by the handler (server
  * side) and the client (command line and TUI), which never see the engine.
  */
+import type { VerifySummary } from './verify-protocol.ts'
 
 /** `GET /admin/health`: 200 as long as this site can serve, 503 only when it cannot. Always open. */
 export interface HealthDocument {
@@ -75,6 +76,8 @@ export interface RemoteStatus {
   readonly last_replication: string | null
   readonly last_error: string | null
   readonly last_error_at: string | null
+  /** The last comparison of this site with the remote; null before the first since the start. */
+  readonly verify: VerifySummary | null
 }
 
 /** `GET /admin/replication/status`. Totals are since the volume was made. */

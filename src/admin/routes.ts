@@ -24,6 +24,7 @@ import {
   statusSchema,
   tokensSchema,
 } from './schemas.ts'
+import { verifyRoutes } from './verify-routes.ts'
 
 export function controlRoutes(options: ControlPlaneOptions): readonly ControlRoute[] {
   return [
@@ -36,6 +37,7 @@ export function controlRoutes(options: ControlPlaneOptions): readonly ControlRou
     tokensRoute(options),
     revokeRoute(options),
     ...conflictRoutes(options),
+    ...verifyRoutes(options),
   ]
 }
 

@@ -46,6 +46,15 @@ export const noQuerySchema = {
   properties: {},
 } as const
 
+const verifySummary = {
+  verdict: text,
+  reason: maybeText,
+  up_to: count,
+  checked_at: text,
+  differences: count,
+  waiting: count,
+} as const
+
 const remoteSchema = exactly({
   name: text,
   url: text,
@@ -72,6 +81,7 @@ const remoteSchema = exactly({
   last_replication: maybeText,
   last_error: maybeText,
   last_error_at: maybeText,
+  verify: { anyOf: [{ type: 'null' }, exactly(verifySummary)] },
 })
 
 export const statusSchema = exactly({
@@ -174,3 +184,56 @@ export const revokeRequestSchema = exactly({
 })
 
 export const revokedSchema = exactly({ name: text, revoked_at: text, admin_tokens_left: count })
+
+export const verifyRequestSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    remote: { type: 'string', minLength: 1, maxLength: 64 },
+    bucket: bucketParamsSchema.properties.bucket,
+    deep: { type: 'boolean' },
+    repair: { type: 'boolean' },
+  },
+} as const
+
+const verifyDifference = exactly({
+  kind: text,
+  what: text,
+  bucket: text,
+  key: maybeText,
+  here: maybeText,
+  there: maybeText,
+})
+
+export const verifySchema = exactly({
+  id: count,
+  running: {
+    anyOf: [
+      { type: 'null' },
+      exactly({
+        remote: text,
+        phase: text,
+        compared: count,
+        objects_read: count,
+        bytes_read: count,
+        differences: count,
+      }),
+    ],
+  },
+  results: {
+    type: 'array',
+    items: exactly({
+      remote: text,
+      ...verifySummary,
+      started_at: text,
+      compared: count,
+      objects_read: count,
+      bytes_read: count,
+      bytes_exchanged: count,
+      repaired: count,
+      repair_problem: maybeText,
+      kinds: { type: 'object', additionalProperties: count },
+      listed: { type: 'array', items: verifyDifference },
+    }),
+  },
+})

@@ -1,6 +1,7 @@
 /** The replication status for a person with 80 columns: words, units, one block per remote. */
 import Table from 'cli-table3'
 import type { LinkState, RemoteStatus, ReplicationStatusDocument } from '../admin/protocol.ts'
+import type { VerifySummary } from '../admin/verify-protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatDuration } from '../base/duration.ts'
 import { type Paint, paint } from './output.ts'
@@ -63,6 +64,7 @@ function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {
   if (remote.remote_conflicts > 0) {
     rows.push(['conflicts', `${formatCount(remote.remote_conflicts)}, the highest version won`])
   }
+  if (remote.verify !== null) rows.push(['verified', verifyText(remote.verify)])
   if (remote.last_error !== null) {
     const ago = agoOf(remote.last_error_at, now)
     rows.push([
@@ -71,6 +73,17 @@ function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {
     ])
   }
   return rows
+}
+
+function verifyText({ verdict, reason, up_to, checked_at, differences }: VerifySummary): string {
+  switch (verdict) {
+    case 'equal':
+      return `equal up to seq ${formatCount(up_to)}, checked at ${printable(checked_at)}`
+    case 'different':
+      return `${paint('red', countOf(differences, 'difference'))}, checked at ${printable(checked_at)}`
+    case 'unknown':
+      return `unknown: ${printable(reason ?? 'no reason is known')}`
+  }
 }
 
 const stateColours: Readonly<Record<LinkState, Paint>> = {

@@ -265,6 +265,12 @@ export const configKeys = {
     summary:
       'What becomes of a write that loses a conflict: last-write-wins lists it, keep-both also keeps it.',
   },
+  'replication.verify_interval': {
+    kind: 'duration',
+    unset: 'off',
+    range: [60_000, 720 * hour],
+    summary: 'How often this site compares itself with its remotes, unasked.',
+  },
   'replication.allow_plaintext': {
     kind: 'switch',
     default: false,

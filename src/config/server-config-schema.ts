@@ -89,6 +89,7 @@ export const serverConfigSchema = z.object({
   'replication.bandwidth_limit': bandwidthLimit(),
   'replication.max_clock_skew': duration('replication.max_clock_skew'),
   'replication.conflict_policy': oneOf('last-write-wins', 'keep-both'),
+  'replication.verify_interval': duration('replication.verify_interval'),
   'replication.allow_plaintext': onOff(),
   'replication.ca': path(),
   'replication.client_cert': path(),

@@ -66,6 +66,8 @@ export interface ReplicationConfig {
   readonly bandwidthLimit: number
   readonly maxClockSkewMs: number
   readonly conflictPolicy: 'last-write-wins' | 'keep-both'
+  /** Undefined: never. */
+  readonly verifyIntervalMs: number | undefined
   readonly allowPlaintext: boolean
   /** Files. */
   readonly ca: string | undefined
@@ -155,6 +157,7 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     bandwidthLimit: effective(values, 'replication.bandwidth_limit'),
     maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
     conflictPolicy: effective(values, 'replication.conflict_policy'),
+    verifyIntervalMs: values['replication.verify_interval'],
     allowPlaintext: effective(values, 'replication.allow_plaintext'),
     ca: file('replication.ca'),
     clientCert: file('replication.client_cert'),

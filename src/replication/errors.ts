@@ -95,3 +95,8 @@ export class PushBusyError extends ComioError {
 export class BadRangeError extends ComioError {
   readonly code = 'BAD_RANGE'
 }
+
+/** More comparisons at once than this site answers. */
+export class ComparisonBusyError extends ComioError {
+  readonly code = 'COMPARISON_BUSY'
+}

@@ -10,6 +10,7 @@ import type {
   Farewell,
   Hello,
   HelloAnswer,
+  Inquiry,
 } from './protocol.ts'
 import type { PushedRange, RemoteTransport } from './transport.ts'
 
@@ -44,6 +45,10 @@ export class FailoverTransport implements RemoteTransport {
 
   sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
     return this.#call(signal, (transport) => transport.sayFarewell(farewell, signal))
+  }
+
+  inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {
+    return this.#call(signal, (transport) => transport.inquire(what, question, signal))
   }
 
   async close(): Promise<void> {

@@ -22,6 +22,7 @@ import { type LinkTraffic, packedWhereItPays } from './link-traffic.ts'
 import {
   decodedLengthHeader,
   documentBytesMax,
+  type Inquiry,
   parseCompletionsQuery,
   parseFarewell,
   parseHello,
@@ -63,6 +64,8 @@ const bytesInFlightMax = 96 * 2 ** 20
 /** Labels and heads of a change take no more than this. */
 const changeHeadBytes = 16 * 1024
 const stallMs = 30_000
+/** Often enough for whoever gives up after 30 s without a byte. */
+const beatMs = 5000
 const ticketPattern = new RegExp(`^[0-9a-f]{${ticketBytes * 2}}$`)
 const rangePattern = /^bytes=(\d{1,15})-(\d{1,15})$/
 const contentRangePattern = /^bytes (?:(\d{1,15})-(\d{1,15})|\*)\/(\d{1,15})$/
@@ -108,6 +111,12 @@ class HttpReceiver {
         return () => this.#posted(request, response, () => this.#completions(request, response))
       case replicationPaths.farewell:
         return () => this.#posted(request, response, () => this.#farewell(request, response))
+      case replicationPaths.digest:
+        return () =>
+          this.#posted(request, response, () => this.#inquiry('digest', { request, response }))
+      case replicationPaths.fetch:
+        return () =>
+          this.#posted(request, response, () => this.#inquiry('fetch', { request, response }))
       default:
         return undefined
     }
@@ -199,6 +208,27 @@ class HttpReceiver {
     const denial = this.#options.authorize(request)
     if (denial !== undefined) this.#refuse(request, response, denial)
     return denial !== undefined
+  }
+
+  /** Reading bytes again can take its time: until there is an answer, spaces show that it is coming. */
+  async #inquiry(
+    what: Inquiry,
+    { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
+  ): Promise<void> {
+    const { clock, receiver } = this.#options
+    const body = await readBody(request, { limit: documentBytesMax, clock })
+    if (this.#refuseRevoked(request, response)) return
+    const contentType = what === 'digest' ? 'application/json' : 'application/octet-stream'
+    const answer = receiver.inquire(what, body.toString())
+    if (what === 'fetch') return reply(response, contentType, await answer)
+    const stopBeating = beatWhile(response, { clock, contentType })
+    try {
+      const bytes = await answer
+      if (!response.headersSent) return reply(response, contentType, bytes)
+      response.end(bytes)
+    } finally {
+      stopBeating()
+    }
   }
 
   async #blob(request: IncomingMessage, response: ServerResponse, ticket: string): Promise<void> {
@@ -295,6 +325,20 @@ class HttpReceiver {
 function reply(response: ServerResponse, contentType: string, body: Buffer): void {
   response.writeHead(200, { 'content-type': contentType, 'content-length': body.length })
   response.end(body)
+}
+
+/** JSON may begin with any number of spaces. Returns the way to stop. */
+function beatWhile(
+  response: ServerResponse,
+  { clock, contentType }: { readonly clock: Clock; readonly contentType: string },
+): () => void {
+  const beat = (): void => {
+    if (!response.headersSent) response.writeHead(200, { 'content-type': contentType })
+    response.write(' ')
+    timer = clock.after(beatMs, beat)
+  }
+  let timer = clock.after(beatMs, beat)
+  return () => timer.cancel()
 }
 
 /**

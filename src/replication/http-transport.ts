@@ -26,6 +26,7 @@ import {
   type Farewell,
   type Hello,
   type HelloAnswer,
+  type Inquiry,
   parseCompletionsAnswer,
   parseHelloAnswer,
   parsePushAnswer,
@@ -48,7 +49,7 @@ export interface HttpTransportOptions {
   readonly token: string | TokenSource
   /** What https:// connections trust and show; what the system trusts unless told. */
   readonly tls?: ClientTlsSource
-  /** Batches at a time; two connections more serve handshakes and completions. */
+  /** Batches at a time; three connections more serve handshakes, completions and comparisons. */
   readonly workers: number
   /** Lets the token travel over plain HTTP beyond loopback. */
   readonly allowPlaintext: boolean
@@ -118,7 +119,7 @@ class HttpTransport implements RemoteTransport {
     this.#traffic = options.traffic
     this.#clock = options.clock
     this.#pool = new Pool(url.origin, {
-      connections: options.workers + pushLanes + 2,
+      connections: options.workers + pushLanes + 3,
       pipelining: 1,
       allowH2: false,
       connect: connectorOf(this.#tls, connectMs),
@@ -205,6 +206,10 @@ class HttpTransport implements RemoteTransport {
     await this.#exchangeJson(replicationPaths.farewell, farewell, signal)
   }
 
+  inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {
+    return this.#exchangeText(replicationPaths[what], question, signal)
+  }
+
   async close(): Promise<void> {
     await this.#pool.destroy()
   }
@@ -218,7 +223,10 @@ class HttpTransport implements RemoteTransport {
   }
 
   #exchangeJson(path: string, document: object, signal: AbortSignal): Promise<Buffer> {
-    const body = JSON.stringify(document)
+    return this.#exchangeText(path, JSON.stringify(document), signal)
+  }
+
+  #exchangeText(path: string, body: string, signal: AbortSignal): Promise<Buffer> {
     const headers = {
       'content-type': 'application/json',
       'content-length': String(Buffer.byteLength(body)),

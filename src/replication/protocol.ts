@@ -16,10 +16,16 @@ export const replicationPaths = {
   farewell: '/admin/replication/farewell',
   /** Followed by the ticket as 64 hex digits: GET pulls, PUT pushes. */
   blob: '/admin/replication/blob/',
+  /** What a site that compares asks: `verify/documents.ts`. */
+  digest: '/admin/replication/digest',
+  fetch: '/admin/replication/fetch',
 } as const
 
 /** Beside a Content-Encoding on a batch: how many bytes it has when it is decoded. */
 export const decodedLengthHeader = 'comio-decoded-length'
+
+/** What a site that compares asks: for digests, answered with JSON, or for changes, with a batch. */
+export type Inquiry = 'digest' | 'fetch'
 
 /** The filter of a remote that receives everything. */
 export const noFilterHash = 'all'
@@ -248,7 +254,7 @@ function checkedId(text: string, what: string): string {
 }
 
 /** Typed access to the members of a JSON object that came from elsewhere. */
-class Fields {
+export class Fields {
   readonly #members: Readonly<Record<string, unknown>>
 
   constructor(source: string | object) {
@@ -257,6 +263,10 @@ class Fields {
       throw new MalformedBytesError('a replication document is no JSON object')
     }
     this.#members = value as Readonly<Record<string, unknown>>
+  }
+
+  has(name: string): boolean {
+    return this.#members[name] !== undefined && this.#members[name] !== null
   }
 
   count(name: string): number {

@@ -27,6 +27,7 @@ import type {
   CompletionsQuery,
   Farewell,
   Hello,
+  Inquiry,
 } from './protocol.ts'
 import {
   acceptedParts,
@@ -38,6 +39,7 @@ import { PullOutcomes } from './pull-outcomes.ts'
 import { Puller } from './puller.ts'
 import { parseRemoteUrl } from './remote-url.ts'
 import type { BlobTransport, PushedRange } from './transport.ts'
+import type { Responder } from './verify/responder.ts'
 
 export interface ReceiverOptions {
   readonly sink: ChangeSink
@@ -49,6 +51,8 @@ export interface ReceiverOptions {
   readonly rangeBytes: number
   /** Takes compressed batches and ranges. */
   readonly takesCompressed: boolean
+  /** Answers sites that compare. */
+  readonly responder: Responder
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -205,6 +209,11 @@ export class Receiver {
    */
   push(range: PushedRange, bytes: AsyncIterable<Uint8Array>): Promise<number> {
     return this.#puller.push(range, bytes)
+  }
+
+  /** @throws MalformedBytesError, ComparisonBusyError; whatever the store fails with */
+  inquire(what: Inquiry, question: string): Promise<Buffer> {
+    return this.#options.responder.answer(what, question)
   }
 
   /** Ends all pulls; what was fetched is kept. */

@@ -21,11 +21,13 @@ import type { PlaceFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { filterHashOf } from './filter-hash.ts'
 import { Link, type LinkStatus } from './link.ts'
-import type { LinkTraffic } from './link-traffic.ts'
+import { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
 import { Receiver } from './receiver.ts'
 import { TicketBook } from './tickets.ts'
 import type { BlobTransport, RemoteTransport } from './transport.ts'
+import { type ComparedSite, Responder } from './verify/responder.ts'
+import { type VerifiedRemote, Verifier } from './verify/verifier.ts'
 
 export interface RemoteDefinition {
   /** The ledger's name; a single remote is called `default`. */
@@ -46,6 +48,8 @@ export interface RemoteDefinition {
 export interface ReplicatorOptions {
   readonly feed: ChangeFeed
   readonly sink: ChangeSink
+  /** What is compared with the remotes. */
+  readonly site: ComparedSite
   readonly identity: VolumeIdentity
   /** None at a site that only receives. */
   readonly remotes: readonly RemoteDefinition[]
@@ -55,6 +59,8 @@ export interface ReplicatorOptions {
   readonly options: ReplicationOptions
   /** Others may send compressed. */
   readonly takesCompressed: boolean
+  /** How often all remotes are compared unasked, ms; 0 for never. */
+  readonly verifyIntervalMs?: number
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -64,6 +70,9 @@ export interface Replicator {
   /** For `createHttpReceiver`, or a simulated network. */
   readonly receiver: Receiver
   readonly tickets: TicketBook
+  readonly verifier: Verifier
+  /** What {@link Verifier.begin} can be told to compare with. */
+  verifiedRemotes(): readonly VerifiedRemote[]
   /** Begins to ship. A remote that is away delays nothing. */
   start(): void
   /** Begins to ship to a further remote, at once if this one has been started. */
@@ -83,9 +92,11 @@ export function createReplicator(options: ReplicatorOptions): Replicator {
 class RunningReplicator implements Replicator {
   readonly receiver: Receiver
   readonly tickets: TicketBook
+  readonly verifier: Verifier
   readonly #options: ReplicatorOptions
   readonly #logger: Logger
   readonly #links = new Map<string, Link>()
+  readonly #definitions = new Map<string, RemoteDefinition>()
   #started = false
 
   constructor(options: ReplicatorOptions) {
@@ -93,7 +104,11 @@ class RunningReplicator implements Replicator {
     this.#options = options
     this.#logger = options.logger.child({ component: 'replication' })
     this.tickets = new TicketBook({ clock, random })
+    const { site, verifyIntervalMs = 0 } = options
+    const compression = options.takesCompressed ? 'auto' : 'off'
+    const traffic = new LinkTraffic({ clock, compression, bandwidthLimit: 0 })
     this.receiver = new Receiver({
+      responder: new Responder({ site, identity, tickets: this.tickets, traffic }),
       sink,
       identity,
       head: () => feed.head(),
@@ -104,11 +119,18 @@ class RunningReplicator implements Replicator {
       random,
       logger: this.#logger,
     })
+    this.verifier = new Verifier({
+      remotes: () => this.verifiedRemotes(),
+      clock,
+      logger: this.#logger,
+      intervalMs: verifyIntervalMs,
+    })
     for (const remote of options.remotes) this.add(remote)
   }
 
   start(): void {
     this.#started = true
+    this.verifier.start()
     for (const link of this.#links.values()) link.start()
   }
 
@@ -138,13 +160,23 @@ class RunningReplicator implements Replicator {
       logger: this.#logger.child({ remote: name }),
     })
     this.#links.set(name, link)
+    this.#definitions.set(name, remote)
     if (this.#started) link.start()
   }
 
   async remove(name: string): Promise<void> {
     const link = this.#links.get(name)
     this.#links.delete(name)
+    this.#definitions.delete(name)
     await link?.close()
+  }
+
+  verifiedRemotes(): readonly VerifiedRemote[] {
+    const { site, sink, identity, clock, blobTransport: blobs } = this.#options
+    return [...this.#definitions.values()].map(({ name, url, transport, ledger }) => ({
+      name,
+      options: { site, sink, identity, transport, blobs, ledger, url, clock },
+    }))
   }
 
   status(): Promise<readonly LinkStatus[]> {
@@ -153,7 +185,8 @@ class RunningReplicator implements Replicator {
 
   async close(): Promise<void> {
     const links = [...this.#links.values()]
-    await Promise.all([...links.map((link) => link.close()), this.receiver.close()])
+    const ends = [...links.map((link) => link.close()), this.receiver.close()]
+    await Promise.all([...ends, this.verifier.close()])
     this.tickets.close()
   }
 }

@@ -10,6 +10,7 @@ import type {
   Farewell,
   Hello,
   HelloAnswer,
+  Inquiry,
 } from './protocol.ts'
 
 /**
@@ -38,6 +39,8 @@ export interface RemoteTransport {
     bytes: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<number>
+  /** Asks what a comparison of the two sites needs to know; resolves with the bytes of the answer. */
+  inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer>
   /** Ends what is under way and frees connections. */
   close(): Promise<void>
 }

@@ -160,6 +160,21 @@ function addRemoteMetrics(registry: Registry): (remotes: readonly RemoteStatus[]
       'Age of the oldest change not yet acknowledged, 0 without one.',
       (r) => ageSeconds(r.oldest_pending),
     ),
+    gauge(
+      'comio_replication_verify_equal',
+      '1 when the last comparison proved the remote equal, 0 when it differs, -1 when unknown.',
+      (r) => equality(r.verify),
+    ),
+    gauge(
+      'comio_replication_verify_differences',
+      'Differences that the last comparison found.',
+      (r) => r.verify?.differences ?? 0,
+    ),
+    gauge(
+      'comio_replication_verify_timestamp_seconds',
+      'When the last comparison ended, seconds since 1970; 0 before the first.',
+      (r) => (r.verify === null ? 0 : Date.parse(r.verify.checked_at) / 1000),
+    ),
     gauge('comio_replication_link_up', '1 while the remote answers, else 0.', (r) =>
       r.state === 'unreachable' || r.state === 'refused' || r.state === 'disabled' ? 0 : 1,
     ),
@@ -167,6 +182,11 @@ function addRemoteMetrics(registry: Registry): (remotes: readonly RemoteStatus[]
   return (remotes) => {
     for (const publish of publishers) publish(remotes)
   }
+}
+
+function equality(verify: RemoteStatus['verify']): number {
+  if (verify === null || verify.verdict === 'unknown') return -1
+  return verify.verdict === 'equal' ? 1 : 0
 }
 
 function ageSeconds(time: string | null): number {

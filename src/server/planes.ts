@@ -24,6 +24,7 @@ import { type SiteFigures, SiteMetrics } from './metrics.ts'
 import type { Remotes } from './remotes.ts'
 import { createReplicationControl } from './replication-control.ts'
 import type { Storage } from './storage.ts'
+import { createVerifyControl, verifySummary } from './verify-control.ts'
 
 /** Body bytes of the data plane in memory at one time: half of what a site may take above idle. */
 const budgetBytes = 128 * 2 ** 20
@@ -60,6 +61,7 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
     ledgers: () => storage.engine.ledgers(),
     links: () => replicator.status(),
     remotes,
+    verified: (remote) => verifySummary(replicator.verifier.lastOf(remote)),
     clock: systemClock,
   })
   const metrics = new SiteMetrics(() => siteFigures(storage, replication, budget))
@@ -73,7 +75,7 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
 }
 
 function createControl(
-  { storage, remotes, access, tokens, credentials, logger, closing }: PlanesOptions,
+  { storage, replicator, remotes, access, tokens, credentials, logger, closing }: PlanesOptions,
   replication: ReplicationControl,
   metrics: SiteMetrics,
 ): Promise<ControlPlane> {
@@ -88,6 +90,7 @@ function createControl(
     replication,
     remotes,
     tokens,
+    verify: createVerifyControl(replicator),
     // Of a store that fails, or is about to close, nothing more is asked.
     health: async () => (closing() ? reportHealth({ closing: true }) : await health()),
     metrics: () => metrics.text(),

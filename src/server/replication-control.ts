@@ -11,6 +11,7 @@ import type {
   ReplayDocument,
   ReplicationStatusDocument,
 } from '../admin/protocol.ts'
+import type { VerifySummary } from '../admin/verify-protocol.ts'
 import type { Clock } from '../base/clock.ts'
 import type { LinkStatus } from '../replication/link.ts'
 import type { ChangeFeed, DeadLetter, RemoteLedger } from '../store/object-store.ts'
@@ -30,6 +31,8 @@ export interface ReplicationControlOptions {
   readonly links: () => Promise<readonly LinkStatus[]>
   /** What is known of a remote that nothing is sent to now. */
   readonly remotes: { isPaused(name: string): boolean; urlOf(name: string): string }
+  /** The last comparison with a remote. */
+  readonly verified: (remote: string) => VerifySummary | null
   readonly clock: Clock
 }
 
@@ -50,7 +53,7 @@ async function remoteStatuses(
   const statuses: RemoteStatus[] = []
   for (const ledger of options.ledgers()) {
     const link = links.get(ledger.remote) ?? (await idleLink(options, ledger, startedAt))
-    statuses.push(remoteStatus(link.name, link))
+    statuses.push(remoteStatus(link, options.verified(link.name)))
   }
   return statuses
 }
@@ -86,10 +89,10 @@ async function idleLink(
   }
 }
 
-function remoteStatus(name: string, link: LinkFigures): RemoteStatus {
+function remoteStatus(link: LinkFigures, verify: VerifySummary | null): RemoteStatus {
   const { counters } = link
   return {
-    name,
+    name: link.name,
     url: link.url,
     state: link.state,
     state_since: isoTime(link.stateSince),
@@ -115,6 +118,7 @@ function remoteStatus(name: string, link: LinkFigures): RemoteStatus {
     last_replication: maybeTime(counters.lastReplication),
     last_error: link.lastError ?? null,
     last_error_at: maybeTime(link.lastErrorAt),
+    verify,
   }
 }
 

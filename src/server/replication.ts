@@ -39,6 +39,7 @@ export async function openReplication(
   const replicator = createReplicator({
     feed: engine.feed,
     sink: engine,
+    site: engine,
     identity,
     remotes: remotes.definitions(),
     advertiseUrl,
@@ -48,6 +49,7 @@ export async function openReplication(
     }),
     options: optionsOf(config),
     takesCompressed: config.replication.compression !== 'off',
+    verifyIntervalMs: config.replication.verifyIntervalMs ?? 0,
     clock: systemClock,
     random: systemRandom,
     logger,

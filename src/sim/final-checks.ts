@@ -23,6 +23,7 @@ export interface FinalChecksOptions {
 const lettersMax = 10_000
 const tidyMsMax = 60_000
 const nudgeEveryMs = 5000
+const verifyLookMs = 20
 
 export class FinalChecks {
   readonly #options: FinalChecksOptions
@@ -85,6 +86,7 @@ export class FinalChecks {
     }
     if (this.#options.keepBoth)
       for (const { name, contents } of all) this.#checkKept(name, contents)
+    for (const site of sites) await this.#checkVerified(site)
   }
 
   /** What a site lists as kept is there at every site; that it is whole was read before. */
@@ -95,6 +97,20 @@ export class FinalChecks {
           `${slotOf(copy)}, which ${lister} lists as kept, is not at ${site.name}`
         demand(processOf(site).engine.headObject(copy) !== undefined, 'keep-both', say)
       }
+    }
+  }
+
+  /** What the sites find by comparing digests is what was found here by looking at everything. */
+  async #checkVerified(site: SimSite): Promise<void> {
+    const { replicator } = processOf(site)
+    const { verifier } = replicator
+    verifier.begin({ bucket: undefined, deep: true, repair: false }, replicator.verifiedRemotes())
+    while (verifier.run?.running !== undefined) await this.#options.queue.pause(verifyLookMs)
+    for (const { remote, report } of verifier.run?.results ?? []) {
+      const { verdict, reason, listed, waiting } = report
+      const say = (): string =>
+        `${site.name} finds ${remote} ${verdict}: ${reason ?? JSON.stringify(listed)}, ${waiting} waiting`
+      demand(verdict === 'equal', 'verified', say)
     }
   }
 

@@ -262,6 +262,7 @@ export class SimSite {
     return createReplicator({
       feed: engine.feed,
       sink: seams.sink?.(engine) ?? engine,
+      site: engine,
       identity: volume.identity,
       remotes: [...ledgers].map(([to, ledger]) => ({
         ...linkOf(engine, to),

@@ -17,6 +17,7 @@ import {
   type Farewell,
   type Hello,
   type HelloAnswer,
+  type Inquiry,
   parseCompletionsAnswer,
   parseCompletionsQuery,
   parseFarewell,
@@ -110,6 +111,12 @@ export class SimRemoteTransport implements RemoteTransport {
     const what = `push ${range.start}-${range.end}`
     return await this.#call(what, signal, (peer) =>
       peer.receiver.push(range, this.#arriving(pieces, { peer, signal })),
+    )
+  }
+
+  inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {
+    return this.#call(what, signal, async ({ receiver }) =>
+      Buffer.from(await receiver.inquire(what, question)),
     )
   }
 

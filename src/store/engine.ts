@@ -21,6 +21,7 @@ import { Conflicts } from './conflicts.ts'
 import { NoSuchBucketError } from './errors.ts'
 import { Incoming } from './incoming.ts'
 import { openIndexFor } from './index-identity.ts'
+import { IndexedSurvey } from './indexed-survey.ts'
 import { LaunchedPlaces } from './ledger.ts'
 import { listObjects } from './listing.ts'
 import { Losers } from './losers.ts'
@@ -57,6 +58,7 @@ import { SegmentFreer } from './segment-freer.ts'
 import { Sequencer } from './sequencer.ts'
 import { SiteCensus } from './site-census.ts'
 import { openStored } from './stored-object.ts'
+import type { Survey } from './survey.ts'
 import { Sweeper } from './sweeper.ts'
 import { objectKey, objectsRange } from './tables/keys.ts'
 import { decodeLiveEntry, type LiveEntry } from './tables/slot-entry.ts'
@@ -148,6 +150,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 export class Engine implements ObjectStore, ChangeSink {
   readonly feed: ChangeFeed
   readonly conflicts: ConflictStore
+  /** For comparing what this site holds with another. */
+  readonly survey: Survey
   /** Records brought into the index at opening. */
   readonly replayed: number
   readonly #volume: Volume
@@ -177,6 +181,7 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#peers = peers
     const feed = new IndexedChangeFeed({ index, accounts, reader: volume })
     this.feed = feed
+    this.survey = new IndexedSurvey({ index, accounts })
     this.#freer = new SegmentFreer({ volume, accounts, writers, logger })
     // A broken-off upload leaves no batch: on a full volume nothing else would free its segments. But
     // while a batch is being written the accounts are ahead of the index: its end brings the look.

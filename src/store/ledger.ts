@@ -100,7 +100,7 @@ export class StoredLedger implements RemoteLedger {
     return this.#inTurn(() => this.#take(limit))
   }
 
-  isPending(place: FeedPlace): boolean {
+  isPending(place: Pick<FeedPlace, 'seq'>): boolean {
     return this.#state.isPending(place.seq)
   }
 
@@ -172,6 +172,14 @@ export class StoredLedger implements RemoteLedger {
     this.#again = [...this.#state.outstanding.keys()].sort((a, b) => a - b)
   }
 
+  wants(place: Omit<FeedPlace, 'since'>): boolean {
+    return this.#isWanted(place)
+  }
+
+  requeue(seqs: readonly number[]): Promise<number> {
+    return this.#inTurn(() => this.#requeue(seqs))
+  }
+
   confirmedPeer(): ConfirmedPeer | undefined {
     return this.#state.confirmed
   }
@@ -236,10 +244,31 @@ export class StoredLedger implements RemoteLedger {
       }
       this.#options.accounts.ledgerChanged(this.remote)
     })
-    this.#again.push(...requeued.map((letter) => letter.seq))
-    this.#again.sort((a, b) => a - b)
+    this.handOutAgain()
     this.#notifyRewind()
     return totalOf(requeued)
+  }
+
+  async #requeue(seqs: readonly number[]): Promise<number> {
+    const requeued: number[] = []
+    await this.#options.pipeline.runTask((batch) => {
+      const context = this.#options.sequencer.effectContext(batch)
+      for (const seq of seqs) {
+        const entry = batch.read(changeKey(seq))
+        if (entry === undefined || this.#state.isPending(seq)) continue
+        const place = decodeChangeEntry(seq, entry)
+        if (!this.#isWanted(place)) continue
+        closeLetter(context, this.remote, seq)
+        this.#state.requeue({ seq, bytes: place.bytes, since: context.now })
+        requeued.push(seq)
+      }
+      this.#options.accounts.ledgerChanged(this.remote)
+    })
+    if (requeued.length > 0) {
+      this.handOutAgain()
+      this.#notifyRewind()
+    }
+    return requeued.length
   }
 
   /** The first place behind those handed out that concerns this remote; passes over what does not. */
@@ -254,13 +283,13 @@ export class StoredLedger implements RemoteLedger {
     }
   }
 
-  #isWanted(place: FeedPlace): boolean {
+  #isWanted(place: Omit<FeedPlace, 'since'>): boolean {
     const facts = this.#factsOf(place)
     return facts !== undefined && this.#state.wants(facts)
   }
 
   /** Undefined when a newer mutation has the slot by now: then the place is about to leave the feed. */
-  #factsOf(place: FeedPlace): PlaceFacts | undefined {
+  #factsOf(place: Omit<FeedPlace, 'since'>): PlaceFacts | undefined {
     const { seq, slot, bytes } = place
     // Only what was deleted before the link began is passed over for being a delete.
     if (seq > this.#state.link.begunAt || bytes > 0) return { seq, slot, bytes, removes: false }

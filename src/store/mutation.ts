@@ -202,6 +202,19 @@ export function decodeMeta(reader: ByteReader): ObjectMeta {
   return { size, etag, contentHash, lastModified, headers, userMetadata: decodeTexts(reader) }
 }
 
+/** Passes over what {@link decodeMeta} reads, for those who compare its bytes. */
+export function skipMeta(reader: ByteReader): void {
+  reader.raw(8)
+  reader.bytes()
+  const tag = reader.u8()
+  reader.raw(32)
+  if (tag === hashTags['sha256-parts']) reader.raw(reader.varint() * 40)
+  reader.raw(8)
+  for (let texts = 0; texts < 2; texts++) {
+    for (let left = reader.varint() * 2; left > 0; left--) reader.bytes()
+  }
+}
+
 function decodeContentHash(reader: ByteReader): ContentHash {
   const tag = reader.u8()
   const digest = reader.raw(32)

@@ -256,7 +256,7 @@ export interface RemoteLedger {
   /** Further pending places, ascending, at most `limit`; each is handed out once until rewound. */
   take(limit: number): Promise<readonly FeedPlace[]>
   /** Whether `place` is still pending: false once superseded. */
-  isPending(place: FeedPlace): boolean
+  isPending(place: Pick<FeedPlace, 'seq'>): boolean
   /** Tells that these are on the wire now (and `landed` that they no longer are). */
   launched(places: readonly FeedPlace[]): void
   landed(places: readonly FeedPlace[]): void
@@ -270,6 +270,13 @@ export interface RemoteLedger {
   deadLetters(limit: number): Promise<readonly DeadLetter[]>
   /** Puts places back to pending and counts them as queued again. */
   replay(scope: ReplayScope, options: { readonly dryRun: boolean }): Promise<PurgePreview>
+  /** Whether the remote is to have it, by its filter and by when its link began. */
+  wants(place: Omit<FeedPlace, 'since'>): boolean
+  /**
+   * Puts done places back to pending and counts them as queued again, whoever made them; those that
+   * are pending, or left the feed, are passed over. Returns how many were put back.
+   */
+  requeue(seqs: readonly number[]): Promise<number>
   confirmedPeer(): ConfirmedPeer | undefined
   confirmPeer(peer: ConfirmedPeer): Promise<void>
   /** Called when a replay moved the position: whoever took places must take anew. */

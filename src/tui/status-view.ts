@@ -79,6 +79,7 @@ function rowsOf(remote: RemoteStatus, rates: LinkRates | undefined, now: Date): 
     row('sent', `${formatCount(remote.events_replicated)} so far`, lastOf(remote, now)),
     ...superseded(remote),
     ...failuresOf(remote),
+    ...verifiedOf(remote, now),
     ...errorOf(remote, now),
   ]
 }
@@ -120,6 +121,23 @@ function failuresOf(remote: RemoteStatus): LinkRow[] {
   if (remote.events_failed === 0) return [{ name: 'failed', text: 'none' }]
   const text = `${formatCount(remote.events_failed)} · see: comio repl failed list`
   return [{ name: 'failed', text, tone: 'bad' }]
+}
+
+function verifiedOf({ verify }: RemoteStatus, now: Date): LinkRow[] {
+  if (verify === null) return []
+  const at = formatTime(verify.checked_at, now)
+  switch (verify.verdict) {
+    case 'equal': {
+      const text = `equal up to seq ${formatCount(verify.up_to)} · checked at ${at}`
+      return [{ name: 'verified', text, tone: 'good' }]
+    }
+    case 'different': {
+      const text = `${formatCount(verify.differences)} different · checked at ${at} · see: comio repl verify`
+      return [{ name: 'verified', text, tone: 'bad' }]
+    }
+    case 'unknown':
+      return [{ name: 'verified', text: `unknown at ${at} · ${verify.reason ?? ''}`, tone: 'off' }]
+  }
 }
 
 function errorOf(remote: RemoteStatus, now: Date): LinkRow[] {

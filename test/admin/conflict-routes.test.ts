@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ControlPlane, createControlPlane } from '../../src/admin/control-plane.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
+import { exampleVerify } from './example-verify.ts'
 import { fakeTokens } from './fake-tokens.ts'
 import { ListedConflicts } from './listed-conflicts.ts'
 
@@ -30,6 +31,7 @@ beforeEach(async () => {
       resume: unasked,
     },
     tokens: fakeTokens,
+    verify: exampleVerify([]),
     health: unasked,
     metrics: unasked,
     authorize: () => undefined,

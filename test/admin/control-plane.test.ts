@@ -19,6 +19,7 @@ import { type Logger, silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
 import { VolumeReadOnlyError } from '../../src/volume/errors.ts'
+import { exampleVerify } from './example-verify.ts'
 import { fakeTokens } from './fake-tokens.ts'
 import { ListedConflicts } from './listed-conflicts.ts'
 
@@ -44,13 +45,9 @@ const statusDocument: ReplicationStatusDocument = {
       pending_events: 0,
       pending_bytes: 0,
       oldest_pending: null,
-      in_flight: 0,
-      pulling: 0,
+      ...{ in_flight: 0, pulling: 0 },
       rate: 1.5,
-      wire_bytes: 0,
-      saved_bytes: 0,
-      lag_p50_ms: 3.5,
-      lag_p99_ms: null,
+      ...{ wire_bytes: 0, saved_bytes: 0, lag_p50_ms: 3.5, lag_p99_ms: null },
       events_queued: 1523,
       events_replicated: 1500,
       events_failed: 23,
@@ -59,7 +56,7 @@ const statusDocument: ReplicationStatusDocument = {
       remote_conflicts: 2,
       last_replication: '2025-12-03T21:00:00Z',
       last_error: 'remote returned 400: no',
-      last_error_at: '2025-12-03T20:59:00Z',
+      ...{ last_error_at: '2025-12-03T20:59:00Z', verify: null },
     },
   ],
 }
@@ -143,6 +140,7 @@ class Bench {
       },
       remotes: remotesControl,
       tokens: fakeTokens,
+      verify: exampleVerify([]),
       health: async () => ({ serving: true, document: { status: 'ok', reasons: [] } }),
       metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'a_metric 1\n' }),
       authorize: () => undefined,

@@ -26,6 +26,7 @@ export const exampleRemote: RemoteStatus = {
   last_replication: '2025-12-03T20:59:59Z',
   last_error: 'connect ECONNREFUSED 10.0.0.2:8080',
   last_error_at: '2025-12-03T20:50:00Z',
+  verify: null,
 }
 
 export const exampleStatus: ReplicationStatusDocument = {

@@ -128,3 +128,77 @@ describe('repl failed list', () => {
     })
   })
 })
+
+describe('repl verify', () => {
+  const path = '/admin/replication/verify'
+  const result = {
+    remote: 'default',
+    verdict: 'equal',
+    reason: null,
+    up_to: 1200,
+    checked_at: '2025-12-03T21:00:02.000Z',
+    differences: 0,
+    waiting: 0,
+    started_at: '2025-12-03T21:00:00.000Z',
+    compared: 1_000_000,
+    objects_read: 0,
+    bytes_read: 0,
+    bytes_exchanged: 55_000,
+    repaired: 0,
+    repair_problem: null,
+    kinds: {},
+    listed: [],
+  }
+  const documentOf = (...results: readonly object[]): { readonly text: string } => ({
+    text: JSON.stringify({ id: 1, running: null, results }),
+  })
+
+  test('says up to where and when both are equal, and ends with 0', async () => {
+    await withSite({ [`POST ${path}`]: documentOf(result) }, async (url, seen) => {
+      const args = ['repl', 'verify', '--bucket', 'docs', '--deep', '--url', url]
+      const { code, stdout, stderr } = await runHere(args)
+      expect([code, stderr]).toEqual([0, ''])
+      expect(JSON.parse(seen[0]?.body ?? '')).toEqual({ bucket: 'docs', deep: true, repair: false })
+      expect(stdout).toContain('equal up to seq 1,200, checked at 2025-12-03T21:00:02.000Z')
+      expect(stdout).toContain('1,000,000, in 2.0 s')
+    })
+  })
+
+  test('waits for the end, lists what differs by kind, and ends with 1', async () => {
+    const progress = { remote: 'default', phase: 'comparing', compared: 5, objects_read: 0 }
+    const running = { ...progress, bytes_read: 0, differences: 0 }
+    const begun = { text: JSON.stringify({ id: 1, running, results: [] }) }
+    const listed = [
+      {
+        kind: 'missing-there',
+        what: 'object',
+        bucket: 'b',
+        key: 'a/\u001b',
+        here: 'x',
+        there: null,
+      },
+      { kind: 'newer-there', what: 'purge', bucket: 'b', key: null, here: 'x', there: 'y' },
+    ]
+    const different = { ...result, verdict: 'different', differences: 3, listed }
+    const answers = { [`POST ${path}`]: begun, [`GET ${path}`]: documentOf(different) }
+    await withSite(answers, async (url) => {
+      const { code, stdout } = await runHere(['repl', 'verify', '--url', url])
+      expect(code).toBe(1)
+      expect(stdout).toContain('different, 3 differences')
+      expect(stdout).toContain('missing there object    b/a/')
+      expect(stdout).toContain('newer there   purge     b\n')
+      expect(stdout).toContain('and 1 more')
+      expect(stdout).not.toContain('\u001b')
+    })
+  })
+
+  test('ends with 1 when it is not known, and says why', async () => {
+    const unknown = { ...result, verdict: 'unknown', reason: 'cannot reach http://b' }
+    await withSite({ [`POST ${path}`]: documentOf(unknown) }, async (url) => {
+      const { code, stdout } = await runHere(['repl', 'verify', '--url', url])
+      expect(code).toBe(1)
+      expect(stdout).toContain('unknown')
+      expect(stdout).toContain('cannot reach http://b')
+    })
+  })
+})

@@ -47,6 +47,7 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'repl conflicts show': 'comio-repl.1',
   'repl conflicts resolve': 'comio-repl.1',
   'repl conflicts policy': 'comio-repl.1',
+  'repl verify': 'comio-repl.1',
   'config show': 'comio-config.1',
   'config validate': 'comio-config.1',
   'token gen': 'comio.1',

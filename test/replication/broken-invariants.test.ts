@@ -12,6 +12,7 @@ import { replicationPaths } from '../../src/replication/protocol.ts'
 import { Receiver } from '../../src/replication/receiver.ts'
 import { TicketBook } from '../../src/replication/tickets.ts'
 import { unhandledIn } from '../base/unhandled.ts'
+import { emptyResponder } from './empty-site.ts'
 import { settleTasks } from './manual-clock.ts'
 import { MemoryBlobTransport } from './memory-network.ts'
 import { MemoryPair, type PairOptions } from './memory-pair.ts'
@@ -98,6 +99,7 @@ describe('a broken invariant', () => {
     const receiver = new Receiver({
       sink: new MemorySink(),
       identity: identityOf('site-b'),
+      responder: emptyResponder(),
       head: () => 0,
       blobTransport: new MemoryBlobTransport(),
       rangeBytes: 2 ** 20,

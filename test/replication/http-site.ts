@@ -14,6 +14,7 @@ import {
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
+import type { VerifyOrder, VerifyReport } from '../../src/replication/verify/verification.ts'
 import type { RemoteLedger } from '../../src/store/object-store.ts'
 import { TestStore } from '../store/open-store.ts'
 import { collectingLogger, type LogLine } from './memory-pair.ts'
@@ -118,6 +119,19 @@ export class HttpSite {
     return status
   }
 
+  /** Compares with the remote, to the end. */
+  async verify(order: Partial<VerifyOrder> = {}): Promise<VerifyReport> {
+    const replicator = this.#replicator
+    if (replicator === undefined) throw new Error('this site is stopped')
+    const { verifier } = replicator
+    const whole = { bucket: undefined, deep: false, repair: false, ...order }
+    const id = verifier.begin(whole, replicator.verifiedRemotes())?.id
+    await eventually(() => verifier.run?.running === undefined, 'the comparison ends')
+    const [result] = verifier.run?.results ?? []
+    if (verifier.run?.id !== id || result === undefined) throw new Error('no result')
+    return result.report
+  }
+
   async close(): Promise<void> {
     await this.#stop()
     await this.store.remove()
@@ -136,6 +150,7 @@ export class HttpSite {
     const replicator = createReplicator({
       feed: engine.feed,
       sink: engine,
+      site: engine,
       identity: volume.identity,
       remotes: remote === undefined ? [] : [this.#remoteDefinition(remote, options)],
       advertiseUrl: remote?.advertiseUrl ?? this.url,

@@ -12,6 +12,7 @@ import type {
   Farewell,
   Hello,
   HelloAnswer,
+  Inquiry,
 } from '../../src/replication/protocol.ts'
 import type { Receiver } from '../../src/replication/receiver.ts'
 import type { TicketBook } from '../../src/replication/tickets.ts'
@@ -22,7 +23,7 @@ import type {
   RemoteTransport,
 } from '../../src/replication/transport.ts'
 
-export type Call = 'handshake' | 'batch' | 'completions' | 'farewell' | 'push'
+export type Call = 'handshake' | 'batch' | 'completions' | 'farewell' | 'push' | Inquiry
 
 /** A remote reached by function calls. `fault` decides, for each call, what goes wrong before and after. */
 export class MemoryTransport implements RemoteTransport {
@@ -82,6 +83,10 @@ export class MemoryTransport implements RemoteTransport {
       sent += piece.length
       yield piece
     }
+  }
+
+  inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {
+    return this.#call(what, signal, () => this.receiver().inquire(what, question))
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,7 @@ import {
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
 import { wantsEverything } from '../../src/store/place-filter.ts'
 import type { VolumeIdentity } from '../../src/volume/volume.ts'
+import { emptySite } from './empty-site.ts'
 import { ManualClock, runUntil } from './manual-clock.ts'
 import { MemoryBlobTransport, MemoryTransport } from './memory-network.ts'
 import { MemorySink } from './memory-sink.ts'
@@ -74,6 +75,7 @@ export class MemoryPair {
   makeSender(): Replicator {
     return createReplicator({
       feed: this.feed,
+      site: emptySite(this.feed),
       sink: new MemorySink(),
       identity: identityOf('site-a', this.#options.own),
       remotes: [
@@ -140,8 +142,10 @@ export class MemoryPair {
   }
 
   #makeRemote(): Replicator {
+    const feed = new MemoryFeed({ clock: this.clock, siteId: 'site-b' })
     return createReplicator({
-      feed: new MemoryFeed({ clock: this.clock, siteId: 'site-b' }),
+      feed,
+      site: emptySite(feed),
       sink: this.sink,
       identity: this.peer,
       remotes: [],

@@ -225,7 +225,7 @@ export class MemoryLedger implements RemoteLedger {
     return [...places, ...fresh]
   }
 
-  isPending(place: FeedPlace): boolean {
+  isPending(place: Pick<FeedPlace, 'seq'>): boolean {
     return place.seq > this.#high || this.#outstanding.has(place.seq)
   }
 
@@ -289,6 +289,20 @@ export class MemoryLedger implements RemoteLedger {
     this.#again = [...this.#outstanding].sort((a, b) => a - b)
     for (const listener of this.#rewinds) listener()
     return { count: regained.length, bytes: 0 }
+  }
+
+  wants(): boolean {
+    return true
+  }
+
+  async requeue(seqs: readonly number[]): Promise<number> {
+    const live = new Set(this.#feed.entries().map(({ place }) => place.seq))
+    const regained = seqs.filter((seq) => live.has(seq) && !this.isPending({ seq }))
+    for (const seq of regained) this.#outstanding.add(seq)
+    this.#queued += regained.length
+    this.#again = [...this.#outstanding].sort((a, b) => a - b)
+    for (const listener of this.#rewinds) listener()
+    return regained.length
   }
 
   confirmedPeer(): ConfirmedPeer | undefined {

@@ -14,6 +14,7 @@ import { Receiver } from '../../src/replication/receiver.ts'
 import { encodeMutation, type Mutation } from '../../src/store/mutation.ts'
 import { objectSlot } from '../../src/store/slot.ts'
 import { makeVersion } from '../../src/store/version.ts'
+import { emptyResponder } from './empty-site.ts'
 import { ManualClock, settleTasks } from './manual-clock.ts'
 import { MemoryBlobTransport } from './memory-network.ts'
 import { MemorySink } from './memory-sink.ts'
@@ -37,6 +38,7 @@ function setUp(random = seededRandom(1)) {
   const receiver = new Receiver({
     sink,
     identity: identityOf('site-b'),
+    responder: emptyResponder(),
     head: () => 0,
     blobTransport: new MemoryBlobTransport(),
     rangeBytes: 2 ** 20,

@@ -28,6 +28,7 @@ export function remoteStatus(changes: Partial<RemoteStatus>): RemoteStatus {
     last_replication: null,
     last_error: null,
     last_error_at: null,
+    verify: null,
     ...changes,
   }
 }

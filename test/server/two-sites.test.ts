@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
+import type { VerifyDocument, VerifyRequestDocument } from '../../src/admin/verify-protocol.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
 
@@ -186,4 +187,43 @@ describe('two sites', () => {
       heads,
     )
   })
+
+  it('are compared on demand and repaired, and the status keeps what came of it', async () => {
+    await b.start(accepting)
+    await a.start(shippingTo(b.url))
+    await a.send('PUT', '/docs/both', { body: 'both' })
+    await statusWhen(a, shipped)
+    const large = Buffer.from(seededRandom(2).bytes(3 * 2 ** 20))
+    await b.send('PUT', '/docs/only-b', { body: large })
+    expect(await verified(a, {})).toMatchObject({
+      verdict: 'different',
+      kinds: { 'missing-here': 1 },
+      listed: [{ kind: 'missing-here', what: 'object', bucket: 'docs', key: 'only-b' }],
+    })
+    expect(await verified(a, { repair: true })).toMatchObject({ verdict: 'equal', repaired: 1 })
+    expect((await a.send('GET', '/docs/only-b')).body.equals(large)).toBe(true)
+    const { remotes } = await statusOf(a)
+    expect(remotes[0]?.verify).toMatchObject({ verdict: 'equal', differences: 0 })
+    const metrics = (await a.send('GET', '/admin/metrics')).body.toString()
+    expect(metrics).toContain('comio_replication_verify_equal{remote="default"} 1')
+    await b.stop()
+    expect(await verified(a, {})).toMatchObject({ verdict: 'unknown' })
+    const nowhere = await a.send('POST', '/admin/replication/verify', {
+      body: '{"remote":"nobody"}',
+      headers: { 'content-type': 'application/json' },
+    })
+    expect(nowhere.status).toBe(404)
+  })
 })
+
+/** Begins a comparison and waits for its end. */
+async function verified(site: TestSite, request: VerifyRequestDocument) {
+  const path = '/admin/replication/verify'
+  const headers = { 'content-type': 'application/json' }
+  let run: VerifyDocument = await site.json('POST', path, {
+    body: JSON.stringify(request),
+    headers,
+  })
+  while (run.running !== null) run = await site.json('GET', path)
+  return run.results[0]
+}

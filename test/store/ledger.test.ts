@@ -40,6 +40,32 @@ describe('a ledger of a store', () => {
     expect(await late.take(100)).toHaveLength(10)
   })
 
+  it('puts done places back one by one, counts them as queued again, and hands them out anew', async () => {
+    await putMany(6)
+    const places = await ledger.take(100)
+    await settle(places.slice(0, 4))
+    const [first, second, third] = places as [FeedPlace, FeedPlace, FeedPlace]
+    await ledger.bury(places[4] as FeedPlace, { reason: 'no', attempts: 1 })
+    await store.put('photos', 'k1', 'moved to another place')
+    const gone = places.find(({ slot }) => slot.kind === 'object' && slot.key === 'k1')
+    let rewinds = 0
+    ledger.onRewind(() => rewinds++)
+    const asked = [first, second, third, places[4], places[5], gone].map((place) => place?.seq ?? 0)
+    const moved = new Set([gone?.seq])
+    const expected = new Set(
+      [first, second, third, places[4]].map((place) => place?.seq).filter((seq) => !moved.has(seq)),
+    )
+    expect(await ledger.requeue(asked)).toBe(expected.size)
+    expect(rewinds).toBe(1)
+    expect(await ledger.deadLetters(10)).toEqual([])
+    await check()
+    await reopen()
+    await check()
+    const again = (await ledger.take(100)).map(({ seq }) => seq)
+    expect(again).toEqual(expect.arrayContaining([...expected] as number[]))
+    expect(await ledger.requeue(asked)).toBe(0)
+  })
+
   it('hands each place out once, in order, and what was not settled again after a restart', async () => {
     await putMany(10)
     const first = await ledger.take(4)

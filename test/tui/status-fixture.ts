@@ -34,6 +34,7 @@ export function remoteStatus(more: Partial<RemoteStatus> = {}): RemoteStatus {
     last_replication: todayAt(14, 2, 9),
     last_error: null,
     last_error_at: null,
+    verify: null,
     ...more,
   }
 }

@@ -98,6 +98,22 @@ export function objectsRange(bucket: string, keyPrefix: Buffer): IndexRange {
   return { gte: start, lt: end }
 }
 
+/** The slots of a bucket behind the key `after`, up to `until`; either may be empty for all. */
+export function slotsBetween(
+  table: 'objects' | 'tombstones',
+  keys: { readonly bucket: string; readonly after: string; readonly until: string },
+): IndexRange {
+  const { bucket, after, until } = keys
+  const beyond = (key: string): Buffer =>
+    Buffer.concat([slotKey(prefix[table], bucket, key), Buffer.of(0)])
+  const end = slotKey(prefix[table], bucket, '')
+  end[end.length - 1] = 1
+  return {
+    gte: after === '' ? slotKey(prefix[table], bucket, '') : beyond(after),
+    lt: until === '' ? end : beyond(until),
+  }
+}
+
 /** The first key that does not begin with `bytes`; undefined when there is none. */
 export function successorOf(bytes: Uint8Array): Buffer | undefined {
   let length = bytes.length

@@ -1,0 +1,121 @@
+/** Reads the bytes of every object at both sites and compares their hashes: what `--deep` adds. */
+
+import type { ObjectInfo } from '../../store/object-store.ts'
+import { objectSlot, type Slot } from '../../store/slot.ts'
+import type { SlotState } from '../../store/survey.ts'
+import type { Version } from '../../store/version.ts'
+import { type ReadBytes, verifyLimits } from './documents.ts'
+import type { Difference, DifferenceKind } from './judge.ts'
+import type { RemoteSurvey } from './remote-survey.ts'
+import { type ComparedSite, readBytes } from './responder.ts'
+
+export interface ByteCheckOptions {
+  readonly site: ComparedSite
+  readonly there: RemoteSurvey
+  readonly onRead: (objects: number, bytes: number) => void
+}
+
+/** Bytes of the objects of one question: a larger object is asked about alone. */
+const bytesAtOnce = 16 * 2 ** 20
+
+interface Group {
+  readonly slots: (Slot & { readonly kind: 'object' })[]
+  bytes: number
+}
+
+export class ByteCheck {
+  readonly #options: ByteCheckOptions
+
+  constructor(options: ByteCheckOptions) {
+    this.#options = options
+  }
+
+  async *differences(bucket: string): AsyncGenerator<readonly Difference[]> {
+    let group: Group = { slots: [], bytes: 0 }
+    for await (const { key, bytes } of this.#objects(bucket)) {
+      const isFull = group.slots.length === verifyLimits.objects
+      if (isFull || (group.slots.length > 0 && group.bytes + bytes > bytesAtOnce)) {
+        yield await this.#compare(group)
+        group = { slots: [], bytes: 0 }
+      }
+      group.slots.push(objectSlot(bucket, key) as Slot & { readonly kind: 'object' })
+      group.bytes += bytes
+    }
+    if (group.slots.length > 0) yield await this.#compare(group)
+  }
+
+  async *#objects(
+    bucket: string,
+  ): AsyncGenerator<{ readonly key: string; readonly bytes: number }> {
+    const { survey } = this.#options.site
+    const whole = { table: 'objects', bucket, after: '', until: '', floor: undefined } as const
+    for (let after = ''; ; ) {
+      const entries = await survey.list({ ...whole, after }, verifyLimits.entries)
+      for (const { key } of entries) {
+        yield { key, bytes: survey.stateOf(objectSlot(bucket, key)).bytes }
+      }
+      if (entries.length < verifyLimits.entries) return
+      after = entries.at(-1)?.key ?? ''
+    }
+  }
+
+  async #compare({ slots, bytes }: Group): Promise<readonly Difference[]> {
+    const { site, there, onRead } = this.#options
+    const ours: ReadBytes[] = []
+    const asked = there.bytes(slots)
+    asked.catch(() => undefined) // thrown again below
+    for (const slot of slots) ours.push(await readBytes(site, slot))
+    const theirs = await asked
+    onRead(slots.length, bytes)
+    const differences: Difference[] = []
+    for (const [at, slot] of slots.entries()) {
+      const our = ours[at] as ReadBytes
+      const their = theirs[at] as ReadBytes
+      // Where the versions differ, the digests have found it, or it changes just now.
+      if (our.version === undefined || our.version !== their.version) continue
+      const found = { version: our.version, seq: site.survey.stateOf(slot).seq }
+      for (const kind of kindsOf(hashIn(site, slot, our.version), our, their)) {
+        differences.push(difference(kind, slot, found))
+      }
+    }
+    return differences
+  }
+}
+
+/** The hash that both sites agree the whole has; undefined when it is one of parts, or of the past. */
+function hashIn(
+  site: ComparedSite,
+  slot: Slot & { readonly kind: 'object' },
+  version: Version,
+): string | undefined {
+  const object = site.openObject(slot)
+  if (object === undefined) return undefined
+  const { info } = object
+  object.close()
+  return info.version === version ? wholeHashOf(info) : undefined
+}
+
+function wholeHashOf({ meta: { contentHash } }: ObjectInfo): string | undefined {
+  return contentHash.algorithm === 'sha256' ? contentHash.digest.toString('hex') : undefined
+}
+
+function kindsOf(
+  expected: string | undefined,
+  our: ReadBytes,
+  their: ReadBytes,
+): readonly DifferenceKind[] {
+  const isBad = (read: ReadBytes): boolean =>
+    read.result === 'unreadable' || (expected !== undefined && read.sha256 !== expected)
+  const kinds: DifferenceKind[] = []
+  if (isBad(our)) kinds.push('corrupt-here')
+  if (isBad(their)) kinds.push('corrupt-there')
+  return kinds.length === 0 && our.sha256 !== their.sha256 ? ['differs'] : kinds
+}
+
+function difference(
+  kind: DifferenceKind,
+  slot: Slot,
+  { version, seq }: { readonly version: Version; readonly seq: SlotState['seq'] },
+): Difference {
+  return { kind, what: 'object', slot, here: version, there: version, seq }
+}

@@ -1,0 +1,135 @@
+/**
+ * Repairs differences by the ways that changes travel anyway: what the remote lacks goes back to
+ * pending in its ledger and is shipped again; what this site lacks is fetched and applied like any
+ * change that comes in. Neither can make an older version replace a newer one.
+ */
+import { assert } from '../../base/assert.ts'
+import type { PutMutation } from '../../store/mutation.ts'
+import type {
+  ApplyOutcome,
+  ChangeSink,
+  IncomingChange,
+  RemoteLedger,
+  StagedUpload,
+} from '../../store/object-store.ts'
+import { type Slot, slotText } from '../../store/slot.ts'
+import type { DecodedFrame } from '../batch-codec.ts'
+import { RemoteUnreachableError } from '../errors.ts'
+import { incomingOf } from '../incoming.ts'
+import type { BlobTransport } from '../transport.ts'
+import { verifyLimits } from './documents.ts'
+import type { Difference } from './judge.ts'
+import type { RemoteSurvey } from './remote-survey.ts'
+
+export interface RepairOptions {
+  readonly there: RemoteSurvey
+  readonly ledger: RemoteLedger
+  readonly sink: ChangeSink
+  readonly blobs: BlobTransport
+  /** Where the remote is reached, for the bytes of large objects; several addresses behind commas. */
+  readonly url: string
+  readonly signal: AbortSignal
+}
+
+const rangeBytes = 8 * 2 ** 20
+
+export class Repair {
+  readonly #options: RepairOptions
+  /** Why the last thing that could not be repaired was not; undefined when all could be. */
+  problem: string | undefined
+
+  constructor(options: RepairOptions) {
+    this.#options = options
+  }
+
+  /** Begins the repair of what can be repaired, and resolves to the slots that are worth a look. */
+  async repair(differences: readonly Difference[]): Promise<readonly Slot[]> {
+    const again = differences.filter(isNewerHere)
+    if (again.length > 0) await this.#options.ledger.requeue(again.map(({ seq }) => seq))
+    const wanted = differences.filter(isNewerThere).map(({ slot }) => slot)
+    for (let at = 0; at < wanted.length; at += verifyLimits.objects) {
+      await this.#fetch(wanted.slice(at, at + verifyLimits.objects))
+    }
+    const begun = differences.filter(
+      (difference) => isNewerHere(difference) || isNewerThere(difference),
+    )
+    if (begun.length < differences.length) {
+      this.problem =
+        'some have the same version and another content: write those objects once more where they are right'
+    }
+    return begun.map(({ slot }) => slot)
+  }
+
+  async #fetch(slots: readonly Slot[]): Promise<void> {
+    let wanted = new Map(slots.map((slot) => [slotText(slot), slot]))
+    while (wanted.size > 0) {
+      const frames = await this.#options.there.fetch([...wanted.values()])
+      const before = wanted.size
+      for (const frame of frames) {
+        const change = incomingOf(frame)
+        // Only what was asked for is taken, once.
+        if (!wanted.delete(slotText(change.mutation.slot))) continue
+        await this.#take(frame, change)
+      }
+      // What is left has no answer: it is gone there, or all tickets are out.
+      if (wanted.size === before) return
+      wanted = new Map(wanted)
+    }
+  }
+
+  async #take(frame: DecodedFrame, change: IncomingChange): Promise<void> {
+    const { sink } = this.#options
+    const { mutation } = change
+    if (frame.body.kind === 'offer') {
+      assert(mutation.kind === 'put', 'only puts are offered')
+      const [asked] = await sink.apply([change], undefined)
+      if (asked?.result !== 'need') return this.#note(asked)
+      const ticket = frame.body.ticket.toString('hex')
+      const upload = await this.#pull(mutation, ticket)
+      return this.#note(
+        (await sink.apply([{ mutation, body: { kind: 'staged', upload } }], undefined))[0],
+      )
+    }
+    this.#note((await sink.apply([change], undefined))[0])
+  }
+
+  async #pull(mutation: PutMutation, ticket: string): Promise<StagedUpload> {
+    const { sink, blobs, url, signal } = this.#options
+    const origins = url.split(', ')
+    let at = 0
+    const upload = await sink.stageUpload(mutation)
+    try {
+      while (upload.heldBytes < mutation.meta.size) {
+        const start = upload.heldBytes
+        const end = Math.min(mutation.meta.size, start + rangeBytes)
+        try {
+          const from = { origin: origins[at] as string, ticket, start, end }
+          for await (const piece of await blobs.fetchRange(from, signal)) await upload.append(piece)
+        } catch (error) {
+          // Elsewhere, and from where this one got to.
+          if (!(error instanceof RemoteUnreachableError) || ++at >= origins.length) throw error
+        }
+      }
+      return upload
+    } catch (error) {
+      await upload.close()
+      throw error
+    }
+  }
+
+  #note(outcome: ApplyOutcome | undefined): void {
+    if (outcome?.result === 'later') this.problem = `this site takes some later: ${outcome.reason}`
+    if (outcome?.result === 'refused') this.problem = `this site refuses some: ${outcome.message}`
+  }
+}
+
+/** The register of a bucket is merged from both. */
+function isNewerHere({ kind, what, seq }: Difference): boolean {
+  if (seq === 0) return false
+  return kind === 'missing-there' || kind === 'newer-here' || what === 'bucket'
+}
+
+function isNewerThere({ kind, what, there }: Difference): boolean {
+  if (there === undefined) return false
+  return kind === 'missing-here' || kind === 'newer-there' || what === 'bucket'
+}

@@ -1,0 +1,32 @@
+import { systemClock } from '../../src/base/clock.ts'
+import { systemRandom } from '../../src/base/random.ts'
+import { LinkTraffic } from '../../src/replication/link-traffic.ts'
+import { TicketBook } from '../../src/replication/tickets.ts'
+import { type ComparedSite, Responder } from '../../src/replication/verify/responder.ts'
+import type { ChangeFeed } from '../../src/store/object-store.ts'
+import type { Survey } from '../../src/store/survey.ts'
+import { identityOf, MemoryFeed } from './memory-site.ts'
+
+const emptySurvey: Survey = {
+  buckets: async () => [],
+  digest: async () => ({ count: 0, digest: undefined }),
+  cut: async (range) => [{ ...range, count: 0, digest: undefined }],
+  list: async () => [],
+  stateOf: () => ({ kind: 'absent', seq: 0, version: undefined, digest: '', bytes: 0 }),
+}
+
+/** A site that holds nothing to compare: for tests that are about something else. */
+export function emptySite(feed: ChangeFeed): ComparedSite {
+  return { survey: emptySurvey, feed, openObject: () => undefined, ledgers: () => [] }
+}
+
+export function emptyResponder(): Responder {
+  const feed = new MemoryFeed({ clock: systemClock, siteId: 'empty' })
+  const tickets = new TicketBook({ clock: systemClock, random: systemRandom })
+  return new Responder({
+    site: emptySite(feed),
+    identity: identityOf('empty'),
+    tickets,
+    traffic: new LinkTraffic({ clock: systemClock, compression: 'off', bandwidthLimit: 0 }),
+  })
+}

@@ -1,0 +1,230 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { parseDigestQuery, verifyLimits } from '../../src/replication/verify/documents.ts'
+import type { Difference } from '../../src/replication/verify/judge.ts'
+import type { VerifyReport } from '../../src/replication/verify/verification.ts'
+import { eventually, HttpSite } from './http-site.ts'
+import { putOf } from './memory-site.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+const opened: HttpSite[] = []
+afterEach(async () => {
+  for (const site of opened.splice(0).reverse()) await site.close()
+})
+
+async function openSite(siteId: string): Promise<HttpSite> {
+  const site = await HttpSite.open({ siteId })
+  opened.push(site)
+  return site
+}
+
+/** Site A ships to site B, which has everything. */
+async function openPair(objects = 0): Promise<readonly [HttpSite, HttpSite]> {
+  const [a, b] = [await openSite('site-a'), await openSite('site-b')]
+  const puts = Array.from({ length: objects }, (_, i) => a.store.put('box', `key-${i}`, `is ${i}`))
+  await Promise.all(puts)
+  await a.connectTo({ url: b.url })
+  await settled(a)
+  return [a, b]
+}
+
+const settled = (site: HttpSite): Promise<void> =>
+  eventually(() => site.ledger.counters().pending === 0, 'nothing is pending')
+
+/** Writes that the ledger takes for arrived, and that never were sent. */
+async function unnoticed(site: HttpSite, write: () => Promise<unknown>): Promise<void> {
+  await site.stop()
+  await write()
+  const places = await site.ledger.take(1000)
+  await site.ledger.settle(places.map((place) => ({ place, result: 'replicated' as const })))
+  await site.restart()
+}
+
+const found = (report: VerifyReport): readonly string[] =>
+  report.listed.map(({ kind, what, slot }: Difference) =>
+    [kind, what, slot.bucket, 'key' in slot ? slot.key : ''].join(' ').trim(),
+  )
+
+function expectBalanced(site: HttpSite): void {
+  const { queued, replicated, failed, superseded, pending } = site.ledger.counters()
+  expect(queued).toBe(replicated + failed + superseded + pending)
+}
+
+describe('two sites that are compared', () => {
+  test('are equal up to a seq and a time when both hold the same', async () => {
+    const [a] = await openPair(2500)
+    await a.store.engine.deleteObject({ bucket: 'box', key: 'key-7' })
+    await a.store.put('purged', 'x', 'x')
+    await a.store.engine.purgeBucket('purged')
+    await settled(a)
+    const report = await a.verify()
+    expect(report).toMatchObject({
+      verdict: 'equal',
+      reason: undefined,
+      differences: 0,
+      waiting: 0,
+    })
+    expect(report.upTo).toBe(a.store.engine.feed.head())
+    expect(report.compared).toBe(2499)
+    expect(report.bytesExchanged).toBeLessThan(4000)
+    expect(report.finishedAt).toBeGreaterThanOrEqual(report.startedAt)
+  })
+
+  test('differ by kind: missing here or there, newer here or there, and another content', async () => {
+    const [a, b] = await openPair(3000)
+    await b.store.put('box', 'only-b', 'b')
+    await b.store.put('box', 'key-3', 'newer at b')
+    await b.store.engine.deleteObject({ bucket: 'box', key: 'key-4' })
+    await b.store.put('new-at-b', 'x', 'x')
+    await unnoticed(a, async () => {
+      await a.store.put('box', 'only-a', 'a')
+      await a.store.put('box', 'key-5', 'newer at a')
+      const { version } = await a.store.put('box', 'split', 'one')
+      const body = Buffer.from('other')
+      const forged = putOf('split', body, version)
+      const change = { mutation: forged, body: { kind: 'inline' as const, bytes: body } }
+      const [outcome] = await b.store.engine.apply([change], undefined)
+      expect(outcome).toEqual({ result: 'applied' })
+    })
+    const report = await a.verify()
+    expect(report).toMatchObject({ verdict: 'different', differences: 8, waiting: 0 })
+    expect([...found(report)].sort()).toEqual([
+      'differs object box split',
+      'missing-here bucket new-at-b',
+      'missing-here object box only-b',
+      'missing-here object new-at-b x',
+      'missing-there object box only-a',
+      'newer-here object box key-5',
+      'newer-there deletion box key-4',
+      'newer-there object box key-3',
+    ])
+    expect(report.kinds).toEqual({
+      differs: 1,
+      'missing-here': 3,
+      'missing-there': 1,
+      'newer-here': 1,
+      'newer-there': 2,
+    })
+    const onlyNew = await a.verify({ bucket: 'new-at-b' })
+    expect(onlyNew.differences).toBe(2)
+  })
+
+  test('are repaired from both sides, large objects and deletions included', async () => {
+    const [a, b] = await openPair(100)
+    const large = Buffer.alloc(9 * 2 ** 20, 'large')
+    await b.store.put('box', 'large', large)
+    await b.store.put('box', 'small', 'small')
+    await b.store.put('box', 'key-3', 'newer at b')
+    await b.store.engine.deleteObject({ bucket: 'box', key: 'key-4' })
+    await unnoticed(a, async () => {
+      await a.store.put('box', 'only-a', 'a')
+      await a.store.engine.deleteObject({ bucket: 'box', key: 'key-6' })
+      await a.store.put('purged', 'x', 'x')
+      await a.store.engine.purgeBucket('purged')
+    })
+    const report = await a.verify({ repair: true })
+    expect(report).toMatchObject({ verdict: 'equal', differences: 0, repairProblem: undefined })
+    expect(report.repaired).toBe(8)
+    expect((await a.store.get('box', 'large'))?.equals(large)).toBe(true)
+    expect(String(await a.store.get('box', 'key-3'))).toBe('newer at b')
+    expect(await a.store.get('box', 'key-4')).toBeUndefined()
+    expect(String(await b.store.get('box', 'only-a'))).toBe('a')
+    expect(await b.store.get('box', 'key-6')).toBeUndefined()
+    expect(await a.verify()).toMatchObject({ verdict: 'equal', repaired: 0 })
+    expectBalanced(a)
+  })
+
+  test('are equal where one has purged what the other still keeps traces of', async () => {
+    const [a, b] = await openPair(0)
+    await a.store.put('box', 'x', 'x')
+    await a.store.engine.deleteObject({ bucket: 'box', key: 'x' })
+    await a.store.put('box', 'y', 'y')
+    await settled(a)
+    await unnoticed(a, () => a.store.engine.purgeBucket('box'))
+    const report = await a.verify()
+    expect(found(report)).toEqual(['missing-there purge box'])
+    expect(await a.verify({ repair: true })).toMatchObject({ verdict: 'equal', repaired: 1 })
+    expect(await b.store.keys('box')).toEqual([])
+  })
+
+  test('are equal while both are being written', async () => {
+    const [a, b] = await openPair(4000)
+    await b.connectTo({ url: a.url })
+    let writing = true
+    const write = async (site: HttpSite): Promise<void> => {
+      for (let i = 0; writing; i = (i + 37) % 4000) await site.store.put('box', `key-${i}`, `${i}`)
+    }
+    const writers = Promise.all([write(a), write(b)])
+    try {
+      for (let round = 0; round < 3; round++) {
+        expect(await a.verify()).toMatchObject({ verdict: 'equal', differences: 0 })
+        expect(await b.verify()).toMatchObject({ verdict: 'equal', differences: 0 })
+      }
+    } finally {
+      writing = false
+      await writers
+    }
+  })
+
+  test('are neither equal nor different while the remote cannot be asked', async () => {
+    const [a, b] = await openPair(10)
+    await b.stop()
+    const report = await a.verify()
+    expect(report.verdict).toBe('unknown')
+    expect(report.reason).toContain('cannot reach')
+  })
+
+  test('are told apart by their bytes too, when that is asked for', async () => {
+    const [a, b] = await openPair(3)
+    await a.store.put('box', 'hit', Buffer.alloc(100_000, 'bytes to hit'))
+    await settled(a)
+    expect(await a.verify({ deep: true })).toMatchObject({ verdict: 'equal', objectsRead: 4 })
+    await spoil(b, Buffer.alloc(1000, 'bytes to hit'))
+    expect(await a.verify()).toMatchObject({ verdict: 'equal' })
+    const report = await a.verify({ deep: true })
+    expect(report).toMatchObject({ verdict: 'different', differences: 1 })
+    expect(found(report)).toEqual(['corrupt-there object box hit'])
+  })
+})
+
+/** Changes a byte on the site's disk. */
+async function spoil(site: HttpSite, what: Buffer): Promise<void> {
+  const folder = join(site.store.folder, 'volume')
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = join(entry.parentPath, entry.name)
+    const bytes = await readFile(path)
+    const at = bytes.indexOf(what)
+    if (at === -1) continue
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    await writeFile(path, bytes, { flag: 'r+' })
+    return
+  }
+  throw new Error('the bytes are nowhere')
+}
+
+describe('a question of a comparison', () => {
+  test('names no more than its bound', () => {
+    const range = { table: 'objects', bucket: 'box', after: '', until: '' }
+    const ask = (count: number): string =>
+      JSON.stringify({ volumeId: 'v', ask: 'digests', ranges: Array(count).fill(range) })
+    expect(parseDigestQuery(ask(verifyLimits.ranges)).ask).toBe('digests')
+    expect(() => parseDigestQuery(ask(verifyLimits.ranges + 1))).toThrow('at most')
+  })
+
+  test.each([
+    ['{}'],
+    ['{"volumeId":"v","ask":"everything"}'],
+    ['{"volumeId":"v","ask":"digests","ranges":[{"table":"x"}]}'],
+    ['{"volumeId":"v","ask":"list","range":null,"limit":1}'],
+    ['{"volumeId":"v","ask":"look","slots":[{"kind":"object","bucket":"b"}]}'],
+    ['{"volumeId":"v","ask":"look","slots":[{"kind":"other","bucket":"b"}]}'],
+    [
+      '{"volumeId":"v","ask":"list","limit":1,"range":{"table":"objects","bucket":"b","after":"","until":"","floor":"x"}}',
+    ],
+  ])('that makes no sense is refused: %s', (text) => {
+    expect(() => parseDigestQuery(text)).toThrow()
+  })
+})
