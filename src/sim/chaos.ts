@@ -7,6 +7,7 @@ import { ComioError, messageOf } from '../base/errors.ts'
 import { ShortWriteError } from '../device/errors.ts'
 import type { Chance } from './chance.ts'
 import type { EventQueue } from './event-queue.ts'
+import { ReplayOperator } from './replay-operator.ts'
 import { SimSystemError } from './sim-device.ts'
 import type { SimNetwork } from './sim-network.ts'
 import type { CrashKind, SimSite } from './sim-site.ts'
@@ -69,7 +70,7 @@ export class Chaos {
   }
 
   start(): void {
-    const { partitions, clock, rotEveryMs } = this.#options.options
+    const { partitions, clock, rotEveryMs, replayEveryMs } = this.#options.options
     const { trace } = this.#options
     for (const ward of this.#wards.values()) {
       this.#boot(ward)
@@ -81,6 +82,11 @@ export class Chaos {
       })
     }
     this.#repeatedly(partitions.everyMs, () => this.#part())
+    const operator = new ReplayOperator({
+      ...this.#options,
+      chance: this.#options.chance.fork('replays'),
+    })
+    this.#repeatedly(replayEveryMs, () => operator.replaySomething())
   }
 
   /** A disk operation of the site has taken effect: the moment for a crash that nobody expects. */

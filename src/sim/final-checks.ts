@@ -37,7 +37,8 @@ export class FinalChecks {
     return this.#options.sites.every(({ process }) => {
       if (process === undefined) return false
       for (const ledger of process.ledgers.values()) {
-        if (ledger.counters().pending > 0) return false
+        const { pending, replaying } = ledger.counters()
+        if (pending + replaying > 0) return false
       }
       return true
     })

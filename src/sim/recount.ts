@@ -123,6 +123,10 @@ function recountLedgers(site: string, contents: SiteContents): void {
       demand(contents.places.has(seq), 'ledger', say(`waits for seq ${seq}, which is no place`))
       demand(seq <= ledger.high, 'ledger', say(`waits for seq ${seq} above ${ledger.high}`))
     }
+    for (const { after, through } of ledger.replays) {
+      const isSound = after < through && through <= ledger.high
+      demand(isSound, 'ledger', say(`replays ${after} to ${through} of ${ledger.high}`))
+    }
     const counted = `${ledger.pending} pending of ${ledger.pendingBytes} bytes`
     const found = `${count} pending of ${bytes} bytes`
     demand(counted === found, 'ledger', say(`has ${found}, counts ${counted}`))

@@ -75,6 +75,8 @@ export interface SimulationOptions {
   readonly replication: ReplicationOptions
   /** Mean time between two bits that turn over on a disk, ms; 0 for none. */
   readonly rotEveryMs: number
+  /** Mean time between two replays that an operator asks for, ms; 0 for none. */
+  readonly replayEveryMs: number
   /** Begins again with an empty index in the end, which must make no difference. */
   readonly rebuild: boolean
   /** What loses a conflict is kept, at every site and in every bucket. */
@@ -122,6 +124,8 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     crashes: chooseCrashes(chance, thinkMs),
     clock: chooseClock(chance, thinkMs),
     replication: chooseReplication(chance),
+    // Of a chance of their own: what a seed chose before stays what it chooses.
+    replayEveryMs: new Chance(seed).fork('replays').pick([0, 0, 100 + thinkMs * 10]),
     rebuild: chance.hits(0.3),
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
     keepBoth: fixed.keepBoth ?? chance.hits(0.5),

@@ -177,17 +177,22 @@ export function buryLetter(
   )
 }
 
-/** The letter is moot: a newer mutation took the place, or it is queued again. */
-export function closeLetter(context: EffectContext, remote: string, seq: number): void {
+/**
+ * The letter is moot: a newer mutation took the place, it is queued again, or it was discarded.
+ *
+ * @returns false when there was none
+ */
+export function closeLetter(context: EffectContext, remote: string, seq: number): boolean {
   const ledger = context.accounts.ledger(remote)
-  if (ledger === undefined || ledger.openLetters === 0) return
+  if (ledger === undefined || ledger.openLetters === 0) return false
   const key = deadLetterKey(remote, seq)
   const entry = context.batch.read(key)
-  if (entry === undefined) return
+  if (entry === undefined) return false
   context.batch.delReadable(key)
   context.accounts.recordDies(decodeLetterEntry(entry).location)
   ledger.openLetters--
   context.accounts.ledgerChanged(remote)
+  return true
 }
 
 /** A remote that is gone leaves no letters behind. */

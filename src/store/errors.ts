@@ -112,3 +112,13 @@ export class CorruptObjectError extends ComioError {
 export class CorruptIndexError extends ComioError {
   readonly code = 'CORRUPT_INDEX'
 }
+
+export class TooManyReplaysError extends ComioError {
+  readonly code = 'TOO_MANY_REPLAYS'
+  constructor(remote: string) {
+    super(`too many replays to remote ${remote} are under way, so none was begun`, {
+      facts: { remote },
+      hint: 'Wait until comio repl status shows that they are through, or send all with --all.',
+    })
+  }
+}

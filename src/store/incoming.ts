@@ -20,7 +20,13 @@ import type {
   PutMutation,
 } from './mutation.ts'
 import { checkMutation } from './names.ts'
-import type { ApplyOutcome, ConflictSide, IncomingBody, IncomingChange } from './object-store.ts'
+import {
+  type ApplyOutcome,
+  type ConflictSide,
+  type IncomingBody,
+  type IncomingChange,
+  volumeFullReason,
+} from './object-store.ts'
 import type { ReadyBody, Sequencer, WriteDecision } from './sequencer.ts'
 import { checkJoin, type SiteCensus } from './site-census.ts'
 import type { SlotEntry } from './tables/slot-entry.ts'
@@ -112,7 +118,7 @@ export class Incoming {
     } catch (thrown) {
       if (thrown instanceof TooManySitesError) return refusedFor(thrown)
       if (thrown instanceof VolumeFullError || thrown instanceof StorageFullError) {
-        return later('its volume is full')
+        return later(volumeFullReason)
       }
       if (thrown instanceof ComioError) return later(thrown.message)
       throw thrown

@@ -4,7 +4,7 @@
  * Pending is derived (queued - replicated - failed - superseded), so the sum always holds.
  */
 import { assert } from '../base/assert.ts'
-import type { ByteReader } from '../base/byte-reader.ts'
+import { type ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
 import type { ConfirmedPeer, LedgerCounters } from './object-store.ts'
 import {
@@ -15,6 +15,7 @@ import {
   isWanted,
   type PlaceFilter,
 } from './place-filter.ts'
+import { decodeSelections, encodeSelections, type ReplaySelection } from './replay-selection.ts'
 import type { Slot } from './slot.ts'
 import { entryReader } from './tables/slot-entry.ts'
 
@@ -45,6 +46,8 @@ export class LedgerState {
   readonly outstanding = new Map<number, number>()
   /** Dead letters that are still about the newest change of their slot. */
   openLetters = 0
+  /** Replays of selections that are under way, the first of them being walked. */
+  replays: readonly ReplaySelection[] = []
   readonly #watchers = new Set<(place: PlaceFacts) => void>()
   /** Removed by the index batch that is being built, and by the one that is being written. */
   #removing = new Set<number>()
@@ -88,6 +91,7 @@ export class LedgerState {
     this.superseded += this.pending
     this.pendingBytes = 0
     this.outstanding.clear()
+    this.replays = []
     this.high = Math.max(head, this.high)
     this.isFilled = false
     return true
@@ -165,13 +169,17 @@ export class LedgerState {
       for (const place of this.outstanding.keys()) if (place > seq) this.outstanding.delete(place)
       this.high = seq
     }
+    // Everything above is pending now: there is nothing left to select.
+    for (const replay of this.replays) replay.through = Math.min(replay.through, seq)
+    this.replays = this.replays.filter(({ after, through }) => after < through)
     this.queued += regained.places
     this.pendingBytes += regained.bytes
   }
 
-  /** Every place at or below is done. */
+  /** Every place at or below is done, and selected by no replay that is under way. */
   low(): number {
     let low = this.high
+    for (const { after } of this.replays) low = Math.min(low, after)
     for (const seq of this.outstanding.keys()) if (seq <= low) low = seq - 1
     return low
   }
@@ -205,6 +213,8 @@ export class LedgerState {
       lastReplication: this.lastReplication,
       remoteSuperseded: this.remoteSuperseded,
       remoteConflicts: this.remoteConflicts,
+      openLetters: this.openLetters,
+      replaying: this.replays.reduce((sum, { left }) => sum + Math.max(1, left), 0),
     }
   }
 
@@ -218,6 +228,9 @@ export class LedgerState {
     assert(this.pending >= 0 && this.pendingBytes >= 0, 'a ledger never owes less than nothing')
   }
 }
+
+/** What may follow the outstanding places: a tag, and what belongs to it. */
+const replaysTag = 1
 
 export function encodeLedger(state: LedgerState): Buffer {
   const writer = new ByteWriter(128 + state.outstanding.size * 2)
@@ -239,6 +252,7 @@ export function encodeLedger(state: LedgerState): Buffer {
     writer.u64(confirmed.head).u64(confirmed.sendAllUpTo)
   }
   encodeOutstanding(writer, [...state.outstanding.keys()])
+  if (state.replays.length > 0) encodeSelections(writer.u8(replaysTag), state.replays)
   return writer.finish()
 }
 
@@ -266,7 +280,11 @@ export function decodeLedger(bytes: Uint8Array, sinceOf: (seq: number) => number
     seq += reader.varint()
     state.outstanding.set(seq, sinceOf(seq))
   }
-  reader.end()
+  while (reader.remaining > 0) {
+    const tag = reader.u8()
+    if (tag !== replaysTag) throw new MalformedBytesError(`a ledger has no part ${tag}`)
+    state.replays = decodeSelections(reader)
+  }
   return state
 }
 

@@ -4,6 +4,9 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { buryLetter, closeLetter, type EffectContext } from './effects.ts'
+import type { LaunchedPlaces } from './launched-places.ts'
+import { type CountedLedger, doneAbove } from './ledger-count.ts'
+import { LedgerReplays } from './ledger-replays.ts'
 import type { LedgerState, PlaceFacts } from './ledger-state.ts'
 import type {
   ChangeFeed,
@@ -13,6 +16,7 @@ import type {
   LedgerCounters,
   PurgePreview,
   RemoteLedger,
+  ReplayFilter,
   ReplayScope,
   Settlement,
 } from './object-store.ts'
@@ -20,28 +24,16 @@ import { readChunks } from './read-all.ts'
 import { deadLetterRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
-import { changeKey, deadLettersRange, objectKey, seqOf, tombstoneKey } from './tables/keys.ts'
+import {
+  changeKey,
+  deadLetterKey,
+  deadLettersAfter,
+  objectKey,
+  seqOf,
+  tombstoneKey,
+} from './tables/keys.ts'
 import { decodeLetterEntry } from './tables/letter-entry.ts'
 import { decodeLiveEntry, decodeTombstone } from './tables/slot-entry.ts'
-
-/** Seqs that are on the wire, to any remote. */
-export class LaunchedPlaces {
-  readonly #counts = new Map<number, number>()
-
-  has(seq: number): boolean {
-    return this.#counts.has(seq)
-  }
-
-  add(seq: number): void {
-    this.#counts.set(seq, (this.#counts.get(seq) ?? 0) + 1)
-  }
-
-  remove(seq: number): void {
-    const count = this.#counts.get(seq) ?? 0
-    if (count <= 1) this.#counts.delete(seq)
-    else this.#counts.set(seq, count - 1)
-  }
-}
 
 export interface LedgerOptions {
   readonly remote: string
@@ -55,18 +47,16 @@ export interface LedgerOptions {
   readonly launched: LaunchedPlaces
 }
 
-interface LiveCount {
-  readonly total: { count: number; bytes: number }
-  readonly bytesOf: (seq: number) => number
-  stop(): void
-}
-
 const firstWantedChunk = 100
+/** Dead letters that are closed, or places queued again, in one go. */
+const atOnce = 1000
 
 export class StoredLedger implements RemoteLedger {
   readonly remote: string
   readonly #options: LedgerOptions
   readonly #state: LedgerState
+  readonly #replays: LedgerReplays
+  readonly #counted: CountedLedger
   readonly #rewindListeners = new Set<() => void>()
   /** Outstanding from before, to be handed out again: ascending. */
   #again: number[] = []
@@ -77,6 +67,16 @@ export class StoredLedger implements RemoteLedger {
     this.#options = options
     this.#state = options.state
     this.handOutAgain()
+    const { remote, state, index, pipeline, accounts } = options
+    const isWanted = (place: FeedPlace): boolean => this.#isWanted(place)
+    this.#counted = { state, index, pipeline, accounts, isWanted }
+    this.#replays = new LedgerReplays({
+      remote,
+      state,
+      index,
+      isWanted,
+      change: (build) => this.#change(build),
+    })
   }
 
   counters(): LedgerCounters {
@@ -133,13 +133,13 @@ export class StoredLedger implements RemoteLedger {
     const letter: DeadLetter = { seq, slot, version, bytes, reason, attempts, time }
     const { remote } = this
     await this.#options.sequencer.sequenceUnplaced(
-      deadLetterRecord(remote, letter),
+      deadLetterRecord(remote, letter, { discarded: false }),
       (context, location) => buryLetter(context, { remote, letter, location }),
     )
   }
 
-  async deadLetters(limit: number): Promise<readonly DeadLetter[]> {
-    const cursor = this.#options.index.iterate(deadLettersRange(this.remote))
+  async deadLetters(limit: number, after = 0): Promise<readonly DeadLetter[]> {
+    const cursor = this.#options.index.iterate(deadLettersAfter(this.remote, after))
     try {
       const entries = await cursor.next(limit)
       return entries.map(([, value]) => decodeLetterEntry(value).letter)
@@ -148,10 +148,33 @@ export class StoredLedger implements RemoteLedger {
     }
   }
 
-  replay(scope: ReplayScope, { dryRun }: { readonly dryRun: boolean }): Promise<PurgePreview> {
-    return this.#inTurn(() =>
-      scope.from === 'failed' ? this.#replayFailed(dryRun) : this.#rewind(scope.from, dryRun),
-    )
+  deadLetter(seq: number): DeadLetter | undefined {
+    const entry = this.#options.index.get(deadLetterKey(this.remote, seq))
+    return entry === undefined ? undefined : decodeLetterEntry(entry).letter
+  }
+
+  async discard(letters: readonly number[] | 'all'): Promise<PurgePreview> {
+    if (letters !== 'all') return this.#discard(this.#lettersAt(letters))
+    let count = 0
+    let bytes = 0
+    for (let after = 0; ; ) {
+      const some = await this.deadLetters(atOnce, after)
+      const last = some.at(-1)
+      if (last === undefined) return { count, bytes }
+      const closed = await this.#discard(some)
+      count += closed.count
+      bytes += closed.bytes
+      after = last.seq
+    }
+  }
+
+  replay(scope: ReplayScope, options: { readonly dryRun: boolean }): Promise<PurgePreview> {
+    return this.#inTurn(() => {
+      if ('select' in scope) return this.#select('places', scope.select, options)
+      if ('letters' in scope) return this.#replayLetters(this.#lettersAt(scope.letters), options)
+      if (scope.from === 'failed') return this.#select('letters', {}, options)
+      return this.#rewind(scope.from, options)
+    })
   }
 
   /**
@@ -196,20 +219,33 @@ export class StoredLedger implements RemoteLedger {
   }
 
   async #take(limit: number): Promise<readonly FeedPlace[]> {
-    const again = this.#takeAgain(limit)
-    if (again.length === limit) return again
+    const places = this.#takeAgain(limit)
+    // Nothing at all is answered only at the end of the feed: nobody would ask again.
+    while (places.length < limit) {
+      if (this.#state.replays.length > 0) {
+        // Half of the room: live writes go on beside a long replay.
+        const queued = await this.#replays.step(Math.ceil((limit - places.length) / 2))
+        this.#again.push(...queued)
+        places.push(...this.#takeAgain(limit - places.length))
+      }
+      if (places.length < limit) places.push(...(await this.#takeFresh(limit - places.length)))
+      if (places.length > 0 || this.#state.replays.length === 0) break
+    }
+    return places
+  }
+
+  async #takeFresh(limit: number): Promise<readonly FeedPlace[]> {
     const removed = new Set(this.#state.removedUnwritten())
     const stopWatching = this.#state.watchRemovals(({ seq }) => removed.add(seq))
     try {
       let after = this.#state.high
       for (;;) {
-        const places = await this.#options.feed.readPlaces(after, limit - again.length)
+        const places = await this.#options.feed.readPlaces(after, limit)
         const still = places.filter((place) => !removed.has(place.seq) && this.#isWanted(place))
         for (const place of still) this.#state.take(place.seq, place.since)
         const last = places.at(-1)
         if (last !== undefined) this.#state.passTo(last.seq)
-        // Nothing at all is answered only at the end of the feed: nobody would ask again.
-        if (again.length + still.length > 0 || last === undefined) return [...again, ...still]
+        if (still.length > 0 || last === undefined) return still
         after = last.seq
       }
     } finally {
@@ -222,30 +258,45 @@ export class StoredLedger implements RemoteLedger {
     while (places.length < limit) {
       const seq = this.#again.shift()
       if (seq === undefined) break
-      if (!this.#state.outstanding.has(seq)) continue
+      const since = this.#state.outstanding.get(seq)
+      if (since === undefined) continue
       const entry = this.#options.index.get(changeKey(seq))
-      if (entry !== undefined) places.push(decodeChangeEntry(seq, entry))
+      // What was queued again waits since then, not since it was made.
+      if (entry !== undefined) places.push({ ...decodeChangeEntry(seq, entry), since })
     }
     return places
   }
 
-  async #replayFailed(dryRun: boolean): Promise<PurgePreview> {
-    const letters = await this.#allLetters()
+  /** The first of what is selected is queued again at once, the rest as it is taken. */
+  async #select(
+    source: 'places' | 'letters',
+    filter: ReplayFilter,
+    options: { readonly dryRun: boolean },
+  ): Promise<PurgePreview> {
+    const selected = await this.#replays.begin(source, filter, options)
+    if (options.dryRun || selected.count === 0) return selected
+    this.#takeAnew()
+    const room = atOnce - this.#state.outstanding.size
+    if (room > 0) this.#again.push(...(await this.#replays.step(room)))
+    return selected
+  }
+
+  async #replayLetters(
+    letters: readonly DeadLetter[],
+    { dryRun }: { readonly dryRun: boolean },
+  ): Promise<PurgePreview> {
     if (dryRun || letters.length === 0) return totalOf(letters)
     const requeued: DeadLetter[] = []
-    await this.#options.pipeline.runTask((batch) => {
-      const context = this.#options.sequencer.effectContext(batch)
+    await this.#change((context) => {
       for (const letter of letters) {
-        if (batch.read(changeKey(letter.seq)) === undefined || this.#state.isPending(letter.seq))
-          continue
-        closeLetter(context, this.remote, letter.seq)
-        this.#state.requeue({ seq: letter.seq, bytes: letter.bytes, since: context.now })
+        const { seq, bytes } = letter
+        if (context.batch.read(changeKey(seq)) === undefined || this.#state.isPending(seq)) continue
+        closeLetter(context, this.remote, seq)
+        this.#state.requeue({ seq, bytes, since: context.now })
         requeued.push(letter)
       }
-      this.#options.accounts.ledgerChanged(this.remote)
     })
-    this.handOutAgain()
-    this.#notifyRewind()
+    this.#takeAnew()
     return totalOf(requeued)
   }
 
@@ -264,11 +315,35 @@ export class StoredLedger implements RemoteLedger {
       }
       this.#options.accounts.ledgerChanged(this.remote)
     })
-    if (requeued.length > 0) {
-      this.handOutAgain()
-      this.#notifyRewind()
-    }
+    if (requeued.length > 0) this.#takeAnew()
     return requeued.length
+  }
+
+  async #discard(letters: readonly DeadLetter[]): Promise<PurgePreview> {
+    const closed: DeadLetter[] = []
+    const { sequencer } = this.#options
+    const { remote } = this
+    await Promise.all(
+      letters.map((letter) =>
+        sequencer.sequenceUnplaced(
+          deadLetterRecord(remote, letter, { discarded: true }),
+          (context) => {
+            if (closeLetter(context, remote, letter.seq)) closed.push(letter)
+          },
+        ),
+      ),
+    )
+    return totalOf(closed)
+  }
+
+  #lettersAt(seqs: readonly number[]): readonly DeadLetter[] {
+    return [...new Set(seqs)].flatMap((seq) => this.deadLetter(seq) ?? [])
+  }
+
+  /** Whoever took places drops them: all that are outstanding are handed out anew. */
+  #takeAnew(): void {
+    this.handOutAgain()
+    for (const listener of this.#rewindListeners) listener()
   }
 
   /** The first place behind those handed out that concerns this remote; passes over what does not. */
@@ -305,12 +380,12 @@ export class StoredLedger implements RemoteLedger {
   }
 
   /** Everything above `from` that is done becomes pending. */
-  async #rewind(from: number, dryRun: boolean): Promise<PurgePreview> {
+  async #rewind(from: number, { dryRun }: { readonly dryRun: boolean }): Promise<PurgePreview> {
     if (from >= this.#state.high) return { count: 0, bytes: 0 }
     if (dryRun) return this.#goBack(from, undefined)
-    const letters = await this.#allLetters()
+    const letters = await this.#lettersAbove(from)
     return this.#goBack(from, (regained, context) => {
-      for (const { seq } of letters) if (seq > from) closeLetter(context, this.remote, seq)
+      for (const seq of letters) closeLetter(context, this.remote, seq)
       this.#state.rewind(from, { places: regained.count, bytes: regained.bytes })
     })
   }
@@ -323,7 +398,7 @@ export class StoredLedger implements RemoteLedger {
     from: number,
     move: ((regained: PurgePreview, context: EffectContext) => void) | undefined,
   ): Promise<PurgePreview> {
-    const done = await this.#doneAbove(from)
+    const done = await doneAbove(this.#counted, from)
     try {
       if (move === undefined) return done.total()
       let regained: PurgePreview = { count: 0, bytes: 0 }
@@ -331,100 +406,18 @@ export class StoredLedger implements RemoteLedger {
         regained = done.total()
         move(regained, context)
       })
-      this.handOutAgain()
-      this.#notifyRewind()
+      this.#takeAnew()
       return regained
     } finally {
       done.stop()
     }
   }
 
-  /**
-   * What is done above `from`, kept right while writers go on. For a remote that wants everything it
-   * is all places, less those at or below `from`, less what is pending: so only the lower part is
-   * counted, and nothing for 0. For any other the places that concern it are counted up to `high`,
-   * which only a taker moves, and takers wait.
-   */
-  async #doneAbove(from: number): Promise<{ total(): PurgePreview; stop(): void }> {
-    const { accounts } = this.#options
-    if (!this.#state.wantsEverything) {
-      const { high } = this.#state
-      const above = await this.#count(from, high)
-      const total = (): PurgePreview => {
-        const pending = this.#outstandingIn(from, high, above.bytesOf)
-        return {
-          count: above.total.count - pending.count,
-          bytes: above.total.bytes - pending.bytes,
-        }
-      }
-      return { total, stop: above.stop }
-    }
-    const below = await this.#count(0, from)
-    const total = (): PurgePreview => {
-      const { places, placeBytes } = accounts.state
-      const pendingBelow = this.#outstandingIn(0, from, below.bytesOf)
-      const pending = this.#state.pending - pendingBelow.count
-      const pendingBytes = this.#state.pendingBytes - pendingBelow.bytes
-      const count = places - below.total.count - pending
-      return { count, bytes: placeBytes - below.total.bytes - pendingBytes }
-    }
-    return { total, stop: below.stop }
-  }
-
-  /**
-   * Live places above `after` up to `upTo` that concern this remote, kept right while writers go on:
-   * only removals can change it.
-   */
-  async #count(after: number, upTo: number): Promise<LiveCount> {
-    const total = { count: 0, bytes: 0 }
-    const { index, pipeline } = this.#options
-    const bytesOf = (seq: number): number => {
-      const entry = index.get(changeKey(seq))
-      return entry === undefined ? 0 : decodeChangeEntry(seq, entry).bytes
-    }
-    let stop = (): void => undefined
-    const removed = new Set<number>()
-    let walked = after
-    // From the building of a batch on: what that batch removed before is not in the snapshot either.
-    await pipeline.runTask(() => {
-      stop = this.#state.watchRemovals((place) => {
-        if (place.seq <= after || place.seq > upTo) return
-        removed.add(place.seq)
-        if (place.seq > walked || !this.#state.wants(place)) return
-        total.count--
-        total.bytes -= place.bytes
-      })
-    })
-    if (upTo <= after) return { total, bytesOf, stop }
-    const range = { gte: changeKey(after + 1), lt: changeKey(upTo + 1) }
-    for await (const entries of readChunks(index, range)) {
-      for (const [key, value] of entries) {
-        walked = seqOf(key)
-        if (removed.has(walked)) continue
-        const place = decodeChangeEntry(walked, value)
-        if (!this.#isWanted(place)) continue
-        total.count++
-        total.bytes += place.bytes
-      }
-    }
-    return { total, bytesOf, stop }
-  }
-
-  #outstandingIn(after: number, upTo: number, bytesOf: (seq: number) => number): PurgePreview {
-    let count = 0
-    let bytes = 0
-    for (const seq of this.#state.outstanding.keys()) {
-      if (seq <= after || seq > upTo) continue
-      count++
-      bytes += bytesOf(seq)
-    }
-    return { count, bytes }
-  }
-
-  async #allLetters(): Promise<readonly DeadLetter[]> {
-    const letters: DeadLetter[] = []
-    for await (const entries of readChunks(this.#options.index, deadLettersRange(this.remote))) {
-      for (const [, value] of entries) letters.push(decodeLetterEntry(value).letter)
+  async #lettersAbove(from: number): Promise<readonly number[]> {
+    const letters: number[] = []
+    const range = deadLettersAfter(this.remote, from)
+    for await (const entries of readChunks(this.#options.index, range)) {
+      for (const [key] of entries) letters.push(seqOf(key))
     }
     return letters
   }
@@ -440,10 +433,6 @@ export class StoredLedger implements RemoteLedger {
     const turn = this.#turn.then(work)
     this.#turn = turn.catch(() => undefined) // the caller has it; the next in line goes on
     return turn
-  }
-
-  #notifyRewind(): void {
-    for (const listener of this.#rewindListeners) listener()
   }
 }
 

@@ -204,6 +204,10 @@ export interface LedgerCounters {
   /** Acknowledged with `superseded` or `conflict`: totals. */
   readonly remoteSuperseded: number
   readonly remoteConflicts: number
+  /** Dead letters that are neither replayed, discarded nor overtaken. */
+  readonly openLetters: number
+  /** Selected by a replay and not queued again yet: counted when it began, 0 when it is over. */
+  readonly replaying: number
 }
 
 /** What is known of the site at the other end, as last confirmed by it. */
@@ -237,10 +241,20 @@ export interface DeadLetter {
   readonly time: number
 }
 
-export interface ReplayScope {
-  /** Places after this seq; 0 for all. Or the dead letters. */
-  readonly from: number | 'failed'
+/** What is left out selects everything. */
+export interface ReplayFilter {
+  readonly bucket?: string
+  /** Of keys; leaves out what is about the bucket itself. */
+  readonly prefix?: string
+  /** Wall ms: what was made then or later. */
+  readonly since?: number
 }
+
+export type ReplayScope =
+  /** Places after this seq; 0 for all. Or the dead letters. */
+  | { readonly from: number | 'failed' }
+  | { readonly letters: readonly number[] }
+  | { readonly select: ReplayFilter }
 
 /**
  * One remote's position in the feed and its exact, durable counters. A place is pending until it is
@@ -267,8 +281,18 @@ export interface RemoteLedger {
     place: FeedPlace,
     letter: { readonly reason: string; readonly attempts: number },
   ): Promise<void>
-  deadLetters(limit: number): Promise<readonly DeadLetter[]>
-  /** Puts places back to pending and counts them as queued again. */
+  /** Ascending, from those after `after` on. */
+  deadLetters(limit: number, after?: number): Promise<readonly DeadLetter[]>
+  deadLetter(seq: number): DeadLetter | undefined
+  /**
+   * Closes dead letters for good, with a synced log record each. Their places are done and stay
+   * counted as failed. Resolves with what was closed: others are passed over.
+   */
+  discard(letters: readonly number[] | 'all'): Promise<PurgePreview>
+  /**
+   * Puts places back to pending and counts them as queued again: at once, or, for a selection or
+   * many dead letters, in steps as they are taken. @throws TooManyReplaysError
+   */
   replay(scope: ReplayScope, options: { readonly dryRun: boolean }): Promise<PurgePreview>
   /** Whether the remote is to have it, by its filter and by when its link began. */
   wants(place: Omit<FeedPlace, 'since'>): boolean
@@ -332,6 +356,9 @@ export interface IncomingChange {
   readonly mutation: Mutation
   readonly body: IncomingBody
 }
+
+/** **W** The `later` of a site that has no room: senders know it by these words. */
+export const volumeFullReason = 'its volume is full'
 
 export type ApplyOutcome =
   | { readonly result: 'applied' | 'duplicate' | 'superseded' }

@@ -69,7 +69,13 @@ export type StoreRecord =
       readonly version: Version
       readonly context: Context
     }
-  | { readonly kind: 'deadletter'; readonly remote: string; readonly letter: DeadLetter }
+  | {
+      readonly kind: 'deadletter'
+      readonly remote: string
+      readonly letter: DeadLetter
+      /** Somebody closed it. */
+      readonly discarded: boolean
+    }
   | { readonly kind: 'remote'; readonly record: RemoteRecord }
   | { readonly kind: 'conflict' | 'resolved'; readonly conflict: WriteConflict }
   | { readonly kind: 'upload' | 'abort'; readonly label: Buffer }
@@ -113,9 +119,16 @@ export function joinRecord(
   return { kind: recordKinds.join, seq, label, head: head.finish(), body: [] }
 }
 
-export function deadLetterRecord(remote: string, letter: DeadLetter): RecordInput {
+const discardedTag = 1
+
+export function deadLetterRecord(
+  remote: string,
+  letter: DeadLetter,
+  { discarded }: { readonly discarded: boolean },
+): RecordInput {
   const head = new ByteWriter(128).text(remote)
   encodeLetterFields(head, letter)
+  if (discarded) head.u8(discardedTag)
   const label = encodeLabel(letter.slot, letter.version)
   return { kind: recordKinds.deadletter, seq: 0, label, head: head.finish(), body: [] }
 }
@@ -183,7 +196,9 @@ export function decodeRecord(record: StoredRecord, body: Buffer | undefined): St
     case recordKinds.deadletter: {
       const reader = new ByteReader(record.head)
       const remote = reader.text()
-      return { kind: 'deadletter', remote, letter: decodeLetterFields(reader, record.label) }
+      const letter = decodeLetterFields(reader, record.label)
+      const discarded = reader.remaining > 0 && reader.u8() === discardedTag
+      return { kind: 'deadletter', remote, letter, discarded }
     }
     case recordKinds.remote: {
       const name = record.label.toString()

@@ -11,6 +11,7 @@ import type { Accounts } from './accounts.ts'
 import type { Conflicts } from './conflicts.ts'
 import {
   buryLetter,
+  closeLetter,
   type EffectContext,
   joinSlot,
   mergeBucket,
@@ -150,9 +151,12 @@ class Replay {
       case 'resolved':
         this.#options.conflicts.resolved(context, record.conflict)
         break
-      case 'deadletter':
-        buryLetter(context, { remote: record.remote, letter: record.letter, location: at.location })
+      case 'deadletter': {
+        const { remote, letter } = record
+        if (record.discarded) closeLetter(context, remote, letter.seq)
+        else buryLetter(context, { remote, letter, location: at.location })
         break
+      }
       case 'remote':
         remoteChanged(context, { record: record.record, location: at.location })
         break

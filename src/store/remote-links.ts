@@ -10,7 +10,8 @@ import type { Location } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { dropLetter, remoteChanged } from './effects.ts'
-import { type LaunchedPlaces, StoredLedger } from './ledger.ts'
+import type { LaunchedPlaces } from './launched-places.ts'
+import { StoredLedger } from './ledger.ts'
 import type {
   ChangeFeed,
   LinkedRemote,

@@ -198,6 +198,8 @@ export class MemoryLedger implements RemoteLedger {
       lastReplication: null,
       remoteSuperseded: 0,
       remoteConflicts: 0,
+      openLetters: this.letters.size,
+      replaying: 0,
     }
   }
 
@@ -273,10 +275,19 @@ export class MemoryLedger implements RemoteLedger {
     return [...this.letters.values()].slice(0, limit)
   }
 
+  deadLetter(seq: number): DeadLetter | undefined {
+    return this.letters.get(seq)
+  }
+
+  async discard(): Promise<PurgePreview> {
+    throw new Error('no sender discards')
+  }
+
   async replay(
     scope: ReplayScope,
     { dryRun }: { readonly dryRun: boolean },
   ): Promise<PurgePreview> {
+    if (!('from' in scope)) throw new Error('no sender selects')
     const from = scope.from === 'failed' ? this.#high : scope.from
     const regained = this.#feed
       .entries()

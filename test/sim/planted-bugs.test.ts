@@ -48,7 +48,7 @@ const planted: readonly Planted[] = [
     bug: 'a ledger that settles at launch',
     seams: { ledger: settlesEarly },
     seedsMax: 10,
-    by: ['shipped'],
+    by: ['shipped', 'convergence'],
   },
   {
     bug: 'a sink that takes everything for newer',

@@ -208,6 +208,37 @@ describe('a ledger of a store', () => {
     await check()
   })
 
+  it('hands out what others had taken again, when dead letters are replayed', async () => {
+    await putMany(5)
+    const places = await ledger.take(4)
+    const [first, second] = places
+    if (first === undefined || second === undefined) throw new Error('four places were there')
+    await ledger.bury(first, { reason: 'no', attempts: 1 })
+    await ledger.replay({ letters: [first.seq, 99] }, { dryRun: false })
+    // Whoever took them drops them at a rewind.
+    expect((await ledger.take(10)).map((place) => place.seq)).toEqual([1, 2, 3, 4, 5, 6])
+  })
+
+  it('closes discarded dead letters for good, and keeps them counted as failed', async () => {
+    await putMany(3)
+    const places = await ledger.take(10)
+    for (const place of places.slice(1)) await ledger.bury(place, { reason: 'no', attempts: 1 })
+    await settle(places.slice(0, 1))
+    expect(ledger.deadLetter(3)).toMatchObject({ seq: 3, reason: 'no' })
+    expect(await ledger.discard([3, 77])).toEqual({ count: 1, bytes: 1 })
+    expect(await ledger.discard([3])).toEqual({ count: 0, bytes: 0 })
+    expect(ledger.counters()).toMatchObject({ failed: 3, pending: 0, openLetters: 2 })
+    await check()
+    await reopen()
+    expect((await ledger.deadLetters(10)).map(({ seq }) => seq)).toEqual([2, 4])
+    expect((await ledger.deadLetters(10, 2)).map(({ seq }) => seq)).toEqual([4])
+    expect(ledger.deadLetter(3)).toBeUndefined()
+    expect(await ledger.discard('all')).toEqual({ count: 2, bytes: 2 })
+    expect(await ledger.replay({ from: 'failed' }, { dryRun: false })).toMatchObject({ count: 0 })
+    expect(ledger.counters()).toMatchObject({ failed: 3, openLetters: 0 })
+    await check()
+  })
+
   it('remembers what the remote confirmed', async () => {
     const peer = { volumeId: 'v', incarnation: 'i', through: 7, head: 9, sendAllUpTo: 5 }
     await ledger.confirmPeer(peer)

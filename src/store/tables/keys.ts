@@ -83,6 +83,11 @@ export function changesAfter(seq: number): IndexRange {
   return { gte: changeKey(seq + 1), lt: Buffer.of(prefix.changes + 1) }
 }
 
+/** The dead letters of a remote at places after `after`. */
+export function deadLettersAfter(remote: string, after: number): IndexRange {
+  return { ...deadLettersRange(remote), gte: deadLetterKey(remote, after + 1) }
+}
+
 export function deadLettersRange(remote: string): IndexRange {
   const start = Buffer.concat([Buffer.of(prefix.deadLetters), Buffer.from(remote), Buffer.of(0)])
   const end = Buffer.from(start)
