@@ -66,6 +66,9 @@ export const remoteShape: Shape = {
   events_superseded: 'number',
   remote_superseded: 'number',
   remote_conflicts: 'number',
+  dead_letters: 'number',
+  replaying: 'number',
+  stalled_since: 'text?',
   last_replication: 'text?',
   last_error: 'text?',
   last_error_at: 'text?',
@@ -130,3 +133,12 @@ export const verifyShape: Shape = {
   waiting: 'number',
   listed: 'array',
 }
+export const failedDetailShape: Shape = {
+  ...failedShape,
+  about: 'string',
+  version: 'string',
+  version_site: 'string',
+  version_time: 'string',
+}
+
+export const lettersShape: Shape = { count: 'number', bytes: 'number' }

@@ -10,8 +10,10 @@ import { AdminRequestError, SiteUnreachableError, UnexpectedAnswerError } from '
 import {
   conflictShape,
   conflictsShape,
+  failedDetailShape,
   failedShape,
   isOfShape,
+  lettersShape,
   linkedShape,
   policyShape,
   remoteShape,
@@ -29,8 +31,11 @@ import type {
   ResolvedDocument,
 } from './conflict-protocol.ts'
 import type {
+  FailedDetailsDocument,
   FailedDocument,
   HealthDocument,
+  LettersDocument,
+  LettersRequestDocument,
   PurgeDocument,
   PurgePreviewDocument,
   RemoteChangeDocument,
@@ -115,7 +120,7 @@ export class AdminClient {
       body: request,
       timeoutMs: this.#options.workTimeoutMs,
     })
-    return this.#parse<ReplayDocument>(text, { count: 'number', bytes: 'number' })
+    return this.#parse<ReplayDocument>(text, { ...lettersShape, through: 'number' })
   }
 
   /** The dead letters of all remotes. */
@@ -208,6 +213,24 @@ export class AdminClient {
     return this.#verify('DELETE')
   }
 
+  /** Everything about the dead letters at one place. */
+  async failedAt(seq: number, remote?: string): Promise<FailedDetailsDocument> {
+    const query = remote === undefined ? '' : `?remote=${encodeURIComponent(remote)}`
+    const path = `/admin/replication/failed/${seq}${query}`
+    const text = await this.#call({ method: 'GET', path })
+    const document = this.#parse<FailedDetailsDocument>(text, { failed: 'array' })
+    for (const detail of document.failed) this.#require(detail, failedDetailShape)
+    return document
+  }
+
+  retryFailed(request: LettersRequestDocument): Promise<LettersDocument> {
+    return this.#orderLetters('retry', request)
+  }
+
+  discardFailed(request: LettersRequestDocument): Promise<LettersDocument> {
+    return this.#orderLetters('discard', request)
+  }
+
   /** What {@link purge} would remove now. */
   async previewPurge(bucket: string): Promise<PurgePreviewDocument> {
     const path = `/admin/${encodeURIComponent(bucket)}/objects`
@@ -261,6 +284,13 @@ export class AdminClient {
     const document = this.#parse<VerifyDocument>(text, { id: 'number', results: 'array' })
     for (const result of document.results) this.#require(result, verifyShape)
     return document
+  }
+
+  async #orderLetters(what: string, body: LettersRequestDocument): Promise<LettersDocument> {
+    const path = `/admin/replication/failed/${what}`
+    const { workTimeoutMs: timeoutMs } = this.#options
+    const text = await this.#call({ method: 'POST', path, body, timeoutMs })
+    return this.#parse<LettersDocument>(text, lettersShape)
   }
 
   #parseStatus(text: string): ReplicationStatusDocument {

@@ -5,8 +5,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { ConflictStore, ObjectStore } from '../store/object-store.ts'
 import type {
+  FailedDetailsDocument,
   FailedDocument,
   HealthDocument,
+  LettersDocument,
   RemoteChangeDocument,
   RemoteDocument,
   RemovedDocument,
@@ -36,17 +38,34 @@ export interface HealthReport {
 }
 
 export interface ReplayOrder {
-  /** The dead letters, or every change from this seq on, inclusive. */
-  readonly what: 'failed' | { readonly from: number }
+  readonly what: /** The dead letters. */
+    | 'failed'
+    /** Every change from this seq on, inclusive. */
+    | { readonly from: number }
+    | { readonly bucket: string; readonly prefix: string | undefined }
+    /** Made then or later: wall ms, or so long ago by the site's own clock. */
+    | { readonly since: { readonly at: number } | { readonly agoMs: number } }
   /** Undefined for all remotes there are. */
   readonly remote: string | undefined
   readonly dryRun: boolean
+}
+
+export interface LettersOrder {
+  readonly seqs: readonly number[] | 'all'
+  /** Undefined for all remotes there are. */
+  readonly remote: string | undefined
 }
 
 export interface ReplicationControl {
   status(): Promise<ReplicationStatusDocument>
   /** The dead letters of all remotes, bounded. */
   failed(): Promise<FailedDocument>
+  /** Everything about the dead letters at one place. @throws NoSuchRemoteError, NoSuchLetterError */
+  failedAt(seq: number, remote: string | undefined): Promise<FailedDetailsDocument>
+  /** Sends dead letters again. @throws NoSuchRemoteError, NoSuchLetterError */
+  retry(order: LettersOrder): Promise<LettersDocument>
+  /** Closes dead letters for good. @throws NoSuchRemoteError, NoSuchLetterError */
+  discard(order: LettersOrder): Promise<LettersDocument>
   /** @throws NoSuchRemoteError */
   replay(order: ReplayOrder): Promise<ReplayDocument>
 }

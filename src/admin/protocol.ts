@@ -34,8 +34,10 @@ export type LinkState =
   | 'streaming'
   /** Not reachable, or it answers with errors of its own: probed until it answers. */
   | 'unreachable'
-  /** It says no: wrong token, clock skew, full, protocol. `last_error` has the reason. */
+  /** It says no: wrong token, clock skew, protocol. `last_error` has the reason. */
   | 'refused'
+  /** It has no room: what takes some waits, and is tried now and then. */
+  | 'full'
   /** This site's own end fails and is started again. `last_error` has the reason. */
   | 'failing'
 
@@ -73,6 +75,12 @@ export interface RemoteStatus {
   readonly remote_superseded: number
   /** Neither side had seen the other's write. */
   readonly remote_conflicts: number
+  /** Refused for good, and neither replayed, discarded nor overtaken. */
+  readonly dead_letters: number
+  /** Selected by a replay and not queued again yet; 0 when none is under way. */
+  readonly replaying: number
+  /** Since when a backlog goes without an acknowledgement for too long; null while all is well. */
+  readonly stalled_since: string | null
   readonly last_replication: string | null
   readonly last_error: string | null
   readonly last_error_at: string | null
@@ -135,11 +143,16 @@ export interface RemovedDocument {
   readonly reason: string | null
 }
 
-/** `POST /admin/replication/replay`: exactly one of failed, from, all. */
+/** `POST /admin/replication/replay`: exactly one of failed, from, since, bucket, all. */
 export interface ReplayRequestDocument {
   readonly failed?: boolean
   /** Every change from this seq on, inclusive. */
   readonly from?: number
+  /** Made then or later: a time in ISO 8601, or a duration before now, such as `2h`. */
+  readonly since?: string
+  readonly bucket?: string
+  /** Of keys in the bucket. */
+  readonly prefix?: string
   readonly all?: boolean
   readonly remote?: string
   readonly dry_run?: boolean
@@ -148,6 +161,8 @@ export interface ReplayRequestDocument {
 export interface ReplayDocument {
   readonly count: number
   readonly bytes: number
+  /** The replay is through when `cursor` of each remote has reached this. */
+  readonly through: number
 }
 
 /** `GET /admin/replication/failed`. */
@@ -196,6 +211,43 @@ export interface RevokedTokenDocument {
   readonly revoked_at: string
   /** Valid tokens of the role admin that are left. */
   readonly admin_tokens_left: number
+}
+
+/** `GET /admin/replication/failed/{seq}`: one for each remote that refused the change. */
+export interface FailedDetailsDocument {
+  readonly failed: readonly FailedDetail[]
+}
+
+export interface FailedDetail extends FailedChange {
+  readonly about: 'object' | 'bucket' | 'purge'
+  /** What was refused: its version, and by which site and when that was made. */
+  readonly version: string
+  readonly version_site: string
+  /** ISO 8601. */
+  readonly version_time: string
+  /** The object as it is here; null when it is gone, or the change is about no object. */
+  readonly current: CurrentObject | null
+}
+
+export interface CurrentObject {
+  readonly version: string
+  readonly bytes: number
+  readonly etag: string
+  /** ISO 8601. */
+  readonly last_modified: string
+  readonly content_type: string | null
+}
+
+/** `POST /admin/replication/failed/retry` and `.../discard`: either seqs or all. */
+export interface LettersRequestDocument {
+  readonly seqs?: readonly number[]
+  readonly all?: boolean
+  readonly remote?: string
+}
+
+export interface LettersDocument {
+  readonly count: number
+  readonly bytes: number
 }
 
 /** Every error of the control plane. */

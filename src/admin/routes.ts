@@ -1,24 +1,16 @@
 /** The endpoints of the control plane: path, schemas, who may call, and what happens. */
 import { conflictRoutes } from './conflict-routes.ts'
 import type { ControlRoute } from './control-route.ts'
-import { InvalidRequestError } from './errors.ts'
-import type { ControlPlaneOptions, ReplayOrder } from './ports.ts'
-import type {
-  PurgeDocument,
-  PurgePreviewDocument,
-  ReplayRequestDocument,
-  RevokeTokenRequest,
-} from './protocol.ts'
+import type { ControlPlaneOptions } from './ports.ts'
+import type { PurgeDocument, PurgePreviewDocument, RevokeTokenRequest } from './protocol.ts'
+import { replayRoutes } from './replay-routes.ts'
 import {
   bucketParamsSchema,
-  failedSchema,
   healthSchema,
   noQuerySchema,
   purgePreviewSchema,
   purgeQuerySchema,
   purgeSchema,
-  replayRequestSchema,
-  replaySchema,
   revokedSchema,
   revokeRequestSchema,
   statusSchema,
@@ -32,8 +24,7 @@ export function controlRoutes(options: ControlPlaneOptions): readonly ControlRou
     metricsRoute(options),
     purgeRoute(options),
     statusRoute(options),
-    failedRoute(options),
-    replayRoute(options),
+    ...replayRoutes(options),
     tokensRoute(options),
     revokeRoute(options),
     ...conflictRoutes(options),
@@ -102,30 +93,6 @@ function statusRoute({ replication }: ControlPlaneOptions): ControlRoute {
   }
 }
 
-function failedRoute({ replication }: ControlPlaneOptions): ControlRoute {
-  return {
-    method: 'GET',
-    url: '/admin/replication/failed',
-    config: { access: 'read', operation: 'AdminReplicationFailed' },
-    schema: { querystring: noQuerySchema, response: { 200: failedSchema } },
-    handler: () => replication.failed(),
-  }
-}
-
-function replayRoute({ replication }: ControlPlaneOptions): ControlRoute {
-  return {
-    method: 'POST',
-    url: '/admin/replication/replay',
-    config: { access: 'admin', operation: 'AdminReplicationReplay' },
-    schema: {
-      querystring: noQuerySchema,
-      body: replayRequestSchema,
-      response: { 200: replaySchema },
-    },
-    handler: (request) => replication.replay(replayOrder(request.body as ReplayRequestDocument)),
-  }
-}
-
 function tokensRoute({ tokens }: ControlPlaneOptions): ControlRoute {
   return {
     method: 'GET',
@@ -148,17 +115,4 @@ function revokeRoute({ tokens }: ControlPlaneOptions): ControlRoute {
     },
     handler: (request) => tokens.revoke((request.body as RevokeTokenRequest).name),
   }
-}
-
-/** @throws InvalidRequestError unless exactly one of failed, from and all is asked for */
-function replayOrder(request: ReplayRequestDocument): ReplayOrder {
-  const rest = { remote: request.remote, dryRun: request.dry_run ?? false }
-  const asked = [request.failed === true, request.from !== undefined, request.all === true]
-  if (asked.filter(Boolean).length !== 1) {
-    throw new InvalidRequestError('a replay names exactly one of failed, from and all', {
-      hint: 'Send for example {"failed":true} or {"from":1200,"dry_run":true}.',
-    })
-  }
-  if (request.failed === true) return { what: 'failed', ...rest }
-  return { what: { from: request.from ?? 0 }, ...rest }
 }

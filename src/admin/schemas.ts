@@ -78,6 +78,9 @@ const remoteSchema = exactly({
   events_superseded: count,
   remote_superseded: count,
   remote_conflicts: count,
+  dead_letters: count,
+  replaying: count,
+  stalled_since: maybeText,
   last_replication: maybeText,
   last_error: maybeText,
   last_error_at: maybeText,
@@ -140,26 +143,56 @@ export const replayRequestSchema = {
   properties: {
     failed: { type: 'boolean' },
     from: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    since: { type: 'string', minLength: 1, maxLength: 64 },
+    bucket: { type: 'string', minLength: 1, maxLength: 63 },
+    prefix: { type: 'string', minLength: 1, maxLength: 1024 },
     all: { type: 'boolean' },
     remote: { type: 'string', minLength: 1, maxLength: 64 },
     dry_run: { type: 'boolean' },
   },
 } as const
 
-export const replaySchema = exactly({ count, bytes: count })
+export const replaySchema = exactly({ count, bytes: count, through: count })
 
-export const failedSchema = exactly({
+const failedChange = {
+  remote: text,
+  seq: count,
+  bucket: text,
+  key: maybeText,
+  bytes: count,
+  reason: text,
+  attempts: count,
+  time: text,
+}
+
+export const failedSchema = exactly({ failed: { type: 'array', items: exactly(failedChange) } })
+
+export const seqParamsSchema = exactly({ seq: { type: 'string', pattern: '^[1-9][0-9]{0,14}$' } })
+
+export const remoteQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { remote: { type: 'string', minLength: 1, maxLength: 64 } },
+} as const
+
+const currentObjectSchema = exactly({
+  version: text,
+  bytes: count,
+  etag: text,
+  last_modified: text,
+  content_type: maybeText,
+})
+
+export const failedDetailsSchema = exactly({
   failed: {
     type: 'array',
     items: exactly({
-      remote: text,
-      seq: count,
-      bucket: text,
-      key: maybeText,
-      bytes: count,
-      reason: text,
-      attempts: count,
-      time: text,
+      ...failedChange,
+      about: text,
+      version: text,
+      version_site: text,
+      version_time: text,
+      current: { anyOf: [currentObjectSchema, { type: 'null' }] },
     }),
   },
 })
@@ -237,3 +270,21 @@ export const verifySchema = exactly({
     }),
   },
 })
+
+/** That there are either seqs or all is checked by the handler, in clearer words. */
+export const lettersRequestSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    seqs: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 1000,
+      items: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+    },
+    all: { type: 'boolean' },
+    remote: { type: 'string', minLength: 1, maxLength: 64 },
+  },
+} as const
+
+export const lettersSchema = exactly({ count, bytes: count })

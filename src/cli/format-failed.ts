@@ -22,7 +22,7 @@ export function formatFailed(failed: readonly FailedChange[]): string {
     ])
   }
   const count = countOf(failed.length, 'failed change')
-  return `${table.toString()}\n${count}; comio repl replay --failed sends them again`
+  return `${table.toString()}\n${count}; comio repl replay --failed sends them again,\ncomio repl failed show SEQ tells all about one`
 }
 
 function objectOf(change: FailedChange): string {

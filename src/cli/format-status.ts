@@ -52,7 +52,9 @@ function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {
   const rows: Row[] = [
     ['state', stateText(remote, now)],
     ['position', `${formatCount(remote.cursor)} of ${formatCount(remote.head)}`],
+    ...stalledRows(remote, now),
     ['pending', pendingText(remote, now)],
+    ...replayRows(remote),
     ['in flight', inFlightText(remote)],
     ['rate', `${remote.rate >= 10 ? Math.round(remote.rate) : remote.rate.toFixed(1)} changes/s`],
     ['lag', lagText(remote)],
@@ -86,6 +88,22 @@ function verifyText({ verdict, reason, up_to, checked_at, differences }: VerifyS
   }
 }
 
+function stalledRows({ stalled_since }: RemoteStatus, now: number): readonly Row[] {
+  if (stalled_since === null) return []
+  const ago = agoOf(stalled_since, now) ?? 'long ago'
+  return [['stalled', paint('red', `nothing was acknowledged since ${ago}`)]]
+}
+
+function replayRows({ replaying, dead_letters }: RemoteStatus): readonly Row[] {
+  const rows: Row[] = []
+  if (replaying > 0)
+    rows.push(['replay', `${countOf(replaying, 'change')} still to be queued again`])
+  if (dead_letters > 0) {
+    rows.push(['dead letters', `${formatCount(dead_letters)} wait: comio repl failed list`])
+  }
+  return rows
+}
+
 const stateColours: Readonly<Record<LinkState, Paint>> = {
   disabled: 'dim',
   paused: 'yellow',
@@ -95,6 +113,7 @@ const stateColours: Readonly<Record<LinkState, Paint>> = {
   streaming: 'green',
   unreachable: 'red',
   refused: 'red',
+  full: 'red',
   failing: 'red',
 }
 

@@ -216,6 +216,12 @@ export const configKeys = {
     range: [100, hour],
     summary: 'Longest wait between two attempts to reach a remote that is away.',
   },
+  'replication.stall_after': {
+    kind: 'duration',
+    default: replicationDefaults.stallAfterMs,
+    range: [1000, 7 * 24 * hour],
+    summary: 'A backlog without an acknowledgement for so long is stalled: health is degraded.',
+  },
   'replication.workers': {
     kind: 'count',
     default: replicationDefaults.workers,

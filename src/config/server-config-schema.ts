@@ -81,6 +81,7 @@ export const serverConfigSchema = z.object({
   'replication.batch_bytes': size('replication.batch_bytes'),
   'replication.retry_attempts': count('replication.retry_attempts'),
   'replication.retry_delay': duration('replication.retry_delay'),
+  'replication.stall_after': duration('replication.stall_after'),
   'replication.workers': count('replication.workers'),
   'replication.queue_size': count('replication.queue_size'),
   'replication.inline_limit': size('replication.inline_limit'),

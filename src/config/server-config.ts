@@ -57,6 +57,7 @@ export interface ReplicationConfig {
   readonly batchBytes: number
   readonly retryAttempts: number
   readonly retryDelayMs: number
+  readonly stallAfterMs: number
   readonly workers: number
   readonly queueSize: number
   readonly inlineLimit: number
@@ -149,6 +150,7 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     batchBytes: effective(values, 'replication.batch_bytes'),
     retryAttempts: effective(values, 'replication.retry_attempts'),
     retryDelayMs: effective(values, 'replication.retry_delay'),
+    stallAfterMs: effective(values, 'replication.stall_after'),
     workers: effective(values, 'replication.workers'),
     queueSize: effective(values, 'replication.queue_size'),
     inlineLimit: effective(values, 'replication.inline_limit'),

@@ -23,6 +23,8 @@ export interface AssemblyOptions {
   readonly traffic: LinkTraffic
   /** Whether large objects are to be pushed instead of pulled. */
   readonly pushes: () => boolean
+  /** Bytes of an offered object were fetched. */
+  readonly onFetched: () => void
 }
 
 /** What became of one shipment on its way into a batch. */
@@ -39,6 +41,7 @@ export async function loadShipment(options: AssemblyOptions, shipment: Shipment)
   try {
     change = options.feed.loadChange(shipment.place)
     if (change === undefined) return { kind: 'outdated', shipment }
+    shipment.kind = change.mutation.kind
     const body = await loadBody(options, shipment, change)
     if (body === undefined) return { kind: 'no-ticket', shipment }
     const encoded = encodeMutation(change.mutation)
@@ -80,7 +83,7 @@ function offer(
   shipment.lease?.end('expired')
   shipment.lease = undefined
   shipment.pushTicket = undefined
-  const issued = options.tickets.issue(object, options.traffic)
+  const issued = options.tickets.issue(object, options.traffic, options.onFetched)
   if (issued === undefined) {
     object.close()
     return undefined

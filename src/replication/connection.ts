@@ -14,7 +14,7 @@ import { decodeAnswer } from './answer-codec.ts'
 import type { Backoff } from './backoff.ts'
 import { encodeBatchHeader } from './batch-codec.ts'
 import type { DurableLow } from './durable-low.ts'
-import { judgeFailure } from './failure.ts'
+import { type Failure, judgeFailure } from './failure.ts'
 import { type Hello, type HelloAnswer, protocolVersion } from './protocol.ts'
 import { planStart, type StartPlan } from './reconcile.ts'
 import type { RemoteTransport } from './transport.ts'
@@ -27,7 +27,7 @@ export interface Session {
   readonly signal: AbortSignal
 }
 
-export type GateState = 'connecting' | 'open' | 'unreachable' | 'refused'
+export type GateState = 'connecting' | 'open' | 'unreachable' | 'refused' | 'full'
 
 export interface ConnectionOptions {
   readonly transport: RemoteTransport
@@ -70,6 +70,7 @@ export class Connection {
   #abort = new AbortController()
   #waiting: (() => void)[] = []
   #immediate = true
+  #isFull = false
   #lastExchange = 0
   #lastLogged = ''
   /** What the remote last said of itself, and what of that is on disk. */
@@ -96,6 +97,11 @@ export class Connection {
     return this.#session
   }
 
+  /** It said that it has no room, and has taken no batch since. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
   /** Places up to here are sent whoever made them. */
   get sendAllUpTo(): number {
     return this.#sendAllUpTo
@@ -118,7 +124,7 @@ export class Connection {
   }
 
   /** An exchange of `session` failed for the remote's sake. */
-  trip(session: Session, failure: { readonly kind: string; readonly reason: string }): void {
+  trip(session: Session, failure: Failure): void {
     if (this.#session !== session) return
     this.#session = undefined
     const { backoff } = this.#options
@@ -127,7 +133,7 @@ export class Connection {
     if (this.#immediate) {
       backoff.next()
       this.#enter('connecting', undefined)
-    } else this.#enter(failure.kind === 'refused' ? 'refused' : 'unreachable', failure.reason)
+    } else this.#enter(gateAfter(failure), failure.reason)
     this.#bell.ring()
   }
 
@@ -138,6 +144,7 @@ export class Connection {
     backoff.reset()
     this.#lastExchange = clock.monotonic()
     if (said === undefined) return
+    this.#isFull = false
     this.#learn(said)
     this.#noteNews()
   }
@@ -196,9 +203,8 @@ export class Connection {
       rethrowAssertion(error)
       if (this.#stop.signal.aborted) return
       const failure = judgeFailure(error)
-      const saysNo =
-        failure.kind === 'refused' || (failure.kind === 'content' && !failure.blamesRemote)
-      this.#enter(saysNo ? 'refused' : 'unreachable', failure.reason)
+      const saysNo = failure.kind === 'content' && !failure.blamesRemote
+      this.#enter(saysNo ? 'refused' : gateAfter(failure), failure.reason)
     }
   }
 
@@ -355,6 +361,7 @@ export class Connection {
 
   #enter(state: GateState, reason: string | undefined): void {
     this.#state = state
+    if (state === 'full') this.#isFull = true
     if (reason !== undefined) {
       this.#options.onError(reason)
       // Probes repeat every few seconds: the log says each reason once.
@@ -378,6 +385,10 @@ export class Connection {
     this.#waiting = []
     for (const resume of waiting) resume()
   }
+}
+
+function gateAfter({ kind }: Failure): 'refused' | 'full' | 'unreachable' {
+  return kind === 'refused' || kind === 'full' ? kind : 'unreachable'
 }
 
 function isSamePeer(a: ConfirmedPeer | undefined, b: ConfirmedPeer | undefined): boolean {

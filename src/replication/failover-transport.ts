@@ -12,6 +12,7 @@ import type {
   HelloAnswer,
   Inquiry,
 } from './protocol.ts'
+import type { Traffic } from './traffic.ts'
 import type { PushedRange, RemoteTransport } from './transport.ts'
 
 export class FailoverTransport implements RemoteTransport {
@@ -49,6 +50,17 @@ export class FailoverTransport implements RemoteTransport {
 
   inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {
     return this.#call(signal, (transport) => transport.inquire(what, question, signal))
+  }
+
+  traffic(): Traffic {
+    let sentBytes = 0
+    let receivedBytes = 0
+    for (const transport of this.#transports) {
+      const traffic = transport.traffic?.()
+      sentBytes += traffic?.sentBytes ?? 0
+      receivedBytes += traffic?.receivedBytes ?? 0
+    }
+    return { sentBytes, receivedBytes }
   }
 
   async close(): Promise<void> {

@@ -15,6 +15,8 @@ export type Failure =
   | { readonly kind: 'unreachable'; readonly reason: string }
   /** It says no, to everything. */
   | { readonly kind: 'refused'; readonly reason: string }
+  /** It says that it has no room. */
+  | { readonly kind: 'full'; readonly reason: string }
   /** It does not know this sender (any more). */
   | { readonly kind: 'handshake'; readonly reason: string }
   /** Something in the batch; `blamesRemote` when it may as well be the remote that is sick. */
@@ -49,7 +51,7 @@ function judgeStatus(status: number, reason: string): Failure {
     case 429:
       return { kind: 'unreachable', reason }
     case 507:
-      return { kind: 'refused', reason }
+      return { kind: 'full', reason }
     default:
       return { kind: status >= 500 ? 'unreachable' : 'refused', reason }
   }

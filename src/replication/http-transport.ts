@@ -35,6 +35,7 @@ import {
 import { pushLanes } from './pusher.ts'
 import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
 import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
+import { type Traffic, TrafficMeter } from './traffic.ts'
 import type { PushedRange, RemoteTransport } from './transport.ts'
 
 /** A token that can change while the transport is in use. */
@@ -105,6 +106,7 @@ class HttpTransport implements RemoteTransport {
   readonly #pool: Pool
   readonly #traffic: LinkTraffic
   readonly #clock: Clock
+  readonly #meter = new TrafficMeter()
   /** Whether the remote has ever answered, with whatever status. */
   #isAnswering = false
   /** The remote takes what is compressed, as it last said. */
@@ -122,7 +124,7 @@ class HttpTransport implements RemoteTransport {
       connections: options.workers + pushLanes + 3,
       pipelining: 1,
       allowH2: false,
-      connect: connectorOf(this.#tls, connectMs),
+      connect: this.#meter.counting(connectorOf(this.#tls, connectMs)),
       headersTimeout: progressMs,
       bodyTimeout: progressMs,
       keepAliveTimeout: 30_000,
@@ -208,6 +210,10 @@ class HttpTransport implements RemoteTransport {
 
   inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {
     return this.#exchangeText(replicationPaths[what], question, signal)
+  }
+
+  traffic(): Traffic {
+    return this.#meter.total()
   }
 
   async close(): Promise<void> {

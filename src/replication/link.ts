@@ -19,7 +19,10 @@ import { SendWindow } from './send-window.ts'
 import { Sender } from './sender.ts'
 import { type Settled, Settler } from './settler.ts'
 import type { Shipment } from './shipment.ts'
+import { StallWatch } from './stall-watch.ts'
+import { LinkTally } from './tally.ts'
 import type { TicketBook } from './tickets.ts'
+import type { Traffic } from './traffic.ts'
 import { TransferChoice } from './transfer-choice.ts'
 import type { RemoteTransport } from './transport.ts'
 
@@ -33,8 +36,10 @@ export type LinkState =
   | 'streaming'
   /** Not reachable, or it answers with errors of its own: probed until it answers. */
   | 'unreachable'
-  /** It says no: wrong token, clock skew, full, protocol. `lastError` has the reason. */
+  /** It says no: wrong token, clock skew, protocol. `lastError` has the reason. */
   | 'refused'
+  /** It has no room: what takes some waits, and is tried now and then. */
+  | 'full'
   /** This end of it fails: a part stopped for a reason of its own, and is started again. */
   | 'failing'
 
@@ -62,6 +67,8 @@ export interface LinkStatus {
   readonly lagP99Ms: number | null
   readonly lastError: string | undefined
   readonly lastErrorAt: number | undefined
+  /** Wall ms since when a backlog goes without an acknowledgement for too long. */
+  readonly stalledSince: number | undefined
   /** How often a part of this link has failed and was started again. */
   readonly restarts: number
 }
@@ -98,6 +105,9 @@ export class Link {
   readonly #pulls: PullTracker
   readonly #pusher: Pusher
   readonly #choice: TransferChoice
+  readonly #stalls: StallWatch
+  /** For the metrics. */
+  readonly tally = new LinkTally()
   readonly #unsubscribe: readonly (() => void)[]
   readonly #stop = new AbortController()
   #loops: readonly Promise<void>[] = []
@@ -119,6 +129,7 @@ export class Link {
     this.#connection = this.#makeConnection()
     this.#window = this.#makeWindow()
     this.#settler = this.#makeSettler()
+    this.#stalls = this.#makeStallWatch()
     this.#sender = this.#makeSender()
     this.#pusher = this.#makePusher()
     this.#pulls = new PullTracker({
@@ -130,11 +141,15 @@ export class Link {
       clock: options.clock,
     })
     this.#unsubscribe = [
-      options.feed.onAdvance(() => this.#window.ring()),
+      options.feed.onAdvance(() => {
+        this.#window.ring()
+        this.#stalls.look()
+      }),
       options.ledger.onRewind(() => {
         this.#low.rewound()
         this.#connection.rewound()
         this.#window.rewind()
+        this.#stalls.look()
       }),
       options.tickets.onFree(() => this.#window.feed(1)),
     ]
@@ -150,6 +165,15 @@ export class Link {
       ...Array.from({ length: pushLanes }, () => () => this.#pusher.run()),
     ]
     this.#loops = loops.map((loop) => this.#keepRunning(loop))
+    this.#stalls.look()
+  }
+
+  get name(): string {
+    return this.#options.name
+  }
+
+  traffic(): Traffic | undefined {
+    return this.#options.transport.traffic?.()
   }
 
   async status(): Promise<LinkStatus> {
@@ -175,6 +199,7 @@ export class Link {
       lagP99Ms: p99,
       lastError: this.#lastError?.reason,
       lastErrorAt: this.#lastError?.at,
+      stalledSince: this.#stalls.stalledSince,
       restarts: this.#restarts,
     }
   }
@@ -183,6 +208,7 @@ export class Link {
   async close(): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#stop.abort()
+    this.#stalls.close()
     const pulls = this.#window.pulls()
     this.#window.close()
     this.#pulls.close()
@@ -289,7 +315,16 @@ export class Link {
       settler: this.#settler,
       ledger,
       low: this.#low,
-      assembly: { feed, tickets, siteId: identity.siteId, inlineLimit, traffic, pushes },
+      assembly: {
+        feed,
+        tickets,
+        siteId: identity.siteId,
+        inlineLimit,
+        traffic,
+        pushes,
+        onFetched: () => this.#stalls.alive(),
+      },
+      tally: this.tally,
       sender: identity,
       retryAttempts,
       retryDelayMs,
@@ -315,6 +350,21 @@ export class Link {
     })
   }
 
+  #makeStallWatch(): StallWatch {
+    const { ledger, clock, logger, options } = this.#options
+    return new StallWatch({
+      clock,
+      stallAfterMs: options.stallAfterMs,
+      hasBacklog: () => isBehind(ledger.counters()),
+      onStall: (since) =>
+        logger.warn(
+          { since: new Date(since).toISOString(), pending: ledger.counters().pending },
+          'Nothing was acknowledged for too long: replication to this remote is stalled',
+        ),
+      onEnd: () => logger.info({}, 'Replication to this remote moves again'),
+    })
+  }
+
   #makeBackoff(): Backoff {
     const { random, options } = this.#options
     return new Backoff({ random, maxMs: options.retryDelayMs })
@@ -333,10 +383,16 @@ export class Link {
 
   #onSettled(settled: readonly Settled[]): void {
     const now = this.#options.clock.now()
+    let isAcknowledged = false
     for (const { shipment, result } of settled) {
-      if (result === 'replicated') this.#meter.record(now - shipment.place.since)
+      if (result === 'replicated') {
+        this.#meter.record(now - shipment.place.since)
+        isAcknowledged = true
+      }
       this.#window.drop(shipment)
     }
+    if (isAcknowledged) this.#stalls.alive()
+    else this.#stalls.look()
     this.#connection.settled()
     this.#refreshState()
   }
@@ -366,13 +422,19 @@ export class Link {
     if (this.#options.clock.monotonic() < this.#failingUntil) return 'failing'
     const gate = this.#connection.state
     if (gate !== 'open') return gate
+    if (this.#connection.isFull || this.#window.isFull) return 'full'
     if (this.#window.laterReason !== undefined) return 'refused'
     const { ledger, options } = this.#options
-    const { pending } = ledger.counters()
-    if (pending === 0) return 'idle'
+    const counters = ledger.counters()
+    const { pending } = counters
+    if (!isBehind(counters)) return 'idle'
     if (pending <= options.batchSize) this.#catchUpTo = 0
     // Finding the position costs a walk over the outstanding set: only while it matters.
     if (this.#catchUpTo > 0 && ledger.position().low >= this.#catchUpTo) this.#catchUpTo = 0
     return this.#catchUpTo > 0 ? 'catching-up' : 'streaming'
   }
+}
+
+function isBehind({ pending, replaying }: LedgerCounters): boolean {
+  return pending + replaying > 0
 }

@@ -15,6 +15,8 @@ export interface ReplicationOptions {
   readonly retryDelayMs: number
   /** Requests to one remote at a time. */
   readonly workers: number
+  /** A backlog without an acknowledgement for so long shows as stalled. */
+  readonly stallAfterMs: number
   /** An idle remote is asked this often whether it is still there, and still the same. */
   readonly heartbeatMs: number
   /** Changes taken from the feed and not yet settled, at most. */
@@ -35,6 +37,7 @@ export const defaultReplicationOptions: ReplicationOptions = {
   batchBytes: 8 * 2 ** 20,
   retryAttempts: 3,
   retryDelayMs: 5000,
+  stallAfterMs: 300_000,
   heartbeatMs: 30_000,
   workers: 5,
   queueSize: 10_000,

@@ -38,6 +38,7 @@ import {
 import { PullOutcomes } from './pull-outcomes.ts'
 import { Puller } from './puller.ts'
 import { parseRemoteUrl } from './remote-url.ts'
+import { ResultTally } from './tally.ts'
 import type { BlobTransport, PushedRange } from './transport.ts'
 import type { Responder } from './verify/responder.ts'
 
@@ -81,6 +82,8 @@ export class Receiver {
   readonly #senders = new Map<string, KnownSender>()
   readonly #outcomes: PullOutcomes
   readonly #puller: Puller
+  /** For the metrics: what became of all that was received. */
+  readonly tally = new ResultTally()
 
   constructor(options: ReceiverOptions) {
     this.#options = options
@@ -94,7 +97,10 @@ export class Receiver {
       clock,
       random,
       logger,
-      onOutcome: ({ volumeId, seq }, outcome) => this.#outcomes.add(volumeId, seq, outcome),
+      onOutcome: ({ volumeId, seq, mutation }, outcome) => {
+        this.tally.add(mutation.kind, outcome.result, mutation.meta.size)
+        this.#outcomes.add(volumeId, seq, outcome)
+      },
     })
   }
 
@@ -155,6 +161,7 @@ export class Receiver {
       const checked = checkFrame(frame)
       if ('refused' in checked) {
         outcomes[position] = { result: 'refused', ...checked.refused }
+        if (frame.kind !== undefined) this.tally.add(frame.kind, 'refused', 0)
         continue
       }
       changes.push(checked)
@@ -171,8 +178,9 @@ export class Receiver {
         mutation: change.mutation,
         outcome: applied[i] as ApplyOutcome,
       })
+      const { result } = outcomes[position]
+      this.#count(change.mutation, result)
       if (!this.#puller.isBusy) continue
-      const { result } = outcomes[position] ?? {}
       if (result === 'later' || result === 'refused') continue
       const isAwaited = result === 'pulling' || result === 'need'
       await this.#puller.noticed(change.mutation, isAwaited ? header.volumeId : undefined)
@@ -221,6 +229,10 @@ export class Receiver {
     this.#outcomes.close()
     await this.#puller.close()
     await this.#options.blobTransport.close()
+  }
+
+  #count(mutation: Mutation, result: ChangeOutcome['result']): void {
+    this.tally.add(mutation.kind, result, mutation.kind === 'put' ? mutation.meta.size : 0)
   }
 
   #senderOf(header: Pick<BatchHeader, 'session' | 'volumeId' | 'incarnation'>): KnownSender {

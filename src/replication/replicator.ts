@@ -24,7 +24,9 @@ import { Link, type LinkStatus } from './link.ts'
 import { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
 import { Receiver } from './receiver.ts'
+import type { LinkTally, ResultTally } from './tally.ts'
 import { TicketBook } from './tickets.ts'
+import type { Traffic } from './traffic.ts'
 import type { BlobTransport, RemoteTransport } from './transport.ts'
 import { type ComparedSite, Responder } from './verify/responder.ts'
 import { type VerifiedRemote, Verifier } from './verify/verifier.ts'
@@ -66,6 +68,15 @@ export interface ReplicatorOptions {
   readonly logger: Logger
 }
 
+export interface ReplicationFigures {
+  readonly links: readonly {
+    readonly name: string
+    readonly tally: LinkTally
+    readonly traffic: Traffic | undefined
+  }[]
+  readonly received: ResultTally
+}
+
 export interface Replicator {
   /** For `createHttpReceiver`, or a simulated network. */
   readonly receiver: Receiver
@@ -81,6 +92,8 @@ export interface Replicator {
   remove(name: string): Promise<void>
   /** One for each remote, in the order given. */
   status(): Promise<readonly LinkStatus[]>
+  /** What was counted since the start. */
+  figures(): ReplicationFigures
   /** Ends promptly. What was not acknowledged stays pending, what was fetched is kept. */
   close(): Promise<void>
 }
@@ -181,6 +194,15 @@ class RunningReplicator implements Replicator {
 
   status(): Promise<readonly LinkStatus[]> {
     return Promise.all([...this.#links.values()].map((link) => link.status()))
+  }
+
+  figures(): ReplicationFigures {
+    const links = [...this.#links.values()].map((link) => ({
+      name: link.name,
+      tally: link.tally,
+      traffic: link.traffic(),
+    }))
+    return { links, received: this.receiver.tally }
   }
 
   async close(): Promise<void> {

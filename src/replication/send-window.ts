@@ -11,7 +11,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Clock, Timer } from '../base/clock.ts'
-import type { FeedPlace, RemoteLedger } from '../store/object-store.ts'
+import { type FeedPlace, type RemoteLedger, volumeFullReason } from '../store/object-store.ts'
 import type { Backoff } from './backoff.ts'
 import { makeShipment, type Shipment, type ShipmentState } from './shipment.ts'
 import { Wakeup } from './wakeup.ts'
@@ -87,6 +87,11 @@ export class SendWindow {
     return this.#laterReason
   }
 
+  /** The remote has no room: of what takes some, only probes are sent. Deletes may make it. */
+  get isFull(): boolean {
+    return this.#laterReason === volumeFullReason
+  }
+
   count(state: ShipmentState): number {
     return this.#counts.get(state) ?? 0
   }
@@ -140,10 +145,7 @@ export class SendWindow {
   /** The remote wants it later: tried again after a pause, together with its like. */
   defer(shipment: Shipment, reason: string): void {
     this.#laterReason = reason
-    shipment.probe = false
-    this.#enter(shipment, 'deferred')
-    this.#deferred.add(shipment)
-    this.#armDeferTimer()
+    this.#postpone(shipment)
   }
 
   /** A change that had been deferred has passed: so may the others. */
@@ -327,6 +329,10 @@ export class SendWindow {
       if (batch.length >= batchSize || (bytes > 0 && bytes + weight > batchBytes)) break
       from.delete(shipment)
       if (!this.#stillWanted(shipment)) continue
+      if (this.isFull && shipment.place.bytes > 0 && !shipment.probe) {
+        this.#postpone(shipment)
+        continue
+      }
       bytes += weight
       batch.push(shipment)
     }
@@ -355,6 +361,13 @@ export class SendWindow {
     }
     this.#wakeOne()
     return released
+  }
+
+  #postpone(shipment: Shipment): void {
+    shipment.probe = false
+    this.#enter(shipment, 'deferred')
+    this.#deferred.add(shipment)
+    this.#armDeferTimer()
   }
 
   #armDeferTimer(): void {

@@ -22,6 +22,7 @@ import type { ChangeOutcome, PullOutcome } from './protocol.ts'
 import type { SendWindow } from './send-window.ts'
 import type { Settled, Settler } from './settler.ts'
 import type { Shipment } from './shipment.ts'
+import type { LinkTally } from './tally.ts'
 import type { RemoteTransport } from './transport.ts'
 
 export interface SenderOptions {
@@ -32,6 +33,7 @@ export interface SenderOptions {
   readonly ledger: RemoteLedger
   readonly low: DurableLow
   readonly assembly: AssemblyOptions
+  readonly tally: LinkTally
   readonly sender: { readonly volumeId: string; readonly incarnation: string }
   readonly retryAttempts: number
   readonly retryDelayMs: number
@@ -75,6 +77,7 @@ export class Sender {
   /** Handles what the remote says about one change, in a batch's answer or once its pull has ended. */
   async finish(shipment: Shipment, outcome: ChangeOutcome | PullOutcome): Promise<void> {
     const { window } = this.#options
+    this.#count(shipment, outcome)
     switch (outcome.result) {
       case 'applied':
       case 'duplicate':
@@ -107,6 +110,10 @@ export class Sender {
       default:
         unreachable(outcome)
     }
+  }
+
+  #count({ kind, place }: Shipment, { result }: ChangeOutcome | PullOutcome): void {
+    if (kind !== undefined) this.#options.tally.results.add(kind, result, place.bytes)
   }
 
   async #ship(session: Session, batch: readonly Shipment[]): Promise<void> {
@@ -168,6 +175,7 @@ export class Sender {
       framed.length,
     )
     window.launch(shipments)
+    const sentAt = this.#noteSending(shipments)
     let answer: BatchAnswer
     try {
       const pieces = [header, ...framed.flatMap((one) => one.pieces)]
@@ -181,8 +189,20 @@ export class Sender {
       this.#failed(session, shipments, error)
       return
     }
+    this.#options.tally.batchSeconds.add((this.#options.clock.monotonic() - sentAt) / 1000)
     connection.exchanged(session, answer)
     await this.#digest(shipments, answer.outcomes)
+  }
+
+  /** Counts a batch, and what is in it not for the first time; the time, monotonic ms. */
+  #noteSending(shipments: readonly Shipment[]): number {
+    const { tally, clock } = this.#options
+    tally.batchEvents.add(shipments.length)
+    for (const shipment of shipments) {
+      if (shipment.sent) tally.retries++
+      shipment.sent = true
+    }
+    return clock.monotonic()
   }
 
   /** The common case, everything applied, costs one settlement and no promise for each change. */
@@ -198,9 +218,12 @@ export class Sender {
         outcome.result === 'superseded' ||
         outcome.result === 'conflict'
       ) {
+        this.#count(shipment, outcome)
         settled.push({ shipment, result: 'replicated', remote: outcome.result })
       } else if (outcome.result === 'need' && !shipment.bytesWanted) {
         shipment.bytesWanted = true
+        // The bytes of what was announced: not another attempt.
+        shipment.sent = false
         wanted.push(shipment)
       } else {
         await this.finish(shipment, outcome)

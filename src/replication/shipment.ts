@@ -1,5 +1,6 @@
 import type { FeedPlace } from '../store/object-store.ts'
 import { slotText } from '../store/slot.ts'
+import type { ChangeKind } from './tally.ts'
 import type { Lease } from './tickets.ts'
 
 /** Where a shipment is; exactly one at a time. */
@@ -32,6 +33,10 @@ export interface Shipment {
   state: ShipmentState
   /** The ledger was told that it is on the wire. */
   launched: boolean
+  /** Known once it was loaded. */
+  kind: ChangeKind | undefined
+  /** In a batch before: the next time is another attempt. */
+  sent: boolean
   /** The remote has asked for bytes that were withheld. */
   bytesWanted: boolean
   /** It was deferred before: its success ends the deferral of the others. */
@@ -53,6 +58,8 @@ export function makeShipment(place: FeedPlace): Shipment {
     behind: undefined,
     state: 'new',
     launched: false,
+    kind: undefined,
+    sent: false,
     bytesWanted: false,
     probe: false,
     attempts: 0,

@@ -47,6 +47,8 @@ interface Entry {
   expiresAt: number
   readers: number
   ended: TicketEnd | undefined
+  /** Bytes were fetched. */
+  readonly onRead: (() => void) | undefined
 }
 
 export class TicketBook {
@@ -74,12 +76,13 @@ export class TicketBook {
   issue(
     object: OpenObject,
     traffic: LinkTraffic,
+    onRead?: () => void,
   ): { readonly ticket: Uint8Array; readonly lease: Lease } | undefined {
     if (!this.hasRoom) return undefined
     const ticket = this.#random.bytes(ticketBytes)
     const key = keyOf(ticket)
     const expiresAt = this.#clock.monotonic() + this.#leaseMs
-    this.#entries.set(key, { object, traffic, expiresAt, readers: 0, ended: undefined })
+    this.#entries.set(key, { object, traffic, expiresAt, readers: 0, ended: undefined, onRead })
     this.#armSweep()
     const lease = { renew: () => this.#renew(key), end: (end: TicketEnd) => this.#end(key, end) }
     return { ticket, lease }
@@ -123,6 +126,7 @@ export class TicketBook {
       for await (const bytes of entry.object.read(range)) {
         if (entry.ended !== undefined) throw new TicketGoneError(entry.ended)
         this.#renew(key)
+        entry.onRead?.()
         yield bytes
       }
     } finally {

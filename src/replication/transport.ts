@@ -12,6 +12,7 @@ import type {
   HelloAnswer,
   Inquiry,
 } from './protocol.ts'
+import type { Traffic } from './traffic.ts'
 
 /**
  * One remote as the sender sees it.
@@ -41,6 +42,8 @@ export interface RemoteTransport {
   ): Promise<number>
   /** Asks what a comparison of the two sites needs to know; resolves with the bytes of the answer. */
   inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer>
+  /** What its connections have carried since the start; absent where nothing is counted. */
+  traffic?(): Traffic
   /** Ends what is under way and frees connections. */
   close(): Promise<void>
 }

@@ -11,8 +11,6 @@ export interface HealthInputs {
   /** What the store itself says is wrong: full, read-only. */
   readonly storeReasons?: readonly string[]
   readonly remotes?: readonly RemoteStatus[]
-  /** The remotes with dead letters that wait for somebody. */
-  readonly deadLetters?: readonly string[]
   /** What is wrong, or soon will be, with tokens and certificates. */
   readonly credentials?: readonly string[]
   /** The site is on its way down. */
@@ -20,17 +18,15 @@ export interface HealthInputs {
 }
 
 export function reportHealth(inputs: HealthInputs): HealthReport {
-  const { storeFailure, storeReasons = [], remotes = [], deadLetters = [] } = inputs
+  const { storeFailure, storeReasons = [], remotes = [] } = inputs
   const closing = inputs.closing ?? false
   const reasons = [
     ...(closing ? ['the site is shutting down'] : []),
     ...(storeFailure === undefined ? [] : [storeFailure]),
     ...storeReasons,
     ...remotes.flatMap(linkReason),
-    ...deadLetters.map(
-      (remote) =>
-        `some changes could not be replicated to remote ${remote}: see comio repl failed list`,
-    ),
+    ...remotes.flatMap(stallReason),
+    ...remotes.flatMap(letterReason),
     ...(inputs.credentials ?? []),
   ]
   return {
@@ -48,8 +44,23 @@ function linkReason(remote: RemoteStatus): readonly string[] {
     const skew = /clock|skew/i.test(remote.last_error ?? '') ? ' for the difference of clocks' : ''
     return [`remote ${remote.name} refuses replication${skew} since ${remote.state_since}`]
   }
+  if (remote.state === 'full') {
+    return [`remote ${remote.name} has no room since ${remote.state_since}: changes wait`]
+  }
   if (remote.state === 'failing') {
     return [`replication to remote ${remote.name} fails at this site since ${remote.state_since}`]
   }
   return []
+}
+
+function stallReason({ name, stalled_since }: RemoteStatus): readonly string[] {
+  if (stalled_since === null) return []
+  return [
+    `replication to remote ${name} is stalled: nothing was acknowledged since ${stalled_since}`,
+  ]
+}
+
+function letterReason({ name, dead_letters }: RemoteStatus): readonly string[] {
+  if (dead_letters === 0) return []
+  return [`some changes could not be replicated to remote ${name}: see comio repl failed list`]
 }

@@ -5,8 +5,11 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { RemoteStatus } from '../admin/protocol.ts'
+import type { ReplicationFigures } from '../replication/replicator.ts'
 import type { ConflictTotals } from '../store/object-store.ts'
 import { addProcessMetrics } from './process-metrics.ts'
+import { addRemoteMetrics } from './remote-metrics.ts'
+import { replicationText } from './replication-metrics.ts'
 import { type RequestObservation, RequestTally } from './request-tally.ts'
 
 export interface SiteFigures {
@@ -21,6 +24,7 @@ export interface SiteFigures {
   readonly conflicts: ConflictTotals & { readonly open: number }
   /** Put off since the start, for the difference of clocks. */
   readonly skewedChanges: number
+  readonly replication: ReplicationFigures
 }
 
 export class SiteMetrics {
@@ -49,11 +53,12 @@ export class SiteMetrics {
 
   /** The Prometheus text of this moment. */
   async text(): Promise<{ readonly contentType: string; readonly text: string }> {
-    this.#publish(await this.#figures())
+    const current = await this.#figures()
+    this.#publish(current)
     const figures = await this.#registry.metrics()
     return {
       contentType: this.#registry.contentType,
-      text: `${this.#requests.text()}\n${figures}`,
+      text: `${this.#requests.text()}\n${replicationText(current.replication)}\n${figures}`,
     }
   }
 }
@@ -108,87 +113,4 @@ function addConflictMetrics(registry: Registry): (figures: SiteFigures) => void 
     dropped.inc(totals.dropped)
     open.set(totals.open)
   }
-}
-
-/** Totals of the ledgers: they are kept in the volume, so here they are set, not counted up. */
-function addRemoteMetrics(registry: Registry): (remotes: readonly RemoteStatus[]) => void {
-  const registers = [registry]
-  const labelNames = ['remote'] as const
-  const total = (name: string, help: string, value: (remote: RemoteStatus) => number) => {
-    const counter = new Counter({ name, help, labelNames, registers })
-    return (remotes: readonly RemoteStatus[]): void => {
-      counter.reset()
-      for (const remote of remotes) counter.inc({ remote: remote.name }, value(remote))
-    }
-  }
-  const gauge = (name: string, help: string, value: (remote: RemoteStatus) => number) => {
-    const series = new Gauge({ name, help, labelNames, registers })
-    return (remotes: readonly RemoteStatus[]): void => {
-      series.reset()
-      for (const remote of remotes) series.set({ remote: remote.name }, value(remote))
-    }
-  }
-  const publishers = [
-    total('comio_replication_queued_total', 'Changes queued.', (r) => r.events_queued),
-    total(
-      'comio_replication_replicated_total',
-      'Changes acknowledged.',
-      (r) => r.events_replicated,
-    ),
-    total('comio_replication_failed_total', 'Changes given up.', (r) => r.events_failed),
-    total(
-      'comio_replication_superseded_total',
-      'Changes that a newer one replaced before they were sent.',
-      (r) => r.events_superseded,
-    ),
-    total(
-      'comio_replication_remote_conflicts_total',
-      'Changes that met a write this site had not seen.',
-      (r) => r.remote_conflicts,
-    ),
-    total('comio_replication_wire_bytes_total', 'Bytes sent since the start.', (r) => r.wire_bytes),
-    total(
-      'comio_replication_saved_bytes_total',
-      'Bytes that compression has saved since the start.',
-      (r) => r.saved_bytes,
-    ),
-    gauge('comio_replication_pending', 'Changes not yet acknowledged.', (r) => r.pending_events),
-    gauge('comio_replication_pending_bytes', 'Bytes of those.', (r) => r.pending_bytes),
-    gauge('comio_replication_in_flight', 'Changes on the wire now.', (r) => r.in_flight),
-    gauge(
-      'comio_replication_lag_seconds',
-      'Age of the oldest change not yet acknowledged, 0 without one.',
-      (r) => ageSeconds(r.oldest_pending),
-    ),
-    gauge(
-      'comio_replication_verify_equal',
-      '1 when the last comparison proved the remote equal, 0 when it differs, -1 when unknown.',
-      (r) => equality(r.verify),
-    ),
-    gauge(
-      'comio_replication_verify_differences',
-      'Differences that the last comparison found.',
-      (r) => r.verify?.differences ?? 0,
-    ),
-    gauge(
-      'comio_replication_verify_timestamp_seconds',
-      'When the last comparison ended, seconds since 1970; 0 before the first.',
-      (r) => (r.verify === null ? 0 : Date.parse(r.verify.checked_at) / 1000),
-    ),
-    gauge('comio_replication_link_up', '1 while the remote answers, else 0.', (r) =>
-      r.state === 'unreachable' || r.state === 'refused' || r.state === 'disabled' ? 0 : 1,
-    ),
-  ]
-  return (remotes) => {
-    for (const publish of publishers) publish(remotes)
-  }
-}
-
-function equality(verify: RemoteStatus['verify']): number {
-  if (verify === null || verify.verdict === 'unknown') return -1
-  return verify.verdict === 'equal' ? 1 : 0
-}
-
-function ageSeconds(time: string | null): number {
-  return time === null ? 0 : Math.max(0, (Date.now() - Date.parse(time)) / 1000)
 }

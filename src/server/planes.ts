@@ -58,13 +58,14 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
       config.replication.enabled || remotes.list().some(({ source }) => source === 'added'),
     identity: storage.volume.identity,
     feed: storage.engine.feed,
+    store: storage.engine,
     ledgers: () => storage.engine.ledgers(),
     links: () => replicator.status(),
     remotes,
     verified: (remote) => verifySummary(replicator.verifier.lastOf(remote)),
     clock: systemClock,
   })
-  const metrics = new SiteMetrics(() => siteFigures(storage, replication, budget))
+  const metrics = new SiteMetrics(() => siteFigures(options, replication, budget))
   const control = await createControl(options, replication, metrics)
   const handle = createDispatcher({
     data: createData(options, metrics, budget),
@@ -167,11 +168,7 @@ async function siteHealth(
   const storeFailure = readFailure(engine)
   if (storeFailure !== undefined) return reportHealth({ storeFailure })
   const { remotes } = await replication.status()
-  const deadLetters: string[] = []
-  for (const ledger of engine.ledgers()) {
-    if ((await ledger.deadLetters(1)).length > 0) deadLetters.push(ledger.remote)
-  }
-  return reportHealth({ storeReasons: engine.health().reasons, remotes, deadLetters, credentials })
+  return reportHealth({ storeReasons: engine.health().reasons, remotes, credentials })
 }
 
 /** A read that finds nothing shows as well as any other that reads work. */
@@ -187,10 +184,11 @@ function readFailure(engine: Storage['engine']): string | undefined {
 }
 
 async function siteFigures(
-  { engine, volume }: Storage,
+  { storage, replicator }: PlanesOptions,
   replication: ReplicationControl,
   budget: ByteBudget,
 ): Promise<SiteFigures> {
+  const { engine, volume } = storage
   const [buckets, totals, status] = await Promise.all([
     engine.listBuckets(),
     engine.totals(),
@@ -208,5 +206,6 @@ async function siteFigures(
     remotes: status.remotes,
     conflicts: engine.conflicts.conflictTotals(),
     skewedChanges: engine.skewedChanges,
+    replication: replicator.figures(),
   }
 }

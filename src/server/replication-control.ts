@@ -2,29 +2,28 @@
  * Replication as the control plane sees it: the ledgers, which are there whenever a remote was ever
  * configured, and the links, which run while replication is enabled.
  */
-import { NoSuchRemoteError } from '../admin/errors.ts'
 import type { ReplayOrder, ReplicationControl } from '../admin/ports.ts'
-import type {
-  FailedChange,
-  FailedDocument,
-  RemoteStatus,
-  ReplayDocument,
-  ReplicationStatusDocument,
-} from '../admin/protocol.ts'
+import type { RemoteStatus, ReplayDocument, ReplicationStatusDocument } from '../admin/protocol.ts'
 import type { VerifySummary } from '../admin/verify-protocol.ts'
 import type { Clock } from '../base/clock.ts'
 import type { LinkStatus } from '../replication/link.ts'
-import type { ChangeFeed, DeadLetter, RemoteLedger } from '../store/object-store.ts'
+import type { ChangeFeed, ObjectStore, RemoteLedger, ReplayScope } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
-
-/** The oldest of each remote; a longer list would be read by nobody. */
-const deadLettersMax = 1000
+import {
+  chosenLedgers,
+  discardLetters,
+  failedDetails,
+  failedDocument,
+  retryLetters,
+} from './dead-letters.ts'
+import { isoTime } from './iso-time.ts'
 
 export interface ReplicationControlOptions {
   /** Whether anything is shipped anywhere. */
   readonly enabled: () => boolean
   readonly identity: VolumeIdentity
   readonly feed: Pick<ChangeFeed, 'head'>
+  readonly store: Pick<ObjectStore, 'headObject'>
   /** Every remote that this volume keeps a position for. */
   readonly ledgers: () => readonly RemoteLedger[]
   /** The links that run; none while replication is disabled. */
@@ -38,9 +37,14 @@ export interface ReplicationControlOptions {
 
 export function createReplicationControl(options: ReplicationControlOptions): ReplicationControl {
   const startedAt = options.clock.now()
+  const { ledgers } = options
   return {
     status: async () => statusDocument(options, await remoteStatuses(options, startedAt)),
-    failed: () => failedDocument(options),
+    failed: () => failedDocument(ledgers()),
+    failedAt: async (seq, remote) =>
+      failedDetails(seq, chosenLedgers(ledgers(), remote), options.store),
+    retry: (order) => retryLetters(chosenLedgers(ledgers(), order.remote), order),
+    discard: (order) => discardLetters(chosenLedgers(ledgers(), order.remote), order),
     replay: (order) => replay(options, order),
   }
 }
@@ -86,6 +90,7 @@ async function idleLink(
     lastError: undefined,
     lastErrorAt: undefined,
     restarts: 0,
+    stalledSince: undefined,
   }
 }
 
@@ -115,6 +120,9 @@ function remoteStatus(link: LinkFigures, verify: VerifySummary | null): RemoteSt
     events_superseded: counters.superseded,
     remote_superseded: counters.remoteSuperseded,
     remote_conflicts: counters.remoteConflicts,
+    dead_letters: counters.openLetters,
+    replaying: counters.replaying,
+    stalled_since: maybeTime(link.stalledSince),
     last_replication: maybeTime(counters.lastReplication),
     last_error: link.lastError ?? null,
     last_error_at: maybeTime(link.lastErrorAt),
@@ -147,54 +155,33 @@ function statusDocument(
   }
 }
 
-async function failedDocument({ ledgers }: ReplicationControlOptions): Promise<FailedDocument> {
-  const failed: FailedChange[] = []
-  for (const ledger of ledgers()) {
-    for (const letter of await ledger.deadLetters(deadLettersMax)) {
-      failed.push(failedChange(ledger.remote, letter))
-    }
-  }
-  return { failed }
-}
-
-function failedChange(remote: string, letter: DeadLetter): FailedChange {
-  const { seq, slot, bytes, reason, attempts, time } = letter
-  const key = slot.kind === 'object' ? slot.key : null
-  return { remote, seq, bucket: slot.bucket, key, bytes, reason, attempts, time: isoTime(time) }
-}
-
 async function replay(
-  { ledgers }: ReplicationControlOptions,
+  { ledgers, feed, clock }: ReplicationControlOptions,
   { what, remote, dryRun }: ReplayOrder,
 ): Promise<ReplayDocument> {
-  const all = ledgers()
-  const chosen = remote === undefined ? all : all.filter((ledger) => ledger.remote === remote)
-  if (chosen.length === 0) throw noSuchRemote(remote, all)
-  // The order names the first seq to send, the ledger the last one to leave.
-  const from = what === 'failed' ? what : Math.max(0, what.from - 1)
+  const scope = scopeOf(what, clock.now())
+  // Whatever is selected lies at or below: once a remote is done up to here, so is the replay.
+  const through = feed.head()
   let count = 0
   let bytes = 0
-  for (const ledger of chosen) {
-    const replayed = await ledger.replay({ from }, { dryRun })
+  for (const ledger of chosenLedgers(ledgers(), remote)) {
+    const replayed = await ledger.replay(scope, { dryRun })
     count += replayed.count
     bytes += replayed.bytes
   }
-  return { count, bytes }
+  return { count, bytes, through }
 }
 
-function noSuchRemote(remote: string | undefined, all: readonly RemoteLedger[]): NoSuchRemoteError {
-  if (all.length === 0) {
-    return new NoSuchRemoteError('this site has never had a remote to replicate to', {
-      hint: 'Configure one with --replication-enabled and --replication-remote URL.',
-    })
+function scopeOf(what: ReplayOrder['what'], now: number): ReplayScope {
+  if (what === 'failed') return { from: 'failed' }
+  // The order names the first seq to send, the ledger the last one to leave.
+  if ('from' in what) return { from: Math.max(0, what.from - 1) }
+  if ('bucket' in what) {
+    const { bucket, prefix } = what
+    return { select: prefix === undefined ? { bucket } : { bucket, prefix } }
   }
-  return new NoSuchRemoteError(`this site has no remote called ${remote}`, {
-    hint: `It has ${all.map((ledger) => ledger.remote).join(', ')}.`,
-  })
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
+  const { since } = what
+  return { select: { since: Math.max(0, 'at' in since ? since.at : now - since.agoMs) } }
 }
 
 function maybeTime(ms: number | null | undefined): string | null {

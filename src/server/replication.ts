@@ -66,6 +66,7 @@ function optionsOf({ replication }: ServerConfig): ReplicationOptions {
     batchBytes: replication.batchBytes,
     retryAttempts: replication.retryAttempts,
     retryDelayMs: replication.retryDelayMs,
+    stallAfterMs: replication.stallAfterMs,
     workers: replication.workers,
     queueSize: replication.queueSize,
     inlineLimit: replication.inlineLimit,

@@ -36,6 +36,11 @@ export function describeLink(remote: RemoteStatus, rates?: LinkRates): LinkDescr
         tone: 'bad',
         headline: `${label} says no since ${since}; nothing is lost, ${waiting(remote)}`,
       }
+    case 'full':
+      return {
+        tone: 'bad',
+        headline: `${label} has no room since ${since}; nothing is lost, ${waiting(remote)}`,
+      }
     case 'failing':
       return {
         tone: 'bad',

@@ -63,11 +63,13 @@ function rowsOf(remote: RemoteStatus, rates: LinkRates | undefined, now: Date): 
   const isPending = remote.pending_events > 0
   return [
     row('link', `${remote.state} since ${formatTime(remote.state_since, now)}`),
+    ...stalledOf(remote, now),
     row(
       'backlog',
       `${formatCount(remote.pending_events)} behind`,
       isPending ? formatByteSize(remote.pending_bytes) : undefined,
       isPending ? oldestOf(remote, now) : undefined,
+      remote.replaying > 0 ? `${formatCount(remote.replaying)} to replay` : undefined,
     ),
     row('rate', ...ratesOf(remote, rates), isPending ? describeTrend(remote, rates) : undefined),
     row('lag', lagOf(remote)),
@@ -82,6 +84,12 @@ function rowsOf(remote: RemoteStatus, rates: LinkRates | undefined, now: Date): 
     ...verifiedOf(remote, now),
     ...errorOf(remote, now),
   ]
+}
+
+function stalledOf({ stalled_since }: RemoteStatus, now: Date): LinkRow[] {
+  if (stalled_since === null) return []
+  const text = `nothing was acknowledged since ${formatTime(stalled_since, now)}`
+  return [{ name: 'stalled', text, tone: 'bad' }]
 }
 
 function oldestOf(remote: RemoteStatus, now: Date): string | undefined {
@@ -143,6 +151,6 @@ function verifiedOf({ verify }: RemoteStatus, now: Date): LinkRow[] {
 function errorOf(remote: RemoteStatus, now: Date): LinkRow[] {
   if (remote.last_error === null) return []
   const at = remote.last_error_at === null ? '' : `${formatTime(remote.last_error_at, now)} `
-  const isNow = ['unreachable', 'refused', 'failing'].includes(remote.state)
+  const isNow = ['unreachable', 'refused', 'full', 'failing'].includes(remote.state)
   return [{ name: 'last error', text: `${at}${remote.last_error}`, tone: isNow ? 'bad' : 'off' }]
 }

@@ -81,8 +81,12 @@ describe('each question', () => {
   })
 
   test('replay sends what it was told', async () => {
-    const { client, seen } = await clientOf(json(200, { count: 3, bytes: 9 }))
-    expect(await client.replay({ failed: true, dry_run: true })).toEqual({ count: 3, bytes: 9 })
+    const { client, seen } = await clientOf(json(200, { count: 3, bytes: 9, through: 12 }))
+    expect(await client.replay({ failed: true, dry_run: true })).toEqual({
+      count: 3,
+      bytes: 9,
+      through: 12,
+    })
     expect(seen[0]).toMatchObject({ method: 'POST', url: '/admin/replication/replay' })
     expect(JSON.parse(seen[0]?.body ?? '')).toEqual({ failed: true, dry_run: true })
   })

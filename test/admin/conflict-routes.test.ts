@@ -21,7 +21,10 @@ beforeEach(async () => {
   plane = await createControlPlane({
     store: { previewPurge: unasked, purgeBucket: unasked, headObject: () => undefined },
     conflicts,
-    replication: { status: unasked, failed: unasked, replay: unasked },
+    replication: {
+      ...{ status: unasked, failed: unasked, replay: unasked },
+      ...{ failedAt: unasked, retry: unasked, discard: unasked },
+    },
     remotes: {
       list: unasked,
       add: unasked,

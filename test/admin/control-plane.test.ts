@@ -1,204 +1,12 @@
-import {
-  createServer,
-  request as httpRequest,
-  type IncomingHttpHeaders,
-  type Server,
-} from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { request as httpRequest } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type ControlPlane, createControlPlane } from '../../src/admin/control-plane.ts'
-import { NoSuchRemoteError, RemoteConflictError } from '../../src/admin/errors.ts'
-import type {
-  ControlObservation,
-  ControlPlaneOptions,
-  RemotesControl,
-  ReplayOrder,
-} from '../../src/admin/ports.ts'
-import type { RemoteDocument, ReplicationStatusDocument } from '../../src/admin/protocol.ts'
-import { type Logger, silentLogger } from '../../src/base/log.ts'
-import { seededRandom } from '../../src/base/random.ts'
-import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
-import { VolumeReadOnlyError } from '../../src/volume/errors.ts'
-import { exampleVerify } from './example-verify.ts'
-import { fakeTokens } from './fake-tokens.ts'
-import { ListedConflicts } from './listed-conflicts.ts'
+import { silentLogger } from '../../src/base/log.ts'
+import { type BenchChanges, ControlBench, statusDocument } from './control-bench.ts'
 
-const statusDocument: ReplicationStatusDocument = {
-  enabled: true,
-  events_queued: 1523,
-  events_replicated: 1500,
-  events_failed: 23,
-  events_superseded: 0,
-  pending: 0,
-  lag_seconds: 0.25,
-  last_replication: '2025-12-03T21:00:00Z',
-  site_id: 'site-a',
-  volume_id: '00112233445566778899aabbccddeeff',
-  remotes: [
-    {
-      name: 'default',
-      url: 'http://127.0.0.1:9',
-      state: 'idle',
-      state_since: '2025-12-03T20:00:00Z',
-      cursor: 1523,
-      head: 1523,
-      pending_events: 0,
-      pending_bytes: 0,
-      oldest_pending: null,
-      ...{ in_flight: 0, pulling: 0 },
-      rate: 1.5,
-      ...{ wire_bytes: 0, saved_bytes: 0, lag_p50_ms: 3.5, lag_p99_ms: null },
-      events_queued: 1523,
-      events_replicated: 1500,
-      events_failed: 23,
-      events_superseded: 0,
-      remote_superseded: 1,
-      remote_conflicts: 2,
-      last_replication: '2025-12-03T21:00:00Z',
-      last_error: 'remote returned 400: no',
-      ...{ last_error_at: '2025-12-03T20:59:00Z', verify: null },
-    },
-  ],
-}
+let bench: ControlBench
 
-interface Answer {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly text: string
-}
-
-const linked: RemoteDocument = {
-  name: 'site-b',
-  urls: ['http://127.0.0.1:9'],
-  source: 'added',
-  paused: false,
-  epoch: 7,
-  buckets: ['docs'],
-  exclude_buckets: [],
-  prefixes: [],
-  exclude_prefixes: [],
-}
-
-const remotesControl: RemotesControl = {
-  list: () => [linked],
-  add: async (document) => {
-    if (document.name === 'taken') throw new RemoteConflictError('it is there already')
-    return linked
-  },
-  set: async () => linked,
-  remove: async (name) => ({ name, told: false, reason: 'it is away' }),
-  pause: async (name) => ({ ...linked, name, paused: true }),
-  resume: async (name) => ({ ...linked, name }),
-}
-
-type Changes = Partial<ControlPlaneOptions & { readonly logger: Logger }>
-
-class Bench {
-  readonly purged: string[] = []
-  readonly replays: ReplayOrder[] = []
-  readonly observations: ControlObservation[] = []
-  plane: ControlPlane | undefined
-  readonly server: Server = createServer()
-
-  async start(changes: Changes = {}): Promise<this> {
-    this.plane = await createControlPlane({
-      store: {
-        previewPurge: async (bucket) => {
-          if (bucket === 'nowhere') throw new NoSuchBucketError(bucket)
-          return { count: 3, bytes: 4096 }
-        },
-        headObject: () => undefined,
-        purgeBucket: async (bucket) => {
-          if (bucket === 'full') throw new StorageFullError({ wanted: 1 })
-          if (bucket === 'read-only') throw new VolumeReadOnlyError('two writes failed')
-          this.purged.push(bucket)
-          return { count: 3, bytes: 4096 }
-        },
-      },
-      conflicts: new ListedConflicts(),
-      replication: {
-        status: async () => statusDocument,
-        failed: async () => ({
-          failed: [
-            {
-              remote: 'default',
-              seq: 7,
-              bucket: 'docs',
-              key: null,
-              bytes: 0,
-              reason: 'remote returned 400: no',
-              attempts: 3,
-              time: '2025-12-03T21:00:00.000Z',
-            },
-          ],
-        }),
-        replay: async (order) => {
-          if (order.remote === 'nobody') throw new NoSuchRemoteError('no such remote')
-          this.replays.push(order)
-          return { count: 2, bytes: 20 }
-        },
-      },
-      remotes: remotesControl,
-      tokens: fakeTokens,
-      verify: exampleVerify([]),
-      health: async () => ({ serving: true, document: { status: 'ok', reasons: [] } }),
-      metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'a_metric 1\n' }),
-      authorize: () => undefined,
-      observe: (observation) => this.observations.push(observation),
-      logger: silentLogger,
-      random: seededRandom(7),
-      ...changes,
-    })
-    const { plane } = this
-    this.server.on('request', (request, response) => plane.handle(request, response))
-    this.server.on('checkContinue', (request, response) => plane.handle(request, response))
-    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
-    return this
-  }
-
-  get port(): number {
-    return (this.server.address() as AddressInfo).port
-  }
-
-  send(
-    method: string,
-    path: string,
-    options: { headers?: Record<string, string>; body?: string } = {},
-  ): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const headers = { ...options.headers }
-      if (options.body !== undefined) {
-        headers['content-length'] = String(Buffer.byteLength(options.body))
-        headers['content-type'] ??= 'application/json'
-      }
-      const request = httpRequest({ port: this.port, method, path, headers }, (response) => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', reject)
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            text: Buffer.concat(chunks).toString(),
-          }),
-        )
-      })
-      request.on('error', reject)
-      request.end(options.body)
-    })
-  }
-
-  async close(): Promise<void> {
-    this.server.closeAllConnections()
-    await new Promise((resolve) => this.server.close(resolve))
-    await this.plane?.close()
-  }
-}
-
-let bench: Bench
-
-async function start(changes: Changes = {}): Promise<Bench> {
-  bench = await new Bench().start(changes)
+async function start(changes: BenchChanges = {}): Promise<ControlBench> {
+  bench = await new ControlBench().start(changes)
   return bench
 }
 
@@ -314,12 +122,21 @@ describe('replication', () => {
     ['{"failed":true}', { what: 'failed', remote: undefined, dryRun: false }],
     ['{"from":12,"dry_run":true}', { what: { from: 12 }, remote: undefined, dryRun: true }],
     ['{"all":true,"remote":"default"}', { what: { from: 0 }, remote: 'default', dryRun: false }],
+    [
+      '{"bucket":"docs","prefix":"a/"}',
+      { what: { bucket: 'docs', prefix: 'a/' }, remote: undefined, dryRun: false },
+    ],
+    ['{"since":"2h"}', { what: { since: { agoMs: 7_200_000 } }, remote: undefined, dryRun: false }],
+    [
+      '{"since":"2025-12-03T21:00:00Z"}',
+      { what: { since: { at: Date.UTC(2025, 11, 3, 21) } }, remote: undefined, dryRun: false },
+    ],
     ['{"failed":false,"from":3}', { what: { from: 3 }, remote: undefined, dryRun: false }],
   ])('replays %s', async (body, order) => {
     await start()
     const answer = await bench.send('POST', '/admin/replication/replay', { body })
     expect(answer.status).toBe(200)
-    expect(JSON.parse(answer.text)).toEqual({ count: 2, bytes: 20 })
+    expect(JSON.parse(answer.text)).toEqual({ count: 2, bytes: 20, through: 40 })
     expect(bench.replays).toEqual([order])
   })
 
@@ -329,6 +146,10 @@ describe('replication', () => {
     '{"failed":true,"all":true}',
     '{"failed":true,"from":0}',
     '{"from":-1}',
+    '{"since":"yesterday"}',
+    '{"since":"2025-13-03"}',
+    '{"prefix":"a/"}',
+    '{"bucket":"docs","since":"2h"}',
     '{"from":1.5}',
     '{"from":"1"}',
     '{"all":"true"}',
@@ -346,6 +167,45 @@ describe('replication', () => {
     expect(error.code).toBe('INVALID_REQUEST')
     expect(error.message).not.toBe('')
     expect(bench.replays).toEqual([])
+  })
+
+  it('shows one dead letter', async () => {
+    await start()
+    const answer = await bench.send('GET', '/admin/replication/failed/7?remote=b')
+    expect(answer.status).toBe(200)
+    expect(JSON.parse(answer.text).failed).toMatchObject([
+      { seq: 7, remote: 'b', version_site: 'site-a', current: { etag: 'e', content_type: null } },
+    ])
+    const missing = await bench.send('GET', '/admin/replication/failed/8')
+    expect(missing.status).toBe(404)
+    expect(JSON.parse(missing.text).error.code).toBe('NO_SUCH_DEAD_LETTER')
+    expect((await bench.send('GET', '/admin/replication/failed/0')).status).toBe(400)
+    expect((await bench.send('GET', '/admin/replication/failed/x')).status).toBe(400)
+  })
+
+  it('retries and discards the dead letters that are named, or all', async () => {
+    await start()
+    const some = { body: '{"seqs":[7,9],"remote":"b"}' }
+    expect((await bench.send('POST', '/admin/replication/failed/retry', some)).status).toBe(200)
+    const all = { body: '{"all":true}' }
+    const answer = await bench.send('POST', '/admin/replication/failed/discard', all)
+    expect(JSON.parse(answer.text)).toEqual({ count: 1, bytes: 5 })
+    expect(bench.retried).toEqual([{ seqs: [7, 9], remote: 'b' }])
+    expect(bench.discarded).toEqual([{ seqs: 'all', remote: undefined }])
+  })
+
+  it.each([
+    '{}',
+    '{"seqs":[]}',
+    '{"seqs":[0]}',
+    '{"seqs":[1],"all":true}',
+    '{"all":false}',
+    JSON.stringify({ seqs: Array.from({ length: 1001 }, (_, i) => i + 1) }),
+  ])('discards nothing for %j', async (body) => {
+    await start()
+    const answer = await bench.send('POST', '/admin/replication/failed/discard', { body })
+    expect(answer.status).toBe(400)
+    expect(bench.discarded).toEqual([])
   })
 
   it('answers 404 for a remote that does not exist', async () => {

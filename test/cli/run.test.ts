@@ -48,7 +48,10 @@ const wrong: readonly (readonly [string[], RegExp])[] = [
   [['token', 'gen', '--bytes', 'many'], /--bytes must be an integer/],
   [['token', 'gen', '--format', 'xml'], /--format must be one of: hex, base64url/],
   [['token', 'gen', 'now'], /an argument that this command does not take/],
-  [['repl', 'replay'], /Exactly one of the following must be provided: --all, --failed, --from/],
+  [
+    ['repl', 'replay'],
+    /Exactly one of the following must be provided: --all, --bucket, --failed, --from, --since/,
+  ],
   [['repl', 'replay', '--all', '--failed'], /--all cannot be used with --failed/],
   [['repl', 'status', '--watch', '--json'], /--watch cannot be used with --json/],
   [['repl', 'status', '--interval', 'often'], /--interval must be a duration/],

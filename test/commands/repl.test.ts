@@ -69,13 +69,15 @@ describe('repl status', () => {
 })
 
 describe('repl replay', () => {
-  const answer = { text: '{"count":3,"bytes":2048}' }
+  const answer = { text: '{"count":3,"bytes":2048,"through":1535}' }
 
   test.each([
     [['--failed'], { failed: true, dry_run: false }],
     [['--from', '12'], { from: 12, dry_run: false }],
     [['--from', '0', '--remote', 'default'], { from: 0, remote: 'default', dry_run: false }],
     [['--all', '--dry-run'], { all: true, dry_run: true }],
+    [['--since', '2h'], { since: '2h', dry_run: false }],
+    [['--bucket', 'photos', '--prefix', 'a/'], { bucket: 'photos', prefix: 'a/', dry_run: false }],
   ])('%j asks for just that', async (args, body) => {
     await withSite({ [replayPath]: answer }, async (url, seen) => {
       const { code, stdout } = await runHere(['repl', 'replay', ...args, '--url', url])
@@ -89,7 +91,47 @@ describe('repl replay', () => {
   test('--json prints the answer', async () => {
     await withSite({ [replayPath]: answer }, async (url) => {
       const { stdout } = await runHere(['repl', 'replay', '--all', '--json', '--url', url])
-      expect(JSON.parse(stdout)).toEqual({ count: 3, bytes: 2048 })
+      expect(JSON.parse(stdout)).toEqual({ count: 3, bytes: 2048, through: 1535 })
+    })
+  })
+
+  test('--wait follows the replay on stderr until it is acknowledged', async () => {
+    const [remote] = exampleStatus.remotes
+    const statuses = [900, 1200, 1535].map((cursor) => {
+      const through = { cursor, events_failed: cursor === 1535 ? 24 : 23 }
+      return JSON.stringify({ ...exampleStatus, remotes: [{ ...remote, ...through }] })
+    })
+    let looks = 0
+    const status = {
+      get text() {
+        return statuses[Math.min(looks++, 2)] ?? ''
+      },
+    }
+    await withSite({ [replayPath]: answer, [statusPath]: status }, async (url) => {
+      const { code, stdout, stderr } = await runHere([
+        'repl',
+        'replay',
+        '--all',
+        '--wait',
+        '--url',
+        url,
+      ])
+      expect(code).toBe(0)
+      expect(stdout).toMatch(/^3 changes, 2.0 KiB, sent again; done; 1 change failed meanwhile/)
+      expect(stderr).toMatch(/^sending again \[\.+\] {3}0% {2}12 waiting/)
+      expect(looks).toBe(3)
+    })
+  })
+
+  test.each([
+    [['--prefix', 'a/', '--all']],
+    [['--failed', '--all']],
+    [['--all', '--dry-run', '--wait']],
+    [[]],
+  ])('%j ends with 2 and asks for nothing', async (args) => {
+    await withSite({ [replayPath]: answer }, async (url, seen) => {
+      expect((await runHere(['repl', 'replay', ...args, '--url', url])).code).toBe(2)
+      expect(seen).toEqual([])
     })
   })
 })
@@ -201,4 +243,84 @@ describe('repl verify', () => {
       expect(stdout).toContain('cannot reach http://b')
     })
   })
+})
+
+describe('repl failed show', () => {
+  const detail = {
+    remote: 'default',
+    seq: 42,
+    bucket: 'photos',
+    key: 'a.jpg',
+    bytes: 5,
+    reason:
+      'remote returned 400: its bytes do not have the hash that it announced (CONTENT_MISMATCH)',
+    attempts: 1,
+    time: '2025-12-03T21:00:00.123Z',
+    about: 'object',
+    version: '0193-site-a',
+    version_site: 'site-a',
+    version_time: '2025-12-03T20:00:00.000Z',
+    current: {
+      version: '0193-site-a',
+      bytes: 5,
+      etag: 'abc',
+      last_modified: '2025-12-03T20:00:00.000Z',
+      content_type: 'image/jpeg',
+    },
+  }
+
+  test('tells what was refused, what is here now, what the reason means and what helps', async () => {
+    const answers = { [`${failedPath}/42`]: { text: JSON.stringify({ failed: [detail] }) } }
+    await withSite(answers, async (url) => {
+      const { code, stdout } = await runHere(['repl', 'failed', 'show', '42', '--url', url])
+      expect(code).toBe(0)
+      const text = stdout.replaceAll(/[│\s]+/g, ' ')
+      expect(text).toContain('object photos/a.jpg')
+      expect(text).toContain('made at site-a, 2025-12-03 20:00:00Z')
+      expect(text).toContain('the same version, 5 B, etag abc')
+      expect(text).toContain('they were changed on the way, or here')
+      expect(text).toContain('comio repl failed retry 42')
+      for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
+    })
+  })
+
+  test('of a deleted object says so, and shows no remote another one was asked for', async () => {
+    const gone = { ...detail, current: null }
+    const answers = { [`${failedPath}/42?remote=b`]: { text: JSON.stringify({ failed: [gone] }) } }
+    await withSite(answers, async (url) => {
+      const args = ['repl', 'failed', 'show', '42', '--remote', 'b', '--url', url]
+      expect((await runHere(args)).stdout).toContain('that it was deleted')
+      expect(JSON.parse((await runHere([...args, '--json'])).stdout)).toEqual({ failed: [gone] })
+    })
+  })
+})
+
+describe.each([
+  ['retry', 'queued again'],
+  ['discard', 'discarded'],
+])('repl failed %s', (what, done) => {
+  const path = `POST /admin/replication/failed/${what}`
+  const answers = { [path]: { text: '{"count":2,"bytes":2048}' } }
+
+  test.each([
+    [['7', '9'], { seqs: [7, 9] }],
+    [['--all', '--remote', 'b'], { all: true, remote: 'b' }],
+  ])('%j is about just that', async (args, body) => {
+    await withSite(answers, async (url, seen) => {
+      const { code, stdout } = await runHere(['repl', 'failed', what, ...args, '--url', url])
+      expect(code).toBe(0)
+      expect(JSON.parse(seen[0]?.body ?? '')).toEqual(body)
+      expect(stdout).toContain(`2 changes, 2.0 KiB, ${done}`)
+    })
+  })
+
+  test.each([[[]], [['7', '--all']], [['x']], [['0']], [['1.5']]])(
+    '%j ends with 2 and does nothing',
+    async (args) => {
+      await withSite(answers, async (url, seen) => {
+        expect((await runHere(['repl', 'failed', what, ...args, '--url', url])).code).toBe(2)
+        expect(seen).toEqual([])
+      })
+    },
+  )
 })

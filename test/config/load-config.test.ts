@@ -40,6 +40,7 @@ describe('defaults', () => {
         batchBytes: 8 * 2 ** 20,
         retryAttempts: 3,
         retryDelayMs: 5000,
+        stallAfterMs: 300_000,
         workers: 5,
         queueSize: 10_000,
         inlineLimit: 2 ** 20,
@@ -100,6 +101,7 @@ replication:
   retry_delay: 1m30s
   workers: 2
   queue_size: 500
+  stall_after: 10m
   inline_limit: 64K
   transfer: push
   compression: off
@@ -147,6 +149,7 @@ replication:
         batchBytes: 4 * 2 ** 20,
         retryAttempts: 2,
         retryDelayMs: 90_000,
+        stallAfterMs: 600_000,
         workers: 2,
         queueSize: 500,
         inlineLimit: 65_536,

@@ -98,7 +98,7 @@ describe('a full site', () => {
     await inParallel(4, 40, (i) => a.put(`/docs/${i}`, bytesOf(i, mib / 2)))
     await a.put('/docs/large', bytesOf(1, 5 * mib))
     const full = await a.statusWhen('B refuses for lack of space', ({ remotes }) =>
-      remotes.some(({ state, last_error }) => state === 'refused' && /full/.test(last_error ?? '')),
+      remotes.some(({ state, last_error }) => state === 'full' && /full/.test(last_error ?? '')),
     )
     expect(full.pending).toBeGreaterThan(0)
     expect(full.events_failed).toBe(0)

@@ -56,7 +56,7 @@ describe('comio repl replay', () => {
     const a = await bed.site('a', shippingTo(b.url)).start()
     await inParallel(16, 100, (i) => a.put(`/docs/${i}`, bytesOf(i, 1000)))
     const before = await a.shipped()
-    const all = { count: 101, bytes: 100_000 }
+    const all = { count: 101, bytes: 100_000, through: before.remotes[0]?.head }
     expect(await replay(a, '--all', '--dry-run')).toEqual(all)
     expect((await a.status()).events_queued).toBe(before.events_queued)
     expect(await replay(a, '--all')).toEqual(all)
@@ -65,6 +65,27 @@ describe('comio repl replay', () => {
     expect(after.events_replicated).toBe(before.events_replicated + 101)
     expect(after.remotes[0]?.head).toBe(before.remotes[0]?.head)
     await expectEqualBuckets([a, b], 'docs', 10)
+  })
+
+  test('--bucket --prefix --wait sends just that, with a bar, and ends when it is acknowledged', async () => {
+    const b = await bed.site('b', accepting).start()
+    const a = await bed.site('a', shippingTo(b.url)).start()
+    await inParallel(16, 60, (i) =>
+      a.put(`/docs/${i % 2 === 0 ? 'even' : 'odd'}/${i}`, bytesOf(i, 100)),
+    )
+    await a.put('/other/one', 'one')
+    const before = await a.shipped()
+    const flags = ['--bucket', 'docs', '--prefix', 'even/', '--wait', '--url', a.url]
+    const ended = await runComio(['repl', 'replay', ...flags])
+    expect(ended.stdout).toMatch(/^30 changes, .*, sent again; all of it is acknowledged\n$/)
+    const after = await a.status()
+    expect(after).toMatchObject({ pending: 0, events_queued: before.events_queued + 30 })
+    expect(await replay(a, '--since', '1h', '--dry-run')).toMatchObject({ count: 63 })
+    expect(await replay(a, '--since', '2100-01-01', '--dry-run')).toMatchObject({ count: 0 })
+    const { body } = await a.send('GET', '/admin/metrics')
+    expect(body.toString()).toContain(
+      'comio_replication_events_total{remote="default",kind="put",result="duplicate"} 30',
+    )
   })
 })
 
@@ -86,9 +107,9 @@ describe('a change that the remote refuses for its own sake', () => {
       await a.start(shippingTo(b.url))
       await expectFailure(a)
 
-      expect(await replay(a, '--failed', '--dry-run')).toEqual({ count: 1, bytes: 6 })
+      expect(await replay(a, '--failed', '--dry-run')).toMatchObject({ count: 1, bytes: 6 })
       expect((await a.status()).events_failed).toBe(1)
-      expect(await replay(a, '--failed')).toEqual({ count: 1, bytes: 6 })
+      expect(await replay(a, '--failed')).toMatchObject({ count: 1, bytes: 6 })
       const done = await a.shipped()
       expect(done.events_queued).toBe(failed.events_queued + 1)
       expect(done.events_replicated).toBe(failed.events_replicated + 1)
@@ -104,6 +125,41 @@ describe('a change that the remote refuses for its own sake', () => {
     }
   })
 
+  test('can be looked at, and discarded for good', async () => {
+    const b = await bed.site('b', accepting).start()
+    const proxy = await RefusingProxy.listen(b.url, 'poison key')
+    try {
+      const a = await bed.site('a', shippingTo(proxy.url)).start()
+      await a.put('/docs/poison%20key', 'poison')
+      await a.put('/docs/fine', 'fine')
+      const failed = await a.shipped()
+      const letters = await lettersOf(a)
+      const seq = String(letters[0]?.seq)
+      const failing = ['repl', 'failed']
+      const shown = await runComio([...failing, 'show', seq, '--url', a.url])
+      expect(shown.stdout).toContain('object docs/poison key')
+      expect(shown.stdout).toContain('the same version, 6 B')
+      const discarded = await runComio([...failing, 'discard', seq, '--url', a.url])
+      expect(discarded.stdout).toContain('1 change, 6 B, discarded')
+      await a.kill()
+      await a.start(shippingTo(b.url))
+      expect(await a.json('GET', '/admin/replication/failed')).toEqual({ failed: [] })
+      expect(await a.shipped()).toMatchObject({
+        events_failed: failed.events_failed,
+        events_queued: failed.events_queued,
+      })
+      const missing = await runComio([...failing, 'retry', seq, '--url', a.url])
+      expect(missing.code).toBe(1)
+      expect(missing.stderr).toContain('NO_SUCH_DEAD_LETTER')
+      // The next change of the object is sent as any other.
+      await a.put('/docs/poison%20key', 'healed')
+      await a.shipped()
+      await expectEqualBuckets([a, b], 'docs', 1)
+    } finally {
+      await proxy.close()
+    }
+  })
+
   test('as too large for a receiver of smaller batches fails alone, and arrives at a larger one', async () => {
     const small = { batch_size: 1, batch_bytes: '64KiB', inline_limit: '64KiB' }
     const b = await bed.site('b', acceptingWith(small)).start()
@@ -112,15 +168,23 @@ describe('a change that the remote refuses for its own sake', () => {
     await inParallel(4, 20, (i) => a.put(`/docs/${i}`, bytesOf(i, 1000)))
     const failed = await a.shipped()
     expect(failed).toMatchObject({ events_failed: 1, events_replicated: 21 })
-    const { failed: letters } = await a.json<FailedDocument>('GET', '/admin/replication/failed')
+    const letters = await lettersOf(a)
     expect(letters).toMatchObject([{ key: 'large', attempts: 3, reason: /413/ }])
     await b.stop()
     await b.start(accepting)
-    expect(await replay(a, '--failed')).toEqual({ count: 1, bytes: 900_000 })
+    expect(await replay(a, '--failed')).toMatchObject({ count: 1, bytes: 900_000 })
     await a.shipped()
     await expectEqualBuckets([a, b], 'docs', 1)
   })
 })
+
+/** It counts at once, and is listed when it is durable. */
+async function lettersOf(site: SiteProcess): Promise<FailedDocument['failed']> {
+  return await until('a dead letter is listed', async () => {
+    const { failed } = await site.json<FailedDocument>('GET', '/admin/replication/failed')
+    return failed.length > 0 ? failed : new NotYet(failed)
+  })
+}
 
 /** The dead letter of the poison key, in the log, the document and the list. */
 async function expectFailure(site: SiteProcess): Promise<void> {
@@ -136,7 +200,7 @@ async function expectFailure(site: SiteProcess): Promise<void> {
     event_id: expect.stringMatching(/^\d{13}-docs-poison key$/),
     error,
   })
-  const { failed } = await site.json<FailedDocument>('GET', '/admin/replication/failed')
+  const failed = await lettersOf(site)
   expect(failed).toMatchObject([{ bucket: 'docs', key: 'poison key', bytes: 6, reason: error }])
   expect((await site.status()).events_failed).toBe(1)
   const list = await runComio(['repl', 'failed', 'list', '--url', site.url])

@@ -261,7 +261,7 @@ describe('a remote that is away', () => {
       pair.feed.write('one', Buffer.from('1'))
       await runUntil(pair.clock, () => pair.transport.calls.length > 20)
       expect((await pair.status()).state).toBe(
-        status === 429 || status === 503 ? 'unreachable' : 'refused',
+        status === 429 || status === 503 ? 'unreachable' : status === 507 ? 'full' : 'refused',
       )
       expect((await pair.status()).lastError).toBe(`remote returned ${status}: wrong token`)
       expect(pair.ledger.letters.size).toBe(0)
@@ -402,16 +402,65 @@ describe('a change', () => {
     pair.feed.remove('key-7')
     await settleTasks(10)
     expect(pair.sink.slots.has('o/box/key-7')).toBe(true)
-    expect(await pair.status()).toMatchObject({ state: 'refused', lastError: 'its volume is full' })
+    expect(await pair.status()).toMatchObject({ state: 'full', lastError: 'its volume is full' })
     expect(pair.ledger.counters()).toMatchObject({ pending: 299, failed: 0 })
     // A full remote is asked with a batch now and then, not with the whole backlog.
     pair.transport.batches.length = 0
     pair.clock.advance(30_000)
     await settleTasks(10)
     expect(frameCounts(pair).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(1300)
+    // What is written now is not sent to it for nothing.
+    pair.transport.batches.length = 0
+    pair.feed.write('late', Buffer.from('x'))
+    await settleTasks(10)
+    expect(frameCounts(pair)).toEqual([])
     full = false
     await pair.settled()
     expect(pair.missing()).toEqual([])
     expect((await pair.status()).state).toBe('idle')
+    expect(pair.sender.figures().links[0]?.tally.retries).toBeGreaterThan(299)
+  })
+
+  test('shows a remote that answers 507 as full, and probes it at most retry_delay apart', async () => {
+    const pair = startPair({ options: { retryDelayMs: 2000, stallAfterMs: 60_000 } })
+    await settleTasks()
+    pair.transport.fault = (call, phase) => {
+      if (call === 'batch' && phase === 'before') throw refused(507, 'no room')
+    }
+    pair.feed.write('one', Buffer.from('1'))
+    await runUntil(pair.clock, () => pair.clock.now() > 1_700_000_030_000)
+    expect(await pair.status()).toMatchObject({ state: 'full', stalledSince: undefined })
+    pair.transport.calls.length = 0
+    await advance(pair, 2000)
+    expect(pair.transport.calls).toContain('batch')
+    await advance(pair, 40_000)
+    expect((await pair.status()).stalledSince).toBe(1_700_000_000_000)
+    pair.transport.fault = () => undefined
+    await pair.settled()
+    expect(await pair.status()).toMatchObject({ state: 'idle', stalledSince: undefined })
+    expect(pair.lines.map(({ message }) => message)).toContain(
+      'Replication to this remote moves again',
+    )
+  })
+
+  test('counts what the remote did with each change, and so does the remote', async () => {
+    const pair = makePair()
+    pair.feed.write('one', Buffer.from('1'))
+    pair.feed.write('two', Buffer.from('22'))
+    pair.feed.remove('one')
+    pair.sender.start()
+    await pair.settled()
+    await pair.ledger.replay({ from: 0 }, { dryRun: false })
+    await pair.settled()
+    const counted = [
+      { kind: 'put', result: 'applied', events: 1, bytes: 2 },
+      { kind: 'put', result: 'duplicate', events: 1, bytes: 2 },
+      { kind: 'delete', result: 'applied', events: 1, bytes: 0 },
+      { kind: 'delete', result: 'duplicate', events: 1, bytes: 0 },
+    ]
+    const tallies = [pair.sender.figures().links[0]?.tally.results, pair.remote.figures().received]
+    for (const tally of tallies) {
+      expect(tally?.counts().filter(({ events }) => events > 0)).toEqual(counted)
+    }
   })
 })

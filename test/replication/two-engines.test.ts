@@ -187,7 +187,7 @@ describe('two sites over HTTP', () => {
     const count = 240
     const numbers = Array.from({ length: count }, (_, i) => i)
     await Promise.all(numbers.map((i) => a.store.put('files', `key-${i}`, bodyOf(60_000, i))))
-    await eventually(async () => (await a.status()).state === 'refused', 'the remote is full')
+    await eventually(async () => (await a.status()).state === 'full', 'the remote is full')
     expect((await a.status()).lastError).toContain('full')
     expect(a.ledger.counters()).toMatchObject({ failed: 0 })
     const removed = numbers.slice(0, count - 10).map((i) => ({ bucket: 'files', key: `key-${i}` }))

@@ -23,8 +23,8 @@ describe('health', () => {
           url: 'http://10.0.0.7',
           last_error: 'clock skew of 400 s at 10.0.0.7',
         }),
+        remoteStatus({ name: 'd', dead_letters: 3 }),
       ],
-      deadLetters: ['default'],
     })
     expect(report.serving).toBe(true)
     expect(report.document.status).toBe('degraded')
@@ -32,7 +32,7 @@ describe('health', () => {
       'the volume is full',
       'remote default is unreachable since 2025-12-03T20:00:00.000Z',
       'remote c refuses replication for the difference of clocks since 2025-12-03T20:00:00.000Z',
-      'some changes could not be replicated to remote default: see comio repl failed list',
+      'some changes could not be replicated to remote d: see comio repl failed list',
     ])
   })
 
@@ -41,6 +41,21 @@ describe('health', () => {
     expect(reportHealth({ remotes }).document).toEqual({
       status: 'degraded',
       reasons: ['replication to remote default fails at this site since 2025-12-03T20:00:00.000Z'],
+    })
+  })
+
+  it('is degraded while a backlog is stalled, or a remote has no room', () => {
+    const at = '2025-12-03T20:00:00.000Z'
+    const remotes = [
+      remoteStatus({ state: 'streaming', stalled_since: at }),
+      remoteStatus({ name: 'c', state: 'full', state_since: at }),
+    ]
+    expect(reportHealth({ remotes }).document).toEqual({
+      status: 'degraded',
+      reasons: [
+        `remote c has no room since ${at}: changes wait`,
+        `replication to remote default is stalled: nothing was acknowledged since ${at}`,
+      ],
     })
   })
 

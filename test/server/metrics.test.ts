@@ -1,5 +1,6 @@
 import { register } from 'prom-client'
 import { describe, expect, it } from 'vitest'
+import { LinkTally, ResultTally } from '../../src/replication/tally.ts'
 import { type SiteFigures, SiteMetrics } from '../../src/server/metrics.ts'
 import { parseMetrics } from './parse-metrics.ts'
 import { remoteStatus } from './remote-status.ts'
@@ -16,7 +17,9 @@ const figures: SiteFigures = {
   bytesInFlight: 42,
   remotes: [
     remoteStatus({ name: 'default', events_queued: 9, events_replicated: 7, pending_events: 2 }),
+    remoteStatus({ name: 'other', state: 'full', dead_letters: 3, lag_p50_ms: 12, lag_p99_ms: 80 }),
   ],
+  replication: { links: [], received: new ResultTally() },
 }
 
 describe('metrics', () => {
@@ -51,6 +54,39 @@ describe('metrics', () => {
     expect(samples.get('comio_replication_link_up{remote="default"}')).toBe(1)
     expect(samples.get('process_resident_memory_bytes')).toBeGreaterThan(1_000_000)
     expect(samples.get('process_cpu_seconds_total')).toBeGreaterThan(0)
+  })
+
+  it('show what each link does, and what became of what it sent', async () => {
+    const tally = new LinkTally()
+    const received = new ResultTally()
+    for (const result of ['applied', 'applied', 'duplicate', 'pulling', 'again']) {
+      tally.results.add('put', result, 10)
+      received.add('delete', result, 0)
+    }
+    for (const events of [1, 7, 100, 20_000]) tally.batchEvents.add(events)
+    tally.retries = 5
+    const traffic = { sentBytes: 300, receivedBytes: 200 }
+    const replication = { links: [{ name: 'other', tally, traffic }], received }
+    const metrics = new SiteMetrics(async () => ({ ...figures, replication }))
+    const samples = parseMetrics((await metrics.text()).text)
+    const of = (name: string) => samples.get(`comio_replication_${name}`)
+    expect(of('events_total{kind="put",remote="other",result="applied"}')).toBe(2)
+    expect(of('events_total{kind="put",remote="other",result="duplicate"}')).toBe(1)
+    expect(of('events_total{kind="purge",remote="other",result="later"}')).toBe(0)
+    expect(of('event_bytes_total{kind="put",remote="other",result="applied"}')).toBe(20)
+    expect(of('received_events_total{kind="delete",result="applied"}')).toBe(2)
+    expect(of('batch_events_bucket{le="10",remote="other"}')).toBe(2)
+    expect(of('batch_events_bucket{le="+Inf",remote="other"}')).toBe(4)
+    expect(of('batch_events_sum{remote="other"}')).toBe(20_108)
+    expect(of('retries_total{remote="other"}')).toBe(5)
+    expect(of('wire_bytes_total{direction="sent",remote="other"}')).toBe(300)
+    expect(of('link_state{remote="other",state="full"}')).toBe(1)
+    expect(of('link_state{remote="other",state="idle"}')).toBe(0)
+    expect(of('link_up{remote="other"}')).toBe(0)
+    expect(of('dead_letters{remote="other"}')).toBe(3)
+    expect(of('lag_quantile_seconds{quantile="0.99",remote="other"}')).toBeCloseTo(0.08)
+    expect(of('lag_quantile_seconds{quantile="0.99",remote="default"}')).toBeUndefined()
+    expect(of('stalled_seconds{remote="default"}')).toBe(0)
   })
 
   it('of two sites in one process do not mix, and the default registry stays empty', async () => {

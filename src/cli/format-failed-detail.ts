@@ -1,0 +1,61 @@
+/** Everything about one dead letter, for a person with 80 columns. */
+import Table from 'cli-table3'
+import type { FailedDetail } from '../admin/protocol.ts'
+import { formatByteSize } from '../base/byte-size.ts'
+import { explainReason } from './explain-reason.ts'
+import { paint } from './output.ts'
+import { countOf, printable } from './printable.ts'
+
+export function formatFailedDetails(failed: readonly FailedDetail[]): string {
+  return failed.map(formatDetail).join('\n\n')
+}
+
+function formatDetail(detail: FailedDetail): string {
+  const { meaning, help } = explainReason(detail.reason)
+  const rows: readonly (readonly [string, string])[] = [
+    ['what', whatOf(detail)],
+    ['refused', `${timeOf(detail.time)}, after ${countOf(detail.attempts, 'attempt')}`],
+    ['reason', printable(detail.reason)],
+    ['meaning', meaning],
+    ['size', formatByteSize(detail.bytes)],
+    ['its version', versionOf(detail.version, detail.version_site, detail.version_time)],
+    ['here now', currentOf(detail)],
+    ['what helps', help.replace('SEQ', String(detail.seq))],
+  ]
+  const table = new Table({
+    colWidths: [14, 63],
+    style: { head: [], border: [], compact: true },
+    wordWrap: true,
+    wrapOnWordBoundary: rows.every(([, text]) => text.split(' ').every((word) => word.length < 60)),
+  })
+  table.push(...rows.map(([label, text]) => [label, text]))
+  const title = paint('bold', `dead letter ${detail.seq}`)
+  return `${title}, remote ${printable(detail.remote)}\n${table.toString()}`
+}
+
+function whatOf({ about, bucket, key }: FailedDetail): string {
+  switch (about) {
+    case 'object':
+      return `object ${printable(`${bucket}/${key ?? ''}`)}`
+    case 'bucket':
+      return `bucket ${printable(bucket)}: that it was made or deleted`
+    case 'purge':
+      return `bucket ${printable(bucket)}: that it was purged`
+  }
+}
+
+function versionOf(version: string, site: string, time: string): string {
+  return `${printable(version)}, made at ${printable(site)}, ${timeOf(time)}`
+}
+
+function currentOf({ about, version, current }: FailedDetail): string {
+  if (about !== 'object') return 'nothing to compare: it is about the bucket itself'
+  if (current === null) return 'no object: what was refused is that it was deleted'
+  const same = current.version === version ? 'the same version' : `version ${current.version}`
+  const facts = `${formatByteSize(current.bytes)}, etag ${printable(current.etag)}`
+  return `${same}, ${facts}, written ${timeOf(current.last_modified)}`
+}
+
+function timeOf(iso: string): string {
+  return iso.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+}
