@@ -1,7 +1,7 @@
 /** Which fields the answers of a site must have, for their readers to count on them. */
 
 export type Shape = Readonly<
-  Record<string, 'string' | 'number' | 'boolean' | 'array' | 'text?' | 'number?'>
+  Record<string, 'string' | 'number' | 'boolean' | 'array' | 'object' | 'text?' | 'number?'>
 >
 
 export function isOfShape(value: unknown, wanted: Shape[string]): boolean {
@@ -15,6 +15,7 @@ export function isOfShape(value: unknown, wanted: Shape[string]): boolean {
     case 'string':
     case 'number':
     case 'boolean':
+    case 'object':
       return typeof value === wanted
   }
 }
@@ -42,6 +43,7 @@ export const statusShape: Shape = {
   last_replication: 'text?',
   site_id: 'string',
   volume_id: 'string',
+  role: 'object',
   remotes: 'array',
 }
 
@@ -142,3 +144,10 @@ export const failedDetailShape: Shape = {
 }
 
 export const lettersShape: Shape = { count: 'number', bytes: 'number' }
+
+export const roleShape: Shape = {
+  role: 'string',
+  term: 'number',
+  outcome: 'string',
+  checks: 'array',
+}

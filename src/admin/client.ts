@@ -17,6 +17,7 @@ import {
   linkedShape,
   policyShape,
   remoteShape,
+  roleShape,
   type Shape,
   sideShape,
   statusShape,
@@ -46,6 +47,8 @@ import type {
   ReplayRequestDocument,
   ReplicationStatusDocument,
   RevokedTokenDocument,
+  RoleDocument,
+  RoleRequestDocument,
   TokensDocument,
 } from './protocol.ts'
 import type { VerifyDocument, VerifyRequestDocument } from './verify-protocol.ts'
@@ -121,6 +124,17 @@ export class AdminClient {
       timeoutMs: this.#options.workTimeoutMs,
     })
     return this.#parse<ReplayDocument>(text, { ...lettersShape, through: 'number' })
+  }
+
+  /** Promotes or demotes the site; the answer says whether it was done. */
+  async changeRole(request: RoleRequestDocument): Promise<RoleDocument> {
+    const text = await this.#call({
+      method: 'POST',
+      path: '/admin/replication/role',
+      body: request,
+      timeoutMs: this.#options.workTimeoutMs,
+    })
+    return this.#parse<RoleDocument>(text, roleShape)
   }
 
   /** The dead letters of all remotes. */

@@ -2,6 +2,11 @@
 import type { IncomingMessage } from 'node:http'
 import { ComioError } from '../base/errors.ts'
 import {
+  ReplicaReadOnlyError,
+  RoleChangingError,
+  SyncUnconfirmedError,
+} from '../replication/errors.ts'
+import {
   InvalidNameError,
   LoserNotKeptError,
   NoSuchBucketError,
@@ -42,6 +47,7 @@ export function describeFailure(thrown: unknown): ControlFailure {
   if (error instanceof TooManyReplaysError) return failure({ status: 409, error })
   if (isFull(error)) return failure({ status: 507, error })
   if (isUnable(error)) return failure({ status: 503, error })
+  if (error instanceof ReplicaReadOnlyError) return failure({ status: 403, error })
   const internal = {
     code: 'INTERNAL_ERROR',
     message: 'the request failed inside the site; nothing is known about its effect',
@@ -62,7 +68,14 @@ const isFull = (error: unknown): error is StorageFullError | VolumeFullError =>
 /** It takes no writes for the moment, which is another thing than being full. */
 const isUnable = (
   error: unknown,
-): error is StoreUnavailableError | VolumeReadOnlyError | GroupWriteError =>
+): error is
+  | StoreUnavailableError
+  | VolumeReadOnlyError
+  | GroupWriteError
+  | SyncUnconfirmedError
+  | RoleChangingError =>
+  error instanceof SyncUnconfirmedError ||
+  error instanceof RoleChangingError ||
   error instanceof StoreUnavailableError ||
   error instanceof VolumeReadOnlyError ||
   error instanceof GroupWriteError

@@ -15,6 +15,8 @@ import type {
   ReplayDocument,
   ReplicationStatusDocument,
   RevokedTokenDocument,
+  RoleDocument,
+  RoleRequestDocument,
   TokenDescription,
 } from './protocol.ts'
 import type { VerifyDocument } from './verify-protocol.ts'
@@ -68,6 +70,8 @@ export interface ReplicationControl {
   discard(order: LettersOrder): Promise<LettersDocument>
   /** @throws NoSuchRemoteError */
   replay(order: ReplayOrder): Promise<ReplayDocument>
+  /** Promotes or demotes this site, if nothing speaks against it. */
+  changeRole(order: RoleRequestDocument): Promise<RoleDocument>
 }
 
 /** Every change is durable when resolved, and takes effect at once. */

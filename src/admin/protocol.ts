@@ -8,6 +8,8 @@ import type { VerifySummary } from './verify-protocol.ts'
 export interface HealthDocument {
   readonly status: 'ok' | 'degraded'
   readonly reasons: readonly string[]
+  /** Absent while the site is starting or stopping. */
+  readonly role?: 'primary' | 'replica'
 }
 
 /** `DELETE /admin/{bucket}/objects` without `?confirm=true`. */
@@ -88,6 +90,31 @@ export interface RemoteStatus {
   readonly verify: VerifySummary | null
 }
 
+/** What this site is to clients. */
+export interface RoleStatus {
+  /** A replica refuses their writes. */
+  readonly role: 'primary' | 'replica'
+  /** Of two primaries the one with the lower term steps down. */
+  readonly term: number
+  /** When it was promoted or demoted, ISO 8601; null while the configuration decides. */
+  readonly since: string | null
+  /** At a replica, where writes belong; null while no primary was heard of. */
+  readonly primary: string | null
+}
+
+/** Sync mode, since the site was started. */
+export interface SyncStatus {
+  /** Answers that wait for the remote now. */
+  readonly waiting: number
+  readonly confirmed: number
+  /** Not confirmed in time, and answered 503. */
+  readonly timed_out: number
+  /** Not confirmed in time, and answered all the same. */
+  readonly fallbacks: number
+  /** Since when the remote lacks such a write, ISO 8601; null when it lacks none. */
+  readonly degraded_since: string | null
+}
+
 /** `GET /admin/replication/status`. Totals are since the volume was made. */
 export interface ReplicationStatusDocument {
   readonly enabled: boolean
@@ -102,6 +129,9 @@ export interface ReplicationStatusDocument {
   readonly last_replication: string | null
   readonly site_id: string
   readonly volume_id: string
+  readonly role: RoleStatus
+  /** Null in mode async. */
+  readonly sync: SyncStatus | null
   readonly remotes: readonly RemoteStatus[]
 }
 
@@ -163,6 +193,28 @@ export interface ReplayDocument {
   readonly bytes: number
   /** The replay is through when `cursor` of each remote has reached this. */
   readonly through: number
+}
+
+/** `POST /admin/replication/role`. */
+export interface RoleRequestDocument {
+  readonly role: 'primary' | 'replica'
+  /** Also when a check speaks against it. */
+  readonly force?: boolean
+  readonly dry_run?: boolean
+}
+
+export interface RoleCheck {
+  readonly ok: boolean
+  readonly text: string
+}
+
+export interface RoleDocument {
+  /** As it is now. */
+  readonly role: 'primary' | 'replica'
+  readonly term: number
+  /** `refused`: a check speaks against it, and it was not forced. `planned`: only looked at. */
+  readonly outcome: 'changed' | 'unchanged' | 'refused' | 'planned'
+  readonly checks: readonly RoleCheck[]
 }
 
 /** `GET /admin/replication/failed`. */

@@ -2,7 +2,12 @@
 import { conflictRoutes } from './conflict-routes.ts'
 import type { ControlRoute } from './control-route.ts'
 import type { ControlPlaneOptions } from './ports.ts'
-import type { PurgeDocument, PurgePreviewDocument, RevokeTokenRequest } from './protocol.ts'
+import type {
+  PurgeDocument,
+  PurgePreviewDocument,
+  RevokeTokenRequest,
+  RoleRequestDocument,
+} from './protocol.ts'
 import { replayRoutes } from './replay-routes.ts'
 import {
   bucketParamsSchema,
@@ -13,6 +18,8 @@ import {
   purgeSchema,
   revokedSchema,
   revokeRequestSchema,
+  roleRequestSchema,
+  roleSchema,
   statusSchema,
   tokensSchema,
 } from './schemas.ts'
@@ -29,6 +36,7 @@ export function controlRoutes(options: ControlPlaneOptions): readonly ControlRou
     revokeRoute(options),
     ...conflictRoutes(options),
     ...verifyRoutes(options),
+    roleRoute(options),
   ]
 }
 
@@ -114,5 +122,15 @@ function revokeRoute({ tokens }: ControlPlaneOptions): ControlRoute {
       response: { 200: revokedSchema },
     },
     handler: (request) => tokens.revoke((request.body as RevokeTokenRequest).name),
+  }
+}
+
+function roleRoute({ replication }: ControlPlaneOptions): ControlRoute {
+  return {
+    method: 'POST',
+    url: '/admin/replication/role',
+    config: { access: 'admin', operation: 'AdminReplicationRole' },
+    schema: { querystring: noQuerySchema, body: roleRequestSchema, response: { 200: roleSchema } },
+    handler: (request) => replication.changeRole(request.body as RoleRequestDocument),
   }
 }

@@ -19,10 +19,18 @@ export function exactly<P extends Readonly<Record<string, object>>>(properties: 
   } as const
 }
 
-export const healthSchema = exactly({
-  status: { type: 'string', enum: ['ok', 'degraded'] },
-  reasons: { type: 'array', items: text },
-})
+const roleName = { type: 'string', enum: ['primary', 'replica'] } as const
+
+export const healthSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['status', 'reasons'],
+  properties: {
+    status: { type: 'string', enum: ['ok', 'degraded'] },
+    reasons: { type: 'array', items: text },
+    role: roleName,
+  },
+} as const
 
 export const purgePreviewSchema = exactly({ count, total_size: count })
 
@@ -87,6 +95,38 @@ const remoteSchema = exactly({
   verify: { anyOf: [{ type: 'null' }, exactly(verifySummary)] },
 })
 
+const roleStatusSchema = exactly({
+  role: roleName,
+  term: count,
+  since: maybeText,
+  primary: maybeText,
+})
+
+const syncStatusSchema = {
+  ...exactly({
+    waiting: count,
+    confirmed: count,
+    timed_out: count,
+    fallbacks: count,
+    degraded_since: maybeText,
+  }),
+  type: ['object', 'null'],
+} as const
+
+export const roleRequestSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['role'],
+  properties: { role: roleName, force: { type: 'boolean' }, dry_run: { type: 'boolean' } },
+} as const
+
+export const roleSchema = exactly({
+  role: roleName,
+  term: count,
+  outcome: text,
+  checks: { type: 'array', items: exactly({ ok: { type: 'boolean' }, text }) },
+})
+
 export const statusSchema = exactly({
   enabled: { type: 'boolean' },
   events_queued: count,
@@ -98,6 +138,8 @@ export const statusSchema = exactly({
   last_replication: maybeText,
   site_id: text,
   volume_id: text,
+  role: roleStatusSchema,
+  sync: syncStatusSchema,
   remotes: { type: 'array', items: remoteSchema },
 })
 

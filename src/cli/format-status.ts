@@ -1,6 +1,12 @@
 /** The replication status for a person with 80 columns: words, units, one block per remote. */
 import Table from 'cli-table3'
-import type { LinkState, RemoteStatus, ReplicationStatusDocument } from '../admin/protocol.ts'
+import type {
+  LinkState,
+  RemoteStatus,
+  ReplicationStatusDocument,
+  RoleStatus,
+  SyncStatus,
+} from '../admin/protocol.ts'
 import type { VerifySummary } from '../admin/verify-protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatDuration } from '../base/duration.ts'
@@ -12,7 +18,7 @@ type Row = readonly [label: string, text: string]
 /** @param now milliseconds since 1970, for "3 s ago" */
 export function formatStatus(document: ReplicationStatusDocument, now: number): string {
   const blocks = [
-    `${paint('bold', `site ${printable(document.site_id)}`)}, ${summaryOf(document)}`,
+    `${paint('bold', `site ${printable(document.site_id)}`)}, ${roleText(document.role)}${summaryOf(document)}`,
     tableOf(totalRows(document, now)),
   ]
   for (const remote of document.remotes) {
@@ -28,8 +34,25 @@ function summaryOf(document: ReplicationStatusDocument): string {
   return `${countOf(document.pending, 'change')} on the way`
 }
 
+/** Nothing about a primary: that is what sites are. */
+function roleText({ role, primary }: RoleStatus): string {
+  if (role === 'primary') return ''
+  return primary === null ? 'replica, ' : `replica of ${printable(primary)}, `
+}
+
+function syncRows(sync: SyncStatus | null, now: number): readonly Row[] {
+  if (sync === null) return []
+  const parts = [`${countOf(sync.confirmed, 'write')} confirmed`, `${sync.waiting} waiting`]
+  if (sync.timed_out > 0) parts.push(`${formatCount(sync.timed_out)} not in time`)
+  if (sync.fallbacks > 0) parts.push(`${formatCount(sync.fallbacks)} answered without`)
+  const lacks = agoOf(sync.degraded_since, now)
+  if (lacks !== undefined) parts.push(paint('red', `unconfirmed writes since ${lacks}`))
+  return [['sync', parts.join(', ')]]
+}
+
 function totalRows(document: ReplicationStatusDocument, now: number): readonly Row[] {
   return [
+    ...syncRows(document.sync, now),
     ['changes', `${formatCount(document.events_queued)} since this volume was made`],
     ['replicated', formatCount(document.events_replicated)],
     ['failed', failedText(document.events_failed)],

@@ -22,6 +22,8 @@ export type ValueKind =
   | 'tls-version'
   | 'transfer'
   | 'compression'
+  | 'fallback'
+  | 'role'
   | 'secret'
   | 'secrets'
   | 'tokens'
@@ -154,7 +156,32 @@ export const configKeys = {
   'replication.mode': {
     kind: 'mode',
     default: 'async',
-    summary: 'async: a write is answered once it is durable here. (sync is not there yet.)',
+    summary:
+      'async: a write is answered once it is durable here; sync: once it is at the remote, too.',
+  },
+  'replication.sync_timeout': {
+    kind: 'duration',
+    default: 10_000,
+    range: [100, hour],
+    summary: 'Mode sync: longest that an answer waits for the remote.',
+  },
+  'replication.sync_fallback': {
+    kind: 'fallback',
+    default: 'error',
+    summary:
+      'Mode sync, when the remote has not confirmed in time: error answers 503, async answers 200.',
+  },
+  'replication.sync_min': {
+    kind: 'count',
+    default: 1,
+    range: [1, 64],
+    summary: 'Mode sync: how many remotes must have a write before it is answered.',
+  },
+  'replication.role': {
+    kind: 'role',
+    default: 'primary',
+    summary:
+      'primary takes writes, replica refuses them. Holds until comio repl promote or demote is run.',
   },
   'replication.remote_url': {
     kind: 'url',

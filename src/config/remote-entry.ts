@@ -9,6 +9,7 @@ import {
   bandwidthLimit,
   compressionMode,
   count,
+  oneOf,
   onOff,
   path,
   secret,
@@ -33,6 +34,8 @@ export interface RemoteConfig {
   readonly transfer: TransferMode | undefined
   readonly compression: 'auto' | 'off' | undefined
   readonly bandwidthLimit: number | undefined
+  /** Undefined: replication.mode. */
+  readonly mode: 'async' | 'sync' | undefined
   /** Begins paused; from then on the volume remembers whether it is. */
   readonly paused: boolean
 }
@@ -77,6 +80,7 @@ export const remoteFieldNames = [
   'transfer',
   'compression',
   'bandwidth_limit',
+  'mode',
   'paused',
 ] as const
 
@@ -100,6 +104,7 @@ export const remoteEntrySchema = z.strictObject(
     transfer: transferMode().optional(),
     compression: compressionMode().optional(),
     bandwidth_limit: bandwidthLimit().optional(),
+    mode: oneOf('async', 'sync').optional(),
     paused: onOff().optional(),
   } satisfies Record<(typeof remoteFieldNames)[number], z.ZodType>,
   { error: (issue) => (issue.code === 'invalid_type' ? form : undefined) },
@@ -131,6 +136,7 @@ export function toRemoteConfig(
     transfer: entry.transfer,
     compression: entry.compression,
     bandwidthLimit: entry.bandwidth_limit,
+    mode: entry.mode,
     paused: entry.paused ?? false,
   }
 }

@@ -25,17 +25,6 @@ import {
 } from './schema-parts.ts'
 import { acceptToken, authToken } from './token-schema.ts'
 
-const mode = () =>
-  z.string({ error: 'must be async' }).transform((text, context) => {
-    if (text === 'async') return 'async' as const
-    const message =
-      text === 'sync'
-        ? 'sync mode is not there yet: this version replicates in mode async only'
-        : 'must be async'
-    context.addIssue({ code: 'custom', message })
-    return z.NEVER
-  })
-
 const role = () => oneOf('read', 'write', 'admin', 'replication')
 
 const listForm = 'must be a list whose entries have the fields name, role and token'
@@ -66,7 +55,11 @@ export const serverConfigSchema = z.object({
     .array(authToken(role()), { error: listForm })
     .max(1000, 'must have at most 1000'),
   'replication.enabled': onOff(),
-  'replication.mode': mode(),
+  'replication.mode': oneOf('async', 'sync'),
+  'replication.sync_timeout': duration('replication.sync_timeout'),
+  'replication.sync_fallback': oneOf('error', 'async'),
+  'replication.sync_min': count('replication.sync_min'),
+  'replication.role': oneOf('primary', 'replica'),
   'replication.remote_url': url(),
   'replication.remote_token': secret(),
   'replication.remote_token_file': path(),

@@ -48,7 +48,12 @@ export interface ListenerTlsConfig {
 
 export interface ReplicationConfig {
   readonly enabled: boolean
-  readonly mode: 'async'
+  readonly mode: 'async' | 'sync'
+  readonly syncTimeoutMs: number
+  readonly syncFallback: 'error' | 'async'
+  readonly syncMin: number
+  /** What the site is unless it was promoted or demoted since. */
+  readonly role: 'primary' | 'replica'
   /** What remote_url and its fellows make, called `default`, and those of replication.remotes. */
   readonly remotes: readonly RemoteConfig[]
   readonly acceptTokens: readonly AcceptedToken[]
@@ -143,6 +148,10 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
   return {
     enabled: effective(values, 'replication.enabled'),
     mode: effective(values, 'replication.mode'),
+    syncTimeoutMs: effective(values, 'replication.sync_timeout'),
+    syncFallback: effective(values, 'replication.sync_fallback'),
+    syncMin: effective(values, 'replication.sync_min'),
+    role: effective(values, 'replication.role'),
     remotes: remotesOf(values, surroundings),
     acceptTokens: effective(values, 'replication.accept_tokens'),
     batchSize: effective(values, 'replication.batch_size'),

@@ -17,6 +17,7 @@ import type { DurableLow } from './durable-low.ts'
 import { type Failure, judgeFailure } from './failure.ts'
 import { type Hello, type HelloAnswer, protocolVersion } from './protocol.ts'
 import { planStart, type StartPlan } from './reconcile.ts'
+import type { Roles } from './standing.ts'
 import type { RemoteTransport } from './transport.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -39,6 +40,9 @@ export interface ConnectionOptions {
   /** Names the link. */
   readonly epoch: number
   readonly filterHash: string
+  /** Where the remote is reached, for people. */
+  readonly url: string
+  readonly roles: Roles | undefined
   readonly clock: Clock
   readonly logger: Logger
   readonly backoff: Backoff
@@ -184,7 +188,7 @@ export class Connection {
     this.#immediate = false
     if (this.#stop.signal.aborted) return
     try {
-      const answer = await this.#greet()
+      const answer = await this.ask(this.#stop.signal)
       await this.#agree(answer)
       if (this.#stop.signal.aborted) return
       this.#abort = this.#abort.signal.aborted ? new AbortController() : this.#abort
@@ -208,8 +212,10 @@ export class Connection {
     }
   }
 
-  #greet(): Promise<HelloAnswer> {
-    const { identity, feed, clock, advertiseUrl, transport, epoch, filterHash } = this.#options
+  /** Greets the remote, which changes nothing. */
+  async ask(signal: AbortSignal): Promise<HelloAnswer> {
+    const { identity, feed, clock, advertiseUrl, transport, epoch, filterHash, roles, url } =
+      this.#options
     const hello: Hello = {
       protocol: protocolVersion,
       volumeId: identity.volumeId,
@@ -221,8 +227,12 @@ export class Connection {
       filterHash,
       head: feed.head(),
       epoch,
+      standing: roles?.standing(),
     }
-    return transport.handshake(hello, this.#stop.signal)
+    const answer = await transport.handshake(hello, signal)
+    const { siteId, standing } = answer
+    if (standing !== undefined) roles?.heard({ siteId, url, standing })
+    return answer
   }
 
   /** Moves the position if it must be moved, and makes sure that the remote remembers this site. */
@@ -325,7 +335,7 @@ export class Connection {
 
   async #heartbeat(session: Session): Promise<boolean> {
     try {
-      const answer = await this.#greet()
+      const answer = await this.ask(this.#stop.signal)
       if (this.#session !== session) return true
       this.#lastExchange = this.#options.clock.monotonic()
       const isSame =

@@ -100,3 +100,18 @@ export class BadRangeError extends ComioError {
 export class ComparisonBusyError extends ComioError {
   readonly code = 'COMPARISON_BUSY'
 }
+
+/** Sync mode: the write is durable here, and no remote has said in time that it is there as well. */
+export class SyncUnconfirmedError extends ComioError {
+  readonly code = 'SYNC_UNCONFIRMED'
+}
+
+/** This site is about to become a replica: writes wait for that to succeed or to fail. */
+export class RoleChangingError extends ComioError {
+  readonly code = 'ROLE_CHANGING'
+}
+
+/** This site is a replica: it takes changes from its primary only. */
+export class ReplicaReadOnlyError extends ComioError {
+  readonly code = 'REPLICA_READ_ONLY'
+}

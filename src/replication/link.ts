@@ -20,6 +20,8 @@ import { Sender } from './sender.ts'
 import { type Settled, Settler } from './settler.ts'
 import type { Shipment } from './shipment.ts'
 import { StallWatch } from './stall-watch.ts'
+import type { RemoteReport, Roles } from './standing.ts'
+import type { LinkWatcher } from './sync-gate.ts'
 import { LinkTally } from './tally.ts'
 import type { TicketBook } from './tickets.ts'
 import type { Traffic } from './traffic.ts'
@@ -88,10 +90,13 @@ export interface LinkOptions {
   readonly epoch: number
   /** Tells filters apart; `noFilterHash` for none. */
   readonly filterHash: string
+  readonly roles: Roles | undefined
   readonly options: ReplicationOptions
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  /** Who waits for this remote's acknowledgements, in sync mode. */
+  readonly watcher: LinkWatcher | undefined
 }
 
 export class Link {
@@ -204,6 +209,24 @@ export class Link {
     }
   }
 
+  /** What the remote says of itself now, whatever state the link is in. */
+  async ask(waitMs: number): Promise<RemoteReport> {
+    const { name: remote, url, clock } = this.#options
+    const stop = new AbortController()
+    const timer = clock.after(waitMs, () => stop.abort())
+    try {
+      const signal = AbortSignal.any([stop.signal, this.#stop.signal])
+      const { siteId, standing, owes } = await this.#connection.ask(signal)
+      return { remote, url, answers: true, siteId, standing, owes }
+    } catch (error) {
+      rethrowAssertion(error)
+      const reason = stop.signal.aborted ? 'no answer in time' : messageOf(error)
+      return { remote, url, answers: false, reason }
+    } finally {
+      timer.cancel()
+    }
+  }
+
   /** Ends promptly: what is on the wire is aborted, and stays pending in the ledger. */
   async close(): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
@@ -242,7 +265,8 @@ export class Link {
   }
 
   #makeConnection(): Connection {
-    const { transport, ledger, feed, identity, advertiseUrl, clock, logger } = this.#options
+    const { transport, ledger, feed, identity, advertiseUrl, url, roles, clock, logger } =
+      this.#options
     const { epoch, filterHash } = this.#options
     return new Connection({
       transport,
@@ -253,6 +277,8 @@ export class Link {
       advertiseUrl,
       epoch,
       filterHash,
+      url,
+      roles,
       clock,
       logger,
       backoff: this.#makeBackoff(),
@@ -298,6 +324,7 @@ export class Link {
       clock,
       logger,
       retryDelayMs: options.retryDelayMs,
+      onAnswered: (settled) => this.#options.watcher?.answered(settled),
       onSettled: (settled) => this.#onSettled(settled),
       onError: (reason) => this.#noteError(reason),
     })
@@ -332,6 +359,7 @@ export class Link {
       logger,
       onOffered: (shipment) => this.#onOffered(shipment),
       onUnreached: () => this.#choice.unreached(),
+      onUnable: ({ place }, reason) => this.#options.watcher?.unable(place, reason),
       onError: (reason) => this.#noteError(reason),
     })
   }
@@ -393,6 +421,7 @@ export class Link {
     }
     if (isAcknowledged) this.#stalls.alive()
     else this.#stalls.look()
+    this.#options.watcher?.settled(settled)
     this.#connection.settled()
     this.#refreshState()
   }
@@ -404,6 +433,7 @@ export class Link {
       this.#catchUpTo = behind ? feed.head() : 0
       this.#window.ring()
     }
+    this.#options.watcher?.presence(this.#connection.state === 'open')
     this.#refreshState()
   }
 

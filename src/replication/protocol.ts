@@ -41,6 +41,15 @@ export const documentBytesMax = 1024 * 1024
 /** Seqs named by one completions query; more pulls than this are never outstanding. */
 export const completionsCountMax = 10_000
 
+export type SiteRole = 'primary' | 'replica'
+
+/** What a site is to clients. Of two primaries the one with the lower term steps down. */
+export interface Standing {
+  readonly role: SiteRole
+  /** Raised by each promotion above every term that was heard of. */
+  readonly term: number
+}
+
 /** `POST .../handshake`: who sends. */
 export interface Hello {
   readonly protocol: number
@@ -57,6 +66,8 @@ export interface Hello {
   readonly head: number
   /** Names the link, and rises with every new one; 0 from a sender that does not say. */
   readonly epoch: number
+  /** Absent from a site that does not know of roles. */
+  readonly standing?: Standing | undefined
 }
 
 /** `POST .../farewell`: the sender has removed this remote, and nothing may come under its epoch. */
@@ -86,6 +97,10 @@ export interface HelloAnswer {
   readonly applied: AppliedMark | null
   /** What it takes beyond what every site of this version does: {@link acceptedParts}. */
   readonly accepts?: readonly string[]
+  /** Absent from a site that does not know of roles. */
+  readonly standing?: Standing | undefined
+  /** Changes that the receiver has still to ship to the sender; absent when it ships nothing to it. */
+  readonly owes?: number | undefined
 }
 
 /** Names in `accepts`. Those that a sender does not know mean nothing to it. */
@@ -153,6 +168,7 @@ export function parseHello(text: string): Hello {
     filterHash: fields.id('filterHash'),
     head: fields.count('head'),
     epoch: fields.optionalCount('epoch') ?? 0,
+    standing: parseStanding(fields),
   }
 }
 
@@ -164,6 +180,16 @@ export function parseFarewell(text: string): Farewell {
     incarnation: fields.id('incarnation'),
     epoch: fields.count('epoch'),
   }
+}
+
+function parseStanding(fields: Fields): Standing | undefined {
+  const standing = fields.optionalObject('standing')
+  if (standing === null) return undefined
+  const role = standing.text('role', 32)
+  if (role !== 'primary' && role !== 'replica') {
+    throw new MalformedBytesError(`there is no role ${role}`)
+  }
+  return { role, term: standing.count('term') }
 }
 
 /** @throws MalformedBytesError */
@@ -184,6 +210,8 @@ export function parseHelloAnswer(text: string): HelloAnswer {
         ? null
         : { incarnation: applied.id('incarnation'), through: applied.count('through') },
     accepts: fields.optionalTexts('accepts'),
+    standing: parseStanding(fields),
+    owes: fields.optionalCount('owes'),
   }
 }
 
@@ -275,7 +303,7 @@ export class Fields {
 
   optionalCount(name: string): number | undefined {
     const value = this.#members[name]
-    return value === undefined ? undefined : checkedCount(value, name)
+    return value === null || value === undefined ? undefined : checkedCount(value, name)
   }
 
   counts(name: string): readonly number[] {

@@ -38,6 +38,7 @@ import {
 import { PullOutcomes } from './pull-outcomes.ts'
 import { Puller } from './puller.ts'
 import { parseRemoteUrl } from './remote-url.ts'
+import type { Roles } from './standing.ts'
 import { ResultTally } from './tally.ts'
 import type { BlobTransport, PushedRange } from './transport.ts'
 import type { Responder } from './verify/responder.ts'
@@ -47,6 +48,10 @@ export interface ReceiverOptions {
   readonly identity: VolumeIdentity
   /** The highest seq of this site's own feed. */
   readonly head: () => number
+  /** Undefined where there are no roles. */
+  readonly roles?: Roles | undefined
+  /** Changes that are still to be shipped to this volume; undefined when nothing is shipped there. */
+  readonly owedTo?: (volumeId: string) => number | undefined
   readonly blobTransport: BlobTransport
   /** Large objects are fetched in ranges of this size. */
   readonly rangeBytes: number
@@ -106,7 +111,7 @@ export class Receiver {
 
   /** @throws ProtocolMismatchError, SelfReplicationError, SiteIdTakenError, BadRemoteUrlError, LinkEndedError */
   handshake(hello: Hello): HelloAnswer {
-    const { identity, sink, clock, head, takesCompressed, logger } = this.#options
+    const { identity, sink, clock, head, takesCompressed, roles, owedTo, logger } = this.#options
     refuseWrongSender(identity, hello)
     const origin = parseRemoteUrl(hello.advertiseUrl, 'the address that the sender announces').base
     const stored = sink.peerMark(hello.volumeId)
@@ -131,6 +136,8 @@ export class Receiver {
       this.#senders.delete(oldest)
     }
     logger.info({ sender: hello.siteId, senderVolume: hello.volumeId }, 'A sender has connected')
+    const { siteId, standing } = hello
+    if (standing !== undefined) roles?.heard({ siteId, url: origin, standing })
     return {
       protocol: protocolVersion,
       volumeId: identity.volumeId,
@@ -142,6 +149,8 @@ export class Receiver {
       session: this.#sessionOf(hello),
       applied,
       accepts: [acceptedParts.push, ...(takesCompressed ? [acceptedParts.zstd] : [])],
+      standing: roles?.standing(),
+      owes: owedTo?.(hello.volumeId),
     }
   }
 

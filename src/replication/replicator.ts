@@ -24,6 +24,8 @@ import { Link, type LinkStatus } from './link.ts'
 import { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
 import { Receiver } from './receiver.ts'
+import type { RemoteReport, Roles } from './standing.ts'
+import { defaultSyncOptions, SyncGate, type SyncOptions } from './sync-gate.ts'
 import type { LinkTally, ResultTally } from './tally.ts'
 import { TicketBook } from './tickets.ts'
 import type { Traffic } from './traffic.ts'
@@ -45,6 +47,8 @@ export interface RemoteDefinition {
   readonly filter: PlaceFilter
   /** What is other for this remote than for all. */
   readonly options?: Partial<ReplicationOptions>
+  /** Its acknowledgements count for those who wait in sync mode. */
+  readonly isSync?: boolean
 }
 
 export interface ReplicatorOptions {
@@ -63,6 +67,9 @@ export interface ReplicatorOptions {
   readonly takesCompressed: boolean
   /** How often all remotes are compared unasked, ms; 0 for never. */
   readonly verifyIntervalMs?: number
+  /** For the remotes that are sync. */
+  readonly sync?: SyncOptions
+  readonly roles?: Roles
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -84,6 +91,8 @@ export interface Replicator {
   readonly verifier: Verifier
   /** What {@link Verifier.begin} can be told to compare with. */
   verifiedRemotes(): readonly VerifiedRemote[]
+  /** Where writes wait for the remotes that are sync. */
+  readonly gate: SyncGate
   /** Begins to ship. A remote that is away delays nothing. */
   start(): void
   /** Begins to ship to a further remote, at once if this one has been started. */
@@ -94,6 +103,10 @@ export interface Replicator {
   status(): Promise<readonly LinkStatus[]>
   /** What was counted since the start. */
   figures(): ReplicationFigures
+  /** Of the remotes that are shipped to. */
+  ledgers(): readonly RemoteLedger[]
+  /** What each remote says of itself now, bounded by `waitMs`; they hear what this site is. */
+  ask(waitMs: number): Promise<readonly RemoteReport[]>
   /** Ends promptly. What was not acknowledged stays pending, what was fetched is kept. */
   close(): Promise<void>
 }
@@ -106,6 +119,7 @@ class RunningReplicator implements Replicator {
   readonly receiver: Receiver
   readonly tickets: TicketBook
   readonly verifier: Verifier
+  readonly gate: SyncGate
   readonly #options: ReplicatorOptions
   readonly #logger: Logger
   readonly #links = new Map<string, Link>()
@@ -120,11 +134,14 @@ class RunningReplicator implements Replicator {
     const { site, verifyIntervalMs = 0 } = options
     const compression = options.takesCompressed ? 'auto' : 'off'
     const traffic = new LinkTraffic({ clock, compression, bandwidthLimit: 0 })
+    this.gate = new SyncGate({ ...(options.sync ?? defaultSyncOptions), feed, clock })
     this.receiver = new Receiver({
       responder: new Responder({ site, identity, tickets: this.tickets, traffic }),
       sink,
       identity,
       head: () => feed.head(),
+      roles: options.roles,
+      owedTo: (volumeId) => this.#owedTo(volumeId),
       blobTransport,
       rangeBytes: options.options.rangeBytes,
       takesCompressed: options.takesCompressed,
@@ -150,7 +167,7 @@ class RunningReplicator implements Replicator {
   add(remote: RemoteDefinition): void {
     const { name, url, transport, traffic, ledger, epoch, filter } = remote
     assert(!this.#links.has(name), 'a remote has one link')
-    const { feed, identity, advertiseUrl, options, clock, random } = this.#options
+    const { feed, identity, advertiseUrl, roles, options, clock, random } = this.#options
     // What was handed out to an earlier link of this remote and is not done goes out again.
     ledger.handOutAgain()
     const link = new Link({
@@ -167,6 +184,8 @@ class RunningReplicator implements Replicator {
         clock,
         random,
       },
+      roles,
+      watcher: remote.isSync === true ? this.gate.add(ledger) : undefined,
       tickets: this.tickets,
       filterHash: filterHashOf(filter),
       options: { ...options, ...remote.options },
@@ -181,6 +200,7 @@ class RunningReplicator implements Replicator {
     const link = this.#links.get(name)
     this.#links.delete(name)
     this.#definitions.delete(name)
+    this.gate.remove(name)
     await link?.close()
   }
 
@@ -205,10 +225,25 @@ class RunningReplicator implements Replicator {
     return { links, received: this.receiver.tally }
   }
 
+  ask(waitMs: number): Promise<readonly RemoteReport[]> {
+    return Promise.all([...this.#links.values()].map((link) => link.ask(waitMs)))
+  }
+
+  ledgers(): readonly RemoteLedger[] {
+    return [...this.#definitions.values()].map(({ ledger }) => ledger)
+  }
+
   async close(): Promise<void> {
+    this.gate.close()
     const links = [...this.#links.values()]
     const ends = [...links.map((link) => link.close()), this.receiver.close()]
     await Promise.all([...ends, this.verifier.close()])
     this.tickets.close()
+  }
+
+  #owedTo(volumeId: string): number | undefined {
+    const owed = this.ledgers().filter((one) => one.confirmedPeer()?.volumeId === volumeId)
+    if (owed.length === 0) return undefined
+    return owed.reduce((sum, ledger) => sum + ledger.counters().pending, 0)
   }
 }

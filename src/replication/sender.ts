@@ -43,6 +43,8 @@ export interface SenderOptions {
   readonly onOffered: (shipment: Shipment) => void
   /** The remote cannot fetch from here. */
   readonly onUnreached: () => void
+  /** The remote does not take this change: not now, or never. */
+  readonly onUnable: (shipment: Shipment, reason: 'later' | 'refused') => void
   readonly onError: (reason: string) => void
 }
 
@@ -97,6 +99,7 @@ export class Sender {
         window.land([shipment])
         this.#options.onError(outcome.reason)
         window.defer(shipment, outcome.reason)
+        this.#options.onUnable(shipment, 'later')
         return
       case 'again':
         if (outcome.unreached) this.#options.onUnreached()
@@ -335,6 +338,7 @@ export class Sender {
       'Failed to replicate event',
     )
     this.#options.onError(error)
+    this.#options.onUnable(shipment, 'refused')
     window.drop(shipment)
   }
 }

@@ -19,6 +19,8 @@ export interface SettlerOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly retryDelayMs: number
+  /** The remote has answered; this site's own disk does not know yet. */
+  readonly onAnswered: (settled: readonly Settled[]) => void
   /** They are durably done. */
   readonly onSettled: (settled: readonly Settled[]) => void
   readonly onError: (reason: string) => void
@@ -38,6 +40,7 @@ export class Settler {
   add(settled: readonly Settled[]): void {
     if (settled.length === 0) return
     for (const one of settled) this.#waiting.push(one)
+    this.#options.onAnswered(settled)
     this.#flush ??= this.#run()
   }
 

@@ -140,6 +140,9 @@ const translations: Readonly<Record<string, { readonly to: S3ErrorCode; readonly
     VOLUME_READ_ONLY: { to: 'ServiceUnavailable', own: false },
     VOLUME_WRITE_FAILED: { to: 'ServiceUnavailable', own: false },
     STORE_UNAVAILABLE: { to: 'ServiceUnavailable', own: false },
+    SYNC_UNCONFIRMED: { to: 'ServiceUnavailable', own: true },
+    ROLE_CHANGING: { to: 'ServiceUnavailable', own: true },
+    REPLICA_READ_ONLY: { to: 'AccessDenied', own: true },
     BUDGET_EXHAUSTED: { to: 'SlowDown', own: false },
   }
 
@@ -148,12 +151,18 @@ const retryHeaders: Partial<Record<S3ErrorCode, HeaderList>> = {
   ServiceUnavailable: ['Retry-After', '5'],
 }
 
+/** Where a write that a replica refuses belongs. */
+function primaryHeader(thrown: unknown): HeaderList | undefined {
+  const primary = thrown instanceof ComioError ? thrown.facts.primary : undefined
+  return typeof primary === 'string' ? ['x-comio-primary', primary] : undefined
+}
+
 /** What a client is told about anything that was thrown. */
 export function toS3Error(thrown: unknown): S3Error {
   if (thrown instanceof S3Error) return thrown
   const translation = thrown instanceof ComioError ? translations[thrown.code] : undefined
   if (translation === undefined) return new S3Error('InternalError', { cause: thrown })
-  const headers = retryHeaders[translation.to]
+  const headers = retryHeaders[translation.to] ?? primaryHeader(thrown)
   return new S3Error(translation.to, {
     cause: thrown,
     ...(headers === undefined ? {} : { headers: [...headers] }),

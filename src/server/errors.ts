@@ -31,3 +31,8 @@ export class RevocationNotKeptError extends ControlError {
 export class TlsFilesError extends ComioError {
   readonly code = 'TLS_FILES'
 }
+
+/** The file in the storage folder that holds the site's role says nothing that is understood. */
+export class RoleFileError extends ComioError {
+  readonly code = 'ROLE_FILE'
+}

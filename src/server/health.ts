@@ -3,7 +3,7 @@
  * when, but names no address, no path, no object, and repeats nothing that a remote said.
  */
 import type { HealthReport } from '../admin/ports.ts'
-import type { RemoteStatus } from '../admin/protocol.ts'
+import type { RemoteStatus, RoleStatus, SyncStatus } from '../admin/protocol.ts'
 
 export interface HealthInputs {
   /** Why the store answers no reads; undefined while it does. */
@@ -15,6 +15,8 @@ export interface HealthInputs {
   readonly credentials?: readonly string[]
   /** The site is on its way down. */
   readonly closing?: boolean
+  readonly role?: RoleStatus['role']
+  readonly sync?: SyncStatus | null
 }
 
 export function reportHealth(inputs: HealthInputs): HealthReport {
@@ -27,12 +29,22 @@ export function reportHealth(inputs: HealthInputs): HealthReport {
     ...remotes.flatMap(linkReason),
     ...remotes.flatMap(stallReason),
     ...remotes.flatMap(letterReason),
+    ...syncReason(inputs.sync ?? null),
     ...(inputs.credentials ?? []),
   ]
   return {
     serving: storeFailure === undefined && !closing,
-    document: { status: reasons.length === 0 ? 'ok' : 'degraded', reasons },
+    document: {
+      status: reasons.length === 0 ? 'ok' : 'degraded',
+      reasons,
+      ...(inputs.role === undefined ? {} : { role: inputs.role }),
+    },
   }
+}
+
+function syncReason(sync: SyncStatus | null): readonly string[] {
+  if (sync === null || sync.degraded_since === null) return []
+  return [`sync mode: since ${sync.degraded_since} there are writes that no remote has confirmed`]
 }
 
 function linkReason(remote: RemoteStatus): readonly string[] {

@@ -4,7 +4,7 @@
  * bound whatever clients do.
  */
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { RemoteStatus } from '../admin/protocol.ts'
+import type { RemoteStatus, RoleStatus, SyncStatus } from '../admin/protocol.ts'
 import type { ReplicationFigures } from '../replication/replicator.ts'
 import type { ConflictTotals } from '../store/object-store.ts'
 import { addProcessMetrics } from './process-metrics.ts'
@@ -20,6 +20,9 @@ export interface SiteFigures {
   readonly volumeUsedBytes: number
   readonly volumeWritable: boolean
   readonly bytesInFlight: number
+  readonly role: RoleStatus['role']
+  /** Null in mode async. */
+  readonly sync: SyncStatus | null
   readonly remotes: readonly RemoteStatus[]
   readonly conflicts: ConflictTotals & { readonly open: number }
   /** Put off since the start, for the difference of clocks. */
@@ -37,11 +40,13 @@ export class SiteMetrics {
     this.#figures = figures
     const publishSite = addSiteMetrics(this.#registry)
     const publishRemotes = addRemoteMetrics(this.#registry)
+    const publishSync = addSyncMetrics(this.#registry)
     const publishConflicts = addConflictMetrics(this.#registry)
     this.#publish = (current) => {
       publishSite(current)
       publishRemotes(current.remotes)
       publishConflicts(current)
+      if (current.sync !== null) publishSync(current.sync)
     }
     addProcessMetrics(this.#registry)
   }
@@ -72,6 +77,7 @@ function addSiteMetrics(registry: Registry): (figures: SiteFigures) => void {
   const capacity = gauge('comio_volume_capacity_bytes', 'What the volume may take.')
   const used = gauge('comio_volume_used_bytes', 'What the segments of the volume occupy.')
   const writable = gauge('comio_volume_writable', '1 while writes are accepted, else 0.')
+  const primary = gauge('comio_site_primary', '1 while clients may write here, 0 at a replica.')
   const inFlight = gauge('comio_http_body_bytes_in_flight', 'Body bytes held in memory now.')
   return (figures) => {
     buckets.set(figures.buckets)
@@ -80,7 +86,42 @@ function addSiteMetrics(registry: Registry): (figures: SiteFigures) => void {
     capacity.set(figures.volumeCapacityBytes)
     used.set(figures.volumeUsedBytes)
     writable.set(figures.volumeWritable ? 1 : 0)
+    primary.set(figures.role === 'primary' ? 1 : 0)
     inFlight.set(figures.bytesInFlight)
+  }
+}
+
+/** Stay 0 in mode async. */
+function addSyncMetrics(registry: Registry): (sync: SyncStatus) => void {
+  const registers = [registry]
+  const total = (name: string, help: string): ((value: number) => void) => {
+    const counter = new Counter({ name, help, registers })
+    return (value) => {
+      counter.reset()
+      counter.inc(value)
+    }
+  }
+  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers })
+  const waiting = gauge('comio_replication_sync_waiting', 'Answers that wait for a remote now.')
+  const degraded = gauge(
+    'comio_replication_sync_degraded',
+    '1 while a remote lacks a write that it did not confirm in time, else 0.',
+  )
+  const confirmed = total('comio_replication_sync_confirmed_total', 'Writes confirmed in time.')
+  const timedOut = total(
+    'comio_replication_sync_timed_out_total',
+    'Writes not confirmed in time and answered with an error.',
+  )
+  const fallbacks = total(
+    'comio_replication_sync_fallbacks_total',
+    'Writes not confirmed in time and answered all the same.',
+  )
+  return (sync) => {
+    waiting.set(sync.waiting)
+    degraded.set(sync.degraded_since === null ? 0 : 1)
+    confirmed(sync.confirmed)
+    timedOut(sync.timed_out)
+    fallbacks(sync.fallbacks)
   }
 }
 

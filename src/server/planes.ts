@@ -10,6 +10,7 @@ import { systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { ServerConfig } from '../config/server-config.ts'
+import { ClientStore } from '../replication/client-store.ts'
 import { createHttpReceiver } from '../replication/http-receiver.ts'
 import { replicationPaths } from '../replication/protocol.ts'
 import type { Replicator } from '../replication/replicator.ts'
@@ -23,6 +24,8 @@ import type { RequestHandler } from './listener.ts'
 import { type SiteFigures, SiteMetrics } from './metrics.ts'
 import type { Remotes } from './remotes.ts'
 import { createReplicationControl } from './replication-control.ts'
+import { RoleControl } from './role-control.ts'
+import { type RoleKeeper, roleStatus } from './role-keeper.ts'
 import type { Storage } from './storage.ts'
 import { createVerifyControl, verifySummary } from './verify-control.ts'
 
@@ -36,6 +39,7 @@ export interface PlanesOptions {
   readonly storage: Storage
   readonly replicator: Replicator
   readonly remotes: Remotes
+  readonly keeper: RoleKeeper
   readonly access: AccessControl
   readonly tokens: TokenControl
   /** What is wrong, or soon will be, with tokens and certificates. */
@@ -51,9 +55,44 @@ export interface Planes {
 }
 
 export async function createPlanes(options: PlanesOptions): Promise<Planes> {
-  const { config, storage, replicator, remotes } = options
+  const clients = createClients(options)
+  const replication = replicationControl(options, clients)
+  const { storage } = options
   const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
-  const replication = createReplicationControl({
+  const metrics = new SiteMetrics(() => siteFigures(options, replication, budget))
+  const control = await createControl(options, { clients, replication, metrics })
+  const handle = createDispatcher({
+    data: createData(options, { clients, metrics, budget }),
+    control: control.handle,
+    replication: createStreams(options, control),
+  })
+  return { handle, close: () => control.close() }
+}
+
+/** The store as clients get it: writes only at a primary, answered when the mode says so. */
+function createClients({ config, storage, replicator, keeper }: PlanesOptions): ClientStore {
+  const { syncFallback: fallback, syncTimeoutMs: timeoutMs } = config.replication
+  const { gate } = replicator
+  return new ClientStore({
+    store: storage.engine,
+    beginWrite: () => keeper.beginWrite(),
+    sync: { gate, fallback, timeoutMs },
+    clock: systemClock,
+  })
+}
+
+function replicationControl(
+  { config, storage, replicator, remotes, keeper, closing }: PlanesOptions,
+  clients: ClientStore,
+): ReplicationControl {
+  const roles = new RoleControl({
+    keeper,
+    ask: (waitMs) => replicator.ask(waitMs),
+    ledgers: () => replicator.ledgers(),
+    clock: systemClock,
+    closing,
+  })
+  return createReplicationControl({
     enabled: () =>
       config.replication.enabled || remotes.list().some(({ source }) => source === 'added'),
     identity: storage.volume.identity,
@@ -63,30 +102,29 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
     links: () => replicator.status(),
     remotes,
     verified: (remote) => verifySummary(replicator.verifier.lastOf(remote)),
+    role: () => roleStatus(keeper),
+    sync: () => clients.syncFigures(),
+    changeRole: (order) => roles.change(order),
     clock: systemClock,
   })
-  const metrics = new SiteMetrics(() => siteFigures(options, replication, budget))
-  const control = await createControl(options, replication, metrics)
-  const handle = createDispatcher({
-    data: createData(options, metrics, budget),
-    control: control.handle,
-    replication: createStreams(options, control),
-  })
-  return { handle, close: () => control.close() }
 }
 
 function createControl(
   { storage, replicator, remotes, access, tokens, credentials, logger, closing }: PlanesOptions,
-  replication: ReplicationControl,
-  metrics: SiteMetrics,
+  parts: {
+    readonly clients: ClientStore
+    readonly replication: ReplicationControl
+    readonly metrics: SiteMetrics
+  },
 ): Promise<ControlPlane> {
+  const { clients, replication, metrics } = parts
   const health = rememberBriefly({
     clock: systemClock,
     ms: healthAgeMsMax,
     make: () => siteHealth(storage, replication, credentials()),
   })
   return createControlPlane({
-    store: storage.engine,
+    store: clients,
     conflicts: storage.engine.conflicts,
     replication,
     remotes,
@@ -103,12 +141,16 @@ function createControl(
 }
 
 function createData(
-  { config, storage, access, logger }: PlanesOptions,
-  metrics: SiteMetrics,
-  budget: ByteBudget,
+  { config, access, logger }: PlanesOptions,
+  parts: {
+    readonly clients: ClientStore
+    readonly metrics: SiteMetrics
+    readonly budget: ByteBudget
+  },
 ): RequestHandler {
+  const { clients, metrics, budget } = parts
   return createS3Handler({
-    store: storage.engine,
+    store: clients,
     clock: systemClock,
     random: systemRandom,
     logger,
@@ -167,8 +209,9 @@ async function siteHealth(
 ): Promise<HealthReport> {
   const storeFailure = readFailure(engine)
   if (storeFailure !== undefined) return reportHealth({ storeFailure })
-  const { remotes } = await replication.status()
-  return reportHealth({ storeReasons: engine.health().reasons, remotes, credentials })
+  const { remotes, role, sync } = await replication.status()
+  const storeReasons = engine.health().reasons
+  return reportHealth({ storeReasons, remotes, credentials, role: role.role, sync })
 }
 
 /** A read that finds nothing shows as well as any other that reads work. */
@@ -203,6 +246,8 @@ async function siteFigures(
     volumeUsedBytes: usage.usedBytes,
     volumeWritable: usage.writable,
     bytesInFlight: budget.heldBytes,
+    role: status.role.role,
+    sync: status.sync,
     remotes: status.remotes,
     conflicts: engine.conflicts.conflictTotals(),
     skewedChanges: engine.skewedChanges,

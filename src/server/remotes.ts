@@ -199,6 +199,7 @@ export class Remotes implements RemotesControl {
       url: remote.urls.join(', '),
       transport: this.#transportOf(remote, traffic),
       options: overridesOf(remote),
+      isSync: (remote.mode ?? this.#options.config.replication.mode) === 'sync',
     }
   }
 

@@ -3,9 +3,16 @@
  * configured, and the links, which run while replication is enabled.
  */
 import type { ReplayOrder, ReplicationControl } from '../admin/ports.ts'
-import type { RemoteStatus, ReplayDocument, ReplicationStatusDocument } from '../admin/protocol.ts'
+import type {
+  RemoteStatus,
+  ReplayDocument,
+  ReplicationStatusDocument,
+  RoleStatus,
+  SyncStatus,
+} from '../admin/protocol.ts'
 import type { VerifySummary } from '../admin/verify-protocol.ts'
 import type { Clock } from '../base/clock.ts'
+import type { SyncFigures } from '../replication/client-store.ts'
 import type { LinkStatus } from '../replication/link.ts'
 import type { ChangeFeed, ObjectStore, RemoteLedger, ReplayScope } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
@@ -32,6 +39,10 @@ export interface ReplicationControlOptions {
   readonly remotes: { isPaused(name: string): boolean; urlOf(name: string): string }
   /** The last comparison with a remote. */
   readonly verified: (remote: string) => VerifySummary | null
+  readonly role: () => RoleStatus
+  /** Undefined in mode async. */
+  readonly sync: () => SyncFigures | undefined
+  readonly changeRole: ReplicationControl['changeRole']
   readonly clock: Clock
 }
 
@@ -46,6 +57,7 @@ export function createReplicationControl(options: ReplicationControlOptions): Re
     retry: (order) => retryLetters(chosenLedgers(ledgers(), order.remote), order),
     discard: (order) => discardLetters(chosenLedgers(ledgers(), order.remote), order),
     replay: (order) => replay(options, order),
+    changeRole: options.changeRole,
   }
 }
 
@@ -132,7 +144,7 @@ function remoteStatus(link: LinkFigures, verify: VerifySummary | null): RemoteSt
 
 /** Sums over the remotes, of the very figures that stand beside them: the books balance. */
 function statusDocument(
-  { enabled, identity, clock }: ReplicationControlOptions,
+  { enabled, identity, role, sync, clock }: ReplicationControlOptions,
   remotes: readonly RemoteStatus[],
 ): ReplicationStatusDocument {
   const sum = (figure: (remote: RemoteStatus) => number): number =>
@@ -151,8 +163,17 @@ function statusDocument(
     last_replication: latest.at(-1) ?? null,
     site_id: identity.siteId,
     volume_id: identity.volumeId,
+    role: role(),
+    sync: syncStatus(sync()),
     remotes,
   }
+}
+
+function syncStatus(figures: SyncFigures | undefined): SyncStatus | null {
+  if (figures === undefined) return null
+  const { waiting, confirmed, timedOut, fallbacks, degradedSince } = figures
+  const degraded = maybeTime(degradedSince)
+  return { waiting, confirmed, timed_out: timedOut, fallbacks, degraded_since: degraded }
 }
 
 async function replay(

@@ -6,6 +6,7 @@ import type { ServerConfig } from '../config/server-config.ts'
 import { createHttpBlobTransport } from '../replication/http-blob-transport.ts'
 import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
 import { createReplicator, type Replicator } from '../replication/replicator.ts'
+import type { Roles } from '../replication/standing.ts'
 import type { ClientTlsSource } from '../replication/tls-connector.ts'
 import type { RemoteTokens } from './remote-token.ts'
 import { Remotes } from './remotes.ts'
@@ -19,6 +20,7 @@ export interface Replication {
 export interface ReplicationInputs {
   readonly storage: Storage
   readonly advertiseUrl: string
+  readonly roles: Roles
   readonly remoteTokens: RemoteTokens
   readonly clientTls: ClientTlsSource
   readonly logger: Logger
@@ -29,7 +31,7 @@ export async function openReplication(
   config: ServerConfig,
   inputs: ReplicationInputs,
 ): Promise<Replication> {
-  const { storage, advertiseUrl, logger, clientTls, remoteTokens } = inputs
+  const { storage, advertiseUrl, roles, logger, clientTls, remoteTokens } = inputs
   const { engine, volume } = storage
   const { identity } = volume
   const remotes = await Remotes.open({
@@ -50,6 +52,8 @@ export async function openReplication(
     options: optionsOf(config),
     takesCompressed: config.replication.compression !== 'off',
     verifyIntervalMs: config.replication.verifyIntervalMs ?? 0,
+    roles,
+    sync: { timeoutMs: config.replication.syncTimeoutMs, min: config.replication.syncMin },
     clock: systemClock,
     random: systemRandom,
     logger,

@@ -20,6 +20,7 @@ import { type Certificates, Reloading, readCertificates, secretsOf } from './rel
 import { RemoteTokens } from './remote-token.ts'
 import { openReplication } from './replication.ts'
 import { RevokedTokens } from './revoked-tokens.ts'
+import { RoleKeeper } from './role-keeper.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { Teardown } from './teardown.ts'
 import { SiteTokens } from './token-control.ts'
@@ -154,11 +155,13 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   assertLoopback(listener, loopback)
   const storage = await openStorage(config, { logger, teardown })
   const { port } = listener.address
+  const keeper = await openRole(config, { logger, teardown })
   const credentials = await openCredentials(config, opening, { listener, certificates })
   const tls = server.tls !== undefined
   const { replicator, remotes } = await openReplication(config, {
     storage,
     advertiseUrl: server.advertiseUrl ?? urlOfHost(server.host, port, { tls }),
+    roles: keeper,
     remoteTokens: credentials.remoteTokens,
     clientTls: () => credentials.reloading.clientTls,
     logger,
@@ -176,6 +179,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
     storage,
     replicator,
     remotes,
+    keeper,
     access,
     tokens,
     credentials: () => [...tokens.reasons(), ...reloading.reasons()],
@@ -192,8 +196,22 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   listener.serve(isDebugging ? withAccessLog(planes.handle, logger) : planes.handle)
   replicator.start()
   const url = urlOfHost(reachableHost(server.host), port, { tls })
-  announce({ config, storage, url, logger })
+  announce({ config, storage, keeper, url, logger })
   return { url, reload: () => reloading.reload() }
+}
+
+async function openRole(
+  { server, replication }: ServerConfig,
+  { logger, teardown }: Pick<Opening, 'logger' | 'teardown'>,
+): Promise<RoleKeeper> {
+  const keeper = await RoleKeeper.open({
+    storagePath: server.storagePath,
+    configured: replication.role,
+    clock: systemClock,
+    logger,
+  })
+  teardown.add('role', () => keeper.close())
+  return keeper
 }
 
 function openListener(
@@ -240,10 +258,11 @@ function reachableHost(host: string): string {
 function announce(site: {
   readonly config: ServerConfig
   readonly storage: Storage
+  readonly keeper: RoleKeeper
   readonly url: string
   readonly logger: Logger
 }): void {
-  const { config, storage, url, logger } = site
+  const { config, storage, keeper, url, logger } = site
   const { server, replication } = config
   if (server.allowAnonymous && !isLoopbackHost(server.host)) {
     logger.warn({ host: server.host }, 'Whoever reaches this port can read and write all objects')
@@ -256,6 +275,7 @@ function announce(site: {
       site_id: identity.siteId,
       volume_id: identity.volumeId,
       storage: server.storagePath,
+      role: keeper.record.role,
       head: storage.engine.feed.head(),
       remote: replication.enabled ? replication.remotes[0]?.urls[0] : undefined,
       remotes: storage.engine.remotes.list().map(({ name }) => name),

@@ -93,7 +93,11 @@ export class Observer {
   }
 
   /** A put was answered with this version. @throws Violation unless it shows, or something newer */
-  putAnswered(site: SimSite, process: SimProcess, info: ObjectInfo): void {
+  putAnswered(
+    site: SimSite,
+    process: SimProcess,
+    info: Pick<ObjectInfo, 'bucket' | 'key' | 'version'>,
+  ): void {
     const { reached } = this.view(site, process, info)
     const say = (): string =>
       `${slotOf(info)} at ${site.name} shows ${reached}, ${info.version} was answered`

@@ -7,6 +7,7 @@ import type { Logger } from '../base/log.ts'
 import type { Device } from '../device/device.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../index/memory-index.ts'
 import type { IndexOperation, OrderedIndex } from '../index/ordered-index.ts'
+import { ClientStore } from '../replication/client-store.ts'
 import { LinkTraffic } from '../replication/link-traffic.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
 import {
@@ -14,9 +15,10 @@ import {
   type RemoteDefinition,
   type Replicator,
 } from '../replication/replicator.ts'
+import type { SyncGate, SyncOptions } from '../replication/sync-gate.ts'
 import type { ConflictPolicy } from '../store/bucket-register.ts'
 import { type Engine, openEngine } from '../store/engine.ts'
-import type { ChangeSink, RemoteLedger } from '../store/object-store.ts'
+import type { ChangeSink, ObjectStore, RemoteLedger } from '../store/object-store.ts'
 import { Volume } from '../volume/volume.ts'
 import type { Chance } from './chance.ts'
 import type { EventQueue } from './event-queue.ts'
@@ -33,6 +35,7 @@ export interface Seams {
   readonly index?: (index: OrderedIndex) => OrderedIndex
   readonly ledger?: (ledger: RemoteLedger) => RemoteLedger
   readonly sink?: (sink: ChangeSink) => ChangeSink
+  readonly gate?: (gate: SyncGate) => SyncGate
 }
 
 export interface IndexConduct {
@@ -57,6 +60,8 @@ export interface SimSiteOptions {
   readonly capacityBytes: number
   readonly replication: ReplicationOptions
   readonly conflictPolicy: ConflictPolicy
+  /** Undefined in async mode. */
+  readonly sync: SyncOptions | undefined
   readonly logger: Logger
   readonly seams: Seams
   /** Sees what is written to the index. */
@@ -67,6 +72,8 @@ export interface SimSiteOptions {
 export interface SimProcess {
   readonly site: string
   readonly engine: Engine
+  /** The engine as clients get it. */
+  readonly clients: ObjectStore
   readonly volume: Volume
   readonly replicator: Replicator
   /** By the name of the remote. */
@@ -153,7 +160,8 @@ export class SimSite {
     const ledgers = await this.#openLedgers(engine)
     const replicator = this.#replicate({ engine, volume, ledgers, clock, random, isAlive })
     replicator.start()
-    this.#process = { site: this.name, engine, volume, replicator, ledgers, isAlive }
+    const clients = this.#serveClients(engine, replicator, clock)
+    this.#process = { site: this.name, engine, clients, volume, replicator, ledgers, isAlive }
     return this.#process
   }
 
@@ -248,6 +256,21 @@ export class SimSite {
     return ledgers
   }
 
+  #serveClients(engine: Engine, { gate }: Replicator, clock: SimClock): ObjectStore {
+    const { sync, seams } = this.#options
+    if (sync === undefined) return engine
+    return new ClientStore({
+      store: engine,
+      beginWrite: () => () => undefined,
+      sync: {
+        gate: seams.gate?.(gate) ?? gate,
+        fallback: 'error',
+        timeoutMs: sync.timeoutMs,
+      },
+      clock,
+    })
+  }
+
   #replicate(parts: {
     readonly engine: Engine
     readonly volume: Volume
@@ -257,7 +280,7 @@ export class SimSite {
     readonly isAlive: () => boolean
   }): Replicator {
     const { engine, volume, ledgers, clock, random, isAlive } = parts
-    const { network, directory, replication, logger, seams } = this.#options
+    const { network, directory, replication, sync, logger, seams } = this.#options
     const from = { site: this.name, isAlive }
     return createReplicator({
       feed: engine.feed,
@@ -271,7 +294,9 @@ export class SimSite {
         transport: new SimRemoteTransport({ network, directory, from, to }),
         traffic: new LinkTraffic({ clock, compression: 'off', bandwidthLimit: 0 }),
         ledger,
+        isSync: sync !== undefined,
       })),
+      ...(sync === undefined ? {} : { sync }),
       advertiseUrl: urlOf(this.name),
       blobTransport: new SimBlobTransport({ network, directory, from }),
       options: replication,

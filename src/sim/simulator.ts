@@ -17,6 +17,7 @@ import { ComioError } from '../base/errors.ts'
 import { limitsOf } from '../volume/limits.ts'
 import { Chance } from './chance.ts'
 import { Chaos } from './chaos.ts'
+import { Confirmed } from './confirmed.ts'
 import { ConflictWitness } from './conflict-witness.ts'
 import { EventQueue } from './event-queue.ts'
 import { FinalChecks } from './final-checks.ts'
@@ -129,6 +130,7 @@ class Simulation {
       trace,
       history: this.#history,
       observer,
+      confirmed: new Confirmed({ sites, observer, min: options.sync?.min }),
       sites: options.twoWay ? sites : sites.slice(0, 1),
       slots,
       smallBytesMax: limitsOf(options.segmentBytes).inlineBytesMax,
@@ -265,6 +267,7 @@ class Simulation {
       capacityBytes,
       replication: options.replication,
       conflictPolicy: options.keepBoth ? 'keep-both' : 'last-write-wins',
+      sync: options.sync,
       logger: this.#trace.logger(name),
       seams,
       onIndexed: (site, operations) => this.#witness.observe(site, operations),

@@ -5,6 +5,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
+import type { SyncOptions } from '../replication/sync-gate.ts'
 import { Chance } from './chance.ts'
 import { type DiskFaults, type DiskLatency, noDiskFaults } from './sim-disk.ts'
 import { type NetworkFaults, noNetworkFaults } from './sim-network.ts'
@@ -73,6 +74,8 @@ export interface SimulationOptions {
   readonly crashes: CrashOptions
   readonly clock: ClockOptions
   readonly replication: ReplicationOptions
+  /** An answer waits until this many remotes have the write; undefined in async mode. */
+  readonly sync: SyncOptions | undefined
   /** Mean time between two bits that turn over on a disk, ms; 0 for none. */
   readonly rotEveryMs: number
   /** Mean time between two replays that an operator asks for, ms; 0 for none. */
@@ -87,6 +90,8 @@ export interface SwarmOptions {
   readonly sites?: number | undefined
   readonly topology?: Topology | undefined
   readonly twoWay?: boolean | undefined
+  /** Whether writes are answered only when remotes have them. */
+  readonly sync?: boolean | undefined
   /** Bits turn over. Then promises about what can be read fall, but nothing wrong is ever read. */
   readonly rot?: boolean | undefined
   readonly keepBoth?: boolean | undefined
@@ -126,6 +131,7 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     replication: chooseReplication(chance),
     // Of a chance of their own: what a seed chose before stays what it chooses.
     replayEveryMs: new Chance(seed).fork('replays').pick([0, 0, 100 + thinkMs * 10]),
+    sync: chooseSync(new Chance(seed).fork('sync'), fixed),
     rebuild: chance.hits(0.3),
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
     keepBoth: fixed.keepBoth ?? chance.hits(0.5),
@@ -182,6 +188,15 @@ function chooseClock(chance: Chance, thinkMs: number): ClockOptions {
     drift: chance.pick([0, 0.0001, 0.01]),
     jumpEveryMs: chance.pick([0, 2000 + thinkMs * 40]),
     jumpMs: chance.pick([50, minute, 8 * minute]),
+  }
+}
+
+function chooseSync(chance: Chance, fixed: SwarmOptions): SyncOptions | undefined {
+  const isSync = chance.hits(0.3)
+  if (!(fixed.sync ?? isSync)) return undefined
+  return {
+    timeoutMs: chance.pick([50, 1000, 10_000]),
+    min: chance.between(1, Math.max(1, (fixed.sites ?? 2) - 1)),
   }
 }
 

@@ -7,6 +7,7 @@ import { ComioError } from '../base/errors.ts'
 import type { ObjectInfo, WriteConditions } from '../store/object-store.ts'
 import type { Version } from '../store/version.ts'
 import type { Chance } from './chance.ts'
+import type { Confirmed } from './confirmed.ts'
 import type { EventQueue } from './event-queue.ts'
 import { type History, inputOf, type WriteRecord } from './history.ts'
 import type { Observer, SlotView } from './observer.ts'
@@ -22,6 +23,7 @@ export interface WorkloadOptions {
   readonly trace: Trace
   readonly history: History
   readonly observer: Observer
+  readonly confirmed: Confirmed
   /** Where clients write. */
   readonly sites: readonly SimSite[]
   readonly slots: readonly SlotName[]
@@ -156,13 +158,13 @@ export class Workload {
     },
   ): Promise<void> {
     const { site, name } = turn
-    const { chance, history, observer } = this.#options
+    const { chance, history, observer, confirmed } = this.#options
     const record = history.beginPut(site.name, name, this.#size())
     const { conditions, expectedMd5, isShort = false } = how
     const before = this.#view(site, name)
     const isAlone = this.#beginAlone([name])
     const outcome = await this.#write(turn, `put ${record.id}`, async (process) => {
-      const info = await process.engine.putObject({
+      const info = await process.clients.putObject({
         ...name,
         ...inputOf(record),
         body: this.#bodyOf(record, isShort),
@@ -172,6 +174,7 @@ export class Workload {
       })
       record.version = info.version
       observer.putAnswered(site, process, info)
+      confirmed.put(site, name, info.version)
       return info
     })
     record.state = stateOf(outcome)
@@ -208,14 +211,15 @@ export class Workload {
 
   async #delete(turn: Turn): Promise<void> {
     const { site, name } = turn
-    const { history, observer, chance } = this.#options
+    const { history, observer, confirmed, chance } = this.#options
     const { live } = this.#view(site, name)
     history.beginDelete(site.name, name)
     const conditions =
       live !== undefined && chance.hits(0.2) ? { ifMatch: [live.meta.etag] } : undefined
-    await this.#write(turn, 'delete', async ({ engine }) => {
-      const found = await engine.deleteObject({ ...name, ...(conditions && { conditions }) })
+    await this.#write(turn, 'delete', async ({ clients }) => {
+      const found = await clients.deleteObject({ ...name, ...(conditions && { conditions }) })
       observer.removed(site, name, live?.version)
+      confirmed.removed(site, name, live?.version)
       return found
     })
   }
@@ -223,7 +227,7 @@ export class Workload {
   async #purge(turn: Turn): Promise<void> {
     const { site } = turn
     const { bucket } = turn.name
-    const { history, observer } = this.#options
+    const { history, observer, confirmed } = this.#options
     const names = this.#options.slots.filter((name) => name.bucket === bucket)
     const before = names.map((name) => [name, this.#view(site, name).live] as const)
     const shown = before.filter(([, live]) => live !== undefined)
@@ -233,8 +237,11 @@ export class Workload {
       { site, name: { bucket, key: '' } },
       'purge',
       async (process) => {
-        const purged = await process.engine.purgeBucket(bucket)
-        for (const [name, live] of before) observer.removed(site, name, live?.version)
+        const purged = await process.clients.purgeBucket(bucket)
+        for (const [name, live] of before) {
+          observer.removed(site, name, live?.version)
+          confirmed.removed(site, name, live?.version)
+        }
         return purged
       },
     )
@@ -251,8 +258,8 @@ export class Workload {
     await this.#write(
       { ...turn, name: { bucket, key: '' } },
       'create-bucket',
-      async ({ engine }) => {
-        await engine.createBucket(bucket)
+      async ({ clients }) => {
+        await clients.createBucket(bucket)
       },
     )
   }
@@ -262,8 +269,8 @@ export class Workload {
     await this.#write(
       { ...turn, name: { bucket, key: '' } },
       'delete-bucket',
-      async ({ engine }) => {
-        await engine.deleteBucket(bucket)
+      async ({ clients }) => {
+        await clients.deleteBucket(bucket)
       },
     )
   }

@@ -57,6 +57,26 @@ export class IndexedChangeFeed implements ChangeFeed {
     }
   }
 
+  placeOf(slot: Slot): Pick<FeedPlace, 'seq' | 'slot'> | undefined {
+    const { register, floor, floorPlace } = this.#accounts.bucket(slot.bucket)
+    const ofFloor: typeof slot = { kind: 'floor', bucket: slot.bucket }
+    const purge = floorPlace && { seq: floorPlace.seq, slot: ofFloor }
+    switch (slot.kind) {
+      case 'bucket':
+        return register && { seq: register.seq, slot }
+      case 'floor':
+        return purge
+      case 'object': {
+        const { bucket, key } = slot
+        const live = this.#index.get(objectKey(bucket, key))
+        const dead = live === undefined ? this.#index.get(tombstoneKey(bucket, key)) : undefined
+        const entry = live ? decodeLiveEntry(live) : dead && decodeTombstone(dead)
+        const isCovered = entry === undefined || (floor !== undefined && entry.version <= floor)
+        return isCovered ? purge : { seq: entry.seq, slot }
+      }
+    }
+  }
+
   onAdvance(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -28,6 +28,7 @@ import {
   changeKey,
   deadLetterKey,
   deadLettersAfter,
+  deadLettersRange,
   objectKey,
   seqOf,
   tombstoneKey,
@@ -60,6 +61,7 @@ export class StoredLedger implements RemoteLedger {
   readonly #rewindListeners = new Set<() => void>()
   /** Outstanding from before, to be handed out again: ascending. */
   #again: number[] = []
+  readonly #burying = new Set<number>()
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: LedgerOptions) {
@@ -100,8 +102,14 @@ export class StoredLedger implements RemoteLedger {
     return this.#inTurn(() => this.#take(limit))
   }
 
-  isPending(place: Pick<FeedPlace, 'seq'>): boolean {
-    return this.#state.isPending(place.seq)
+  isPending({ seq }: Pick<FeedPlace, 'seq'>): boolean {
+    return this.#state.isPending(seq)
+  }
+
+  isBuried({ seq }: Pick<FeedPlace, 'seq'>): boolean {
+    // Done in memory before its letter is in the index.
+    if (this.#burying.has(seq)) return true
+    return this.#options.index.get(deadLetterKey(this.remote, seq)) !== undefined
   }
 
   launched(places: readonly FeedPlace[]): void {
@@ -132,10 +140,15 @@ export class StoredLedger implements RemoteLedger {
     const { seq, slot, version, bytes } = place
     const letter: DeadLetter = { seq, slot, version, bytes, reason, attempts, time }
     const { remote } = this
-    await this.#options.sequencer.sequenceUnplaced(
-      deadLetterRecord(remote, letter, { discarded: false }),
-      (context, location) => buryLetter(context, { remote, letter, location }),
-    )
+    this.#burying.add(seq)
+    try {
+      await this.#options.sequencer.sequenceUnplaced(
+        deadLetterRecord(remote, letter, { discarded: false }),
+        (context, location) => buryLetter(context, { remote, letter, location }),
+      )
+    } finally {
+      this.#burying.delete(seq)
+    }
   }
 
   async deadLetters(limit: number, after = 0): Promise<readonly DeadLetter[]> {
@@ -195,8 +208,8 @@ export class StoredLedger implements RemoteLedger {
     this.#again = [...this.#state.outstanding.keys()].sort((a, b) => a - b)
   }
 
-  wants(place: Omit<FeedPlace, 'since'>): boolean {
-    return this.#isWanted(place)
+  wants({ seq, slot }: Pick<FeedPlace, 'seq' | 'slot'>): boolean {
+    return this.#isWanted({ seq, slot, bytes: 0 })
   }
 
   requeue(seqs: readonly number[]): Promise<number> {
@@ -358,13 +371,13 @@ export class StoredLedger implements RemoteLedger {
     }
   }
 
-  #isWanted(place: Omit<FeedPlace, 'since'>): boolean {
+  #isWanted(place: Pick<FeedPlace, 'seq' | 'slot' | 'bytes'>): boolean {
     const facts = this.#factsOf(place)
     return facts !== undefined && this.#state.wants(facts)
   }
 
   /** Undefined when a newer mutation has the slot by now: then the place is about to leave the feed. */
-  #factsOf(place: Omit<FeedPlace, 'since'>): PlaceFacts | undefined {
+  #factsOf(place: Pick<FeedPlace, 'seq' | 'slot' | 'bytes'>): PlaceFacts | undefined {
     const { seq, slot, bytes } = place
     // Only what was deleted before the link began is passed over for being a delete.
     if (seq > this.#state.link.begunAt || bytes > 0) return { seq, slot, bytes, removes: false }

@@ -187,6 +187,8 @@ export interface ChangeFeed {
   readPlaces(after: number, limit: number): Promise<readonly FeedPlace[]>
   /** The change at `place`, or undefined when a newer mutation of the slot has taken its place, or a purge. */
   loadChange(place: FeedPlace): OutgoingChange | undefined
+  /** The place whose arrival says all about the slot: its own, or that of the purge which covers it. */
+  placeOf(slot: Slot): Pick<FeedPlace, 'seq' | 'slot'> | undefined
   /** Called after each durable advance of the head. Returns the unsubscriber. */
   onAdvance(listener: () => void): () => void
 }
@@ -271,6 +273,8 @@ export interface RemoteLedger {
   take(limit: number): Promise<readonly FeedPlace[]>
   /** Whether `place` is still pending: false once superseded. */
   isPending(place: Pick<FeedPlace, 'seq'>): boolean
+  /** Whether `place` is a dead letter: given up, and not replayed since. */
+  isBuried(place: Pick<FeedPlace, 'seq'>): boolean
   /** Tells that these are on the wire now (and `landed` that they no longer are). */
   launched(places: readonly FeedPlace[]): void
   landed(places: readonly FeedPlace[]): void
@@ -295,7 +299,7 @@ export interface RemoteLedger {
    */
   replay(scope: ReplayScope, options: { readonly dryRun: boolean }): Promise<PurgePreview>
   /** Whether the remote is to have it, by its filter and by when its link began. */
-  wants(place: Omit<FeedPlace, 'since'>): boolean
+  wants(place: Pick<FeedPlace, 'seq' | 'slot'>): boolean
   /**
    * Puts done places back to pending and counts them as queued again, whoever made them; those that
    * are pending, or left the feed, are passed over. Returns how many were put back.

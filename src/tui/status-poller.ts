@@ -46,6 +46,7 @@ export class StatusPoller {
       url: this.#options.url,
       now,
       siteId: this.#document?.site_id,
+      role: this.#document?.role.role,
       asOf: this.#asOf,
       failure: this.#failure ?? this.#silence(now),
       links: (this.#document?.remotes ?? []).map((remote) => viewLink(remote, this.#history, now)),

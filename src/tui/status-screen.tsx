@@ -50,11 +50,12 @@ interface HeaderProps {
 
 function Header({ view, color, keys }: HeaderProps): ReactElement {
   const site = view.siteId === undefined ? '' : ` · site ${view.siteId}`
+  const role = view.role === undefined ? '' : ` · ${view.role}`
   const now = formatTime(view.now.toISOString(), view.now)
   return (
     <Box justifyContent="space-between" marginBottom={1}>
       <Box flexShrink={1}>
-        <Text wrap="truncate-end" bold={color}>{`${view.url}${site}`}</Text>
+        <Text wrap="truncate-end" bold={color}>{`${view.url}${site}${role}`}</Text>
       </Box>
       <Box flexShrink={0} marginLeft={2}>
         <Text dimColor={color}>{keys === undefined ? now : `${now} · ${keys}`}</Text>

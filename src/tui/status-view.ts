@@ -24,6 +24,8 @@ export interface StatusView {
   readonly url: string
   readonly now: Date
   readonly siteId: string | undefined
+  /** What the site is to clients; undefined before the first answer. */
+  readonly role: 'primary' | 'replica' | undefined
   /** When the figures were true; undefined before the first answer. */
   readonly asOf: Date | undefined
   readonly failure: SourceFailure | undefined

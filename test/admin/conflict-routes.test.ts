@@ -23,7 +23,7 @@ beforeEach(async () => {
     conflicts,
     replication: {
       ...{ status: unasked, failed: unasked, replay: unasked },
-      ...{ failedAt: unasked, retry: unasked, discard: unasked },
+      ...{ failedAt: unasked, retry: unasked, discard: unasked, changeRole: unasked },
     },
     remotes: {
       list: unasked,

@@ -38,6 +38,8 @@ export const statusDocument: ReplicationStatusDocument = {
   last_replication: '2025-12-03T21:00:00Z',
   site_id: 'site-a',
   volume_id: '00112233445566778899aabbccddeeff',
+  role: { role: 'primary', term: 0, since: null, primary: null },
+  sync: null,
   remotes: [
     {
       name: 'default',
@@ -153,6 +155,12 @@ export class ControlBench {
           this.replays.push(order)
           return { count: 2, bytes: 20, through: 40 }
         },
+        changeRole: async ({ role, dry_run }) => ({
+          role: dry_run === true ? 'primary' : role,
+          term: 1,
+          outcome: dry_run === true ? 'planned' : 'changed',
+          checks: [{ ok: true, text: 'all is well' }],
+        }),
         failedAt: async (seq, remote) => {
           if (seq !== 7) throw new NoSuchLetterError('no dead letter there')
           return {

@@ -43,5 +43,7 @@ export const exampleStatus: ReplicationStatusDocument = {
   last_replication: '2025-12-03T20:59:59Z',
   site_id: 'site-a',
   volume_id: 'f00d',
+  role: { role: 'primary', term: 0, since: null, primary: null },
+  sync: null,
   remotes: [exampleRemote],
 }

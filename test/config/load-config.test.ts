@@ -33,6 +33,10 @@ describe('defaults', () => {
       replication: {
         enabled: false,
         mode: 'async',
+        syncTimeoutMs: 10_000,
+        syncFallback: 'error',
+        syncMin: 1,
+        role: 'primary',
         remotes: [],
         acceptTokens: [],
         batchSize: 100,
@@ -91,6 +95,10 @@ auth:
 replication:
   enabled: true
   mode: async
+  sync_timeout: 2s
+  sync_fallback: async
+  sync_min: 1
+  role: replica
   remote_url: http://10.0.0.2:8080
   remote_token: ${longToken}
   accept_tokens: ['${'b'.repeat(40)}']
@@ -127,6 +135,10 @@ replication:
       replication: {
         enabled: true,
         mode: 'async',
+        syncTimeoutMs: 2000,
+        syncFallback: 'async',
+        syncMin: 1,
+        role: 'replica',
         remotes: [
           {
             name: 'default',
@@ -140,6 +152,7 @@ replication:
             transfer: undefined,
             compression: undefined,
             bandwidthLimit: undefined,
+            mode: undefined,
             paused: false,
           },
         ],

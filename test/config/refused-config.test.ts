@@ -94,14 +94,9 @@ const refused: readonly (readonly [string, TestInput, string])[] = [
     'flag --log-format: logging.format is "xml", but must be one of json, pretty',
   ],
   [
-    'sync mode',
-    { file: 'replication:\n  mode: sync\n' },
-    'config.yaml:2: replication.mode is "sync", but sync mode is not there yet',
-  ],
-  [
     'an unknown mode',
     { file: 'replication:\n  mode: fast\n' },
-    'config.yaml:2: replication.mode is "fast", but must be async',
+    'config.yaml:2: replication.mode is "fast", but must be one of async, sync',
   ],
   [
     'an empty batch',

@@ -51,6 +51,8 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'repl conflicts resolve': 'comio-repl.1',
   'repl conflicts policy': 'comio-repl.1',
   'repl verify': 'comio-repl.1',
+  'repl promote': 'comio-repl.1',
+  'repl demote': 'comio-repl.1',
   'config show': 'comio-config.1',
   'config validate': 'comio-config.1',
   'token gen': 'comio.1',

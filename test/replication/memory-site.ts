@@ -126,6 +126,10 @@ export class MemoryFeed implements ChangeFeed {
     return { seq: place.seq, mutation, object: this.#open(place.seq, mutation, body) }
   }
 
+  placeOf(slot: FeedPlace['slot']): FeedPlace | undefined {
+    return this.#bySlot.get(slotText(slot))?.place
+  }
+
   onAdvance(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -229,6 +233,10 @@ export class MemoryLedger implements RemoteLedger {
 
   isPending(place: Pick<FeedPlace, 'seq'>): boolean {
     return place.seq > this.#high || this.#outstanding.has(place.seq)
+  }
+
+  isBuried(place: Pick<FeedPlace, 'seq'>): boolean {
+    return this.letters.has(place.seq)
   }
 
   /** The process was started again: what was outstanding is handed out anew. */

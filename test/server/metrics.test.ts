@@ -15,6 +15,8 @@ const figures: SiteFigures = {
   skewedChanges: 4,
   conflicts: { noticed: 3, kept: 2, dropped: 1, open: 2 },
   bytesInFlight: 42,
+  role: 'primary',
+  sync: null,
   remotes: [
     remoteStatus({ name: 'default', events_queued: 9, events_replicated: 7, pending_events: 2 }),
     remoteStatus({ name: 'other', state: 'full', dead_letters: 3, lag_p50_ms: 12, lag_p99_ms: 80 }),

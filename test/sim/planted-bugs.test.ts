@@ -3,6 +3,7 @@ import { noDiskFaults } from '../../src/sim/sim-disk.ts'
 import type { Seams } from '../../src/sim/sim-site.ts'
 import type { SimulationOptions } from '../../src/sim/swarm.ts'
 import {
+  confirmsAtOnce,
   ignoresContexts,
   ignoresPins,
   neverSyncs,
@@ -68,6 +69,13 @@ const planted: readonly Planted[] = [
     change: (options) => ({ ...options, ...slowReadsOfWhatGoes }),
     seedsMax: 20,
     by: ['readable'],
+  },
+  {
+    bug: 'a gate that confirms at once',
+    seams: { gate: confirmsAtOnce },
+    change: (options) => ({ ...options, sync: { timeoutMs: 1000, min: 1 } }),
+    seedsMax: 10,
+    by: ['sync'],
   },
 ]
 

@@ -1,6 +1,7 @@
 /** Bugs that ComIO does not have: each is put between two of its parts, for the simulation to find. */
 import type { Device, DeviceSegment } from '../../src/device/device.ts'
 import type { IndexOperation, OrderedIndex } from '../../src/index/ordered-index.ts'
+import type { SyncGate } from '../../src/replication/sync-gate.ts'
 import type { Mutation } from '../../src/store/mutation.ts'
 import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
 import { makeVersion } from '../../src/store/version.ts'
@@ -78,4 +79,9 @@ export function tearsBatches(index: OrderedIndex): OrderedIndex {
 /** A volume that lets segments go while they are being read. */
 export function ignoresPins(volume: Volume): Volume {
   return withReplaced(volume, { pin: () => () => undefined })
+}
+
+/** A gate that lets every answer through before the remote has the write. */
+export function confirmsAtOnce(gate: SyncGate): SyncGate {
+  return withReplaced(gate, { confirm: async () => ({ confirmed: true }) })
 }

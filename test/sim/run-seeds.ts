@@ -38,7 +38,7 @@ export async function passSeeds(
   const totals = new Map<string, number>()
   for (let seed = seeds.from; seed < seeds.from + seeds.count; seed++) {
     const result = await runSeed(seed, how)
-    if (result.violation !== undefined) expect.fail(reportOf(result))
+    if (result.violation !== undefined) expect.fail(reportOf(result, how))
     for (const [what, count] of result.counts) totals.set(what, (totals.get(what) ?? 0) + count)
   }
   return totals
@@ -56,12 +56,12 @@ export async function firstFinding(
   return undefined
 }
 
-function reportOf(result: SimulationResult): string {
+function reportOf(result: SimulationResult, how: SwarmOptions): string {
   const { seed, options, violation, lastLines } = result
   const way = `--topology ${options.topology} ${options.twoWay ? '--two-way' : '--one-way'}`
   return [
     `seed ${seed}: ${violation?.message ?? 'no violation'}`,
-    `again: node scripts/simulate.ts --seed ${seed} --sites ${options.sites} ${way}`,
+    `again: node scripts/simulate.ts --seed ${seed} --sites ${options.sites} ${way}${how.sync === true ? ' --sync' : ''}`,
     `options: ${JSON.stringify(options)}`,
     ...lastLines,
   ].join('\n')

@@ -61,6 +61,8 @@ export function statusDocument(...remotes: readonly RemoteStatus[]): Replication
     last_replication: remotes[0]?.last_replication ?? null,
     site_id: 'site-a',
     volume_id: 'volume-1',
+    role: { role: 'primary', term: 0, since: null, primary: null },
+    sync: null,
     remotes,
   }
 }

@@ -28,7 +28,7 @@ describe('the status screen', () => {
   test('begins with the state in words and has every figure', async () => {
     const text = await plain(statusDocument(remoteStatus(behind)))
     const lines = text.split('\n')
-    expect(lines[0]).toMatch(/^http:\/\/127\.0\.0\.1:8080 · site site-a +\d\d:\d\d:\d\d$/)
+    expect(lines[0]).toMatch(/^http:\/\/127\.0\.0\.1:8080 · site site-a · primary +\d\d:\d\d:\d\d$/)
     expect(lines[2]).toBe('… site-b is 523 changes (12.0 MiB) behind, about 4.0 s at this rate')
     expect(text).toContain('site-b → http://127.0.0.1:8081')
     expect(text).toContain('link        streaming since 14:02:11')

@@ -149,7 +149,7 @@ function differenceOf(
 
 /** Whether the remote is to have what is written in this slot: what it holds beyond that is its own. */
 export function isShipped(ledger: RemoteLedger, slot: Slot): boolean {
-  return ledger.wants({ seq: Number.MAX_SAFE_INTEGER, slot, version: '' as Version, bytes: 0 })
+  return ledger.wants({ seq: Number.MAX_SAFE_INTEGER, slot })
 }
 
 /** The floor of the bucket here, unless the remote is not to hear of it. */
@@ -160,7 +160,7 @@ export function shippedFloor(
 ): Version | undefined {
   const slot: Slot = { kind: 'floor', bucket }
   const { seq, version } = here.stateOf(slot)
-  if (version === undefined || !ledger.wants({ seq, slot, version, bytes: 0 })) return undefined
+  if (version === undefined || !ledger.wants({ seq, slot })) return undefined
   return version
 }
 

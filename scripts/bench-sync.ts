@@ -1,0 +1,86 @@
+/**
+ * `npm run bench:sync`: how fast a site takes writes in mode sync, as a ratio to mode async, with a
+ * remote behind a line of 20 ms there and back. Two sites, the proxy and the load share this machine.
+ *
+ *     npm run bench:sync -- --seconds 5 --rounds 3 --connections 64 --delay 20
+ */
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import Table from 'cli-table3'
+import { startChild } from './bench/child.ts'
+import { makeBenchFolder, removeBenchFolder, startSite } from './bench/site.ts'
+import { runWrk, type WrkResult } from './bench/wrk.ts'
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
+    connections: { type: 'string', default: '64' },
+    delay: { type: 'string', default: '20' },
+  },
+})
+const seconds = Number(values.seconds)
+const rounds = Number(values.rounds)
+const connections = Number(values.connections)
+const delayMs = Number(values.delay)
+
+const token = 'bench-token-0123456789abcdef0123456789abcdef'
+const modes = ['async', 'sync'] as const
+type Mode = (typeof modes)[number]
+
+// Each child that a round starts listens for this process's end.
+process.setMaxListeners(0)
+
+const results: Record<Mode, WrkResult[]> = { async: [], sync: [] }
+for (let round = 0; round <= rounds; round++) {
+  for (const mode of modes) {
+    const result = await measure(mode)
+    process.stderr.write(`${mode}: ${result.perSecond}/s, p50 ${result.p50Ms} ms\n`)
+    // The first round warms the disk up.
+    if (round > 0) results[mode].push(result)
+  }
+}
+const table = new Table({
+  head: [`PUT 4 KiB, ${connections} connections`, 'per second', 'p50 ms', 'p99 ms'],
+  style: { head: [], border: [] },
+})
+for (const mode of modes) {
+  const median = (of: (result: WrkResult) => number): number =>
+    results[mode].map(of).sort((a, b) => a - b)[Math.floor(rounds / 2)] ?? Number.NaN
+  table.push([
+    mode,
+    median((result) => result.perSecond).toFixed(0),
+    median((result) => result.p50Ms).toFixed(1),
+    median((result) => result.p99Ms).toFixed(1),
+  ])
+}
+const total = (mode: Mode): number =>
+  results[mode].reduce((sum, { perSecond }) => sum + perSecond, 0)
+console.info(`${availableParallelism()} cores, ${delayMs} ms there and back, ${rounds} rounds`)
+console.info(table.toString())
+console.info(`sync / async: ${(total('sync') / total('async')).toFixed(2)}`)
+
+async function measure(mode: Mode): Promise<WrkResult> {
+  const folder = await makeBenchFolder()
+  const b = await startSite(`${folder}/b`, '--replication-accept-token', token)
+  const script = fileURLToPath(new URL('./bench/delaying-proxy.ts', import.meta.url))
+  const command = [process.execPath, script, b.url, String(delayMs / 2)] as const
+  const proxy = await startChild(command, (line) => line)
+  process.env.COMIO_REPLICATION_MODE = mode
+  const a = await startSite(
+    ...([`${folder}/a`, '--replication-enabled'] as const),
+    ...['--replication-remote', `http://127.0.0.1:${proxy.found}`, '--replication-token', token],
+  )
+  try {
+    return await runWrk({
+      ...{ url: a.url, method: 'PUT', bytes: 4096, keys: 1, path: '/bench/o-' },
+      ...{ connections, seconds, folder },
+    })
+  } finally {
+    await a.stop()
+    await proxy.stop()
+    await b.stop()
+    await removeBenchFolder(folder)
+  }
+}

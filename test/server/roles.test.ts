@@ -1,0 +1,219 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type {
+  HealthDocument,
+  ReplicationStatusDocument,
+  RoleDocument,
+  RoleRequestDocument,
+} from '../../src/admin/protocol.ts'
+import { demotionChecks, promotionChecks } from '../../src/server/role-control.ts'
+import { type ConfigChanges, TestSite } from './test-site.ts'
+
+const token = 'a-token-for-both-sites-0123456789'
+
+let a: TestSite
+let b: TestSite
+
+beforeEach(async () => {
+  a = await TestSite.make()
+  b = await TestSite.make()
+})
+
+afterEach(async () => {
+  await a.remove()
+  await b.remove()
+})
+
+interface Way {
+  readonly siteId: string
+  readonly to?: string
+  readonly port?: number
+  readonly role?: 'primary' | 'replica'
+}
+
+function site({ siteId, to, port = 0, role = 'primary' }: Way): ConfigChanges {
+  const remote = { enabled: true, remoteUrl: to, remoteToken: token, retryDelayMs: 100 }
+  return {
+    server: { siteId, port },
+    replication: { role, acceptTokens: [token], ...(to === undefined ? {} : remote) },
+  }
+}
+
+/** A is the primary, B its replica; each ships to the other. */
+async function startPair(): Promise<void> {
+  await b.start(site({ siteId: 'site-b' }))
+  const bUrl = b.url
+  await a.start(site({ siteId: 'site-a', to: bUrl }))
+  await b.stop()
+  const port = Number(new URL(bUrl).port)
+  await b.start(site({ siteId: 'site-b', to: a.url, port, role: 'replica' }))
+}
+
+const change = (of: TestSite, order: RoleRequestDocument): Promise<RoleDocument> =>
+  of.json('POST', '/admin/replication/role', {
+    body: JSON.stringify(order),
+    headers: { 'content-type': 'application/json' },
+  })
+
+const statusOf = (of: TestSite): Promise<ReplicationStatusDocument> =>
+  of.json('GET', '/admin/replication/status')
+
+async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 15_000
+  while (!(await holds())) if (Date.now() > deadline) throw new Error(`never: ${what}`)
+}
+
+describe('a replica', () => {
+  it('refuses every write of clients with the address of the primary, and goes on receiving', async () => {
+    await startPair()
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    await eventually('it arrives', async () => (await b.send('GET', '/docs/one')).status === 200)
+    await eventually('the primary is known', async () => (await statusOf(b)).role.primary === a.url)
+    for (const [method, path] of [
+      ['PUT', '/docs/two'],
+      ['DELETE', '/docs/one'],
+      ['PUT', '/fresh'],
+      ['DELETE', '/docs'],
+    ] as const) {
+      const answer = await b.send(method, path)
+      expect(answer.status).toBe(403)
+      expect(answer.headers['x-comio-primary']).toBe(a.url)
+      expect(answer.body.toString()).toContain('<Code>AccessDenied</Code>')
+      expect(answer.body.toString()).toContain(`write to ${a.url}`)
+    }
+    const purge = await b.send('DELETE', '/admin/docs/objects?confirm=true')
+    expect(purge.status).toBe(403)
+    expect(JSON.parse(purge.body.toString())).toMatchObject({
+      error: { code: 'REPLICA_READ_ONLY' },
+    })
+    expect((await b.send('DELETE', '/admin/docs/objects')).status).toBe(200)
+    expect((await b.send('GET', '/docs/one')).body.toString()).toBe('one')
+    const health: HealthDocument = await b.json('GET', '/admin/health')
+    expect(health.role).toBe('replica')
+    const metrics = (await b.send('GET', '/admin/metrics')).body.toString()
+    expect(metrics).toMatch(/^comio_site_primary 0$/m)
+  })
+})
+
+describe('a planned change of roles', () => {
+  it('hands everything over, and neither order nor restart brings two primaries', async () => {
+    await startPair()
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    const early = await change(b, { role: 'primary' })
+    expect(early).toMatchObject({ role: 'replica', outcome: 'refused' })
+    expect(early.checks[0]?.text).toContain('site-a answers and is the primary')
+
+    expect(await change(a, { role: 'replica', dry_run: true })).toMatchObject({
+      role: 'primary',
+      outcome: 'planned',
+    })
+    expect(await change(a, { role: 'replica' })).toMatchObject({
+      role: 'replica',
+      outcome: 'changed',
+    })
+    expect((await b.send('GET', '/docs/one')).body.toString()).toBe('one')
+    expect((await a.send('PUT', '/docs/two')).status).toBe(403)
+
+    expect(await change(b, { role: 'primary' })).toMatchObject({
+      role: 'primary',
+      term: 1,
+      outcome: 'changed',
+      checks: [{ ok: true }],
+    })
+    expect((await b.send('PUT', '/docs/two', { body: 'two' })).status).toBe(200)
+    expect(await change(b, { role: 'primary' })).toMatchObject({ outcome: 'unchanged' })
+
+    const port = Number(new URL(b.url).port)
+    await b.stop()
+    // The configuration still says replica; the volume knows better.
+    await b.start(site({ siteId: 'site-b', to: a.url, port, role: 'replica' }))
+    expect((await statusOf(b)).role).toMatchObject({ role: 'primary', term: 1 })
+    expect((await b.send('PUT', '/docs/three')).status).toBe(200)
+  })
+
+  it('is refused, and the site stays the primary, while the other one is away', async () => {
+    await startPair()
+    await b.stop()
+    const answer = await change(a, { role: 'replica' })
+    expect(answer).toMatchObject({ role: 'primary', outcome: 'refused' })
+    expect(answer.checks[0]?.text).toMatch(/remote default does not answer/)
+    expect((await a.send('PUT', '/docs/one')).status).toBe(200)
+    expect(await change(a, { role: 'replica', force: true })).toMatchObject({ outcome: 'changed' })
+  })
+})
+
+describe('the loss of a primary', () => {
+  it('is answered by a forced promotion, and the old one comes back as a replica by itself', async () => {
+    await startPair()
+    const aUrl = a.url
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    await eventually('it arrives', async () => (await b.send('GET', '/docs/one')).status === 200)
+    await a.stop()
+    const careful = await change(b, { role: 'primary' })
+    expect(careful.outcome).toBe('refused')
+    expect(careful.checks[0]?.text).toContain('what it has not shipped is unknown')
+    expect(await change(b, { role: 'primary', force: true })).toMatchObject({
+      role: 'primary',
+      term: 1,
+    })
+    await b.send('PUT', '/docs/two', { body: 'two' })
+
+    const port = Number(new URL(aUrl).port)
+    await a.start(site({ siteId: 'site-a', to: b.url, port }))
+    await eventually('A steps down', async () => (await statusOf(a)).role.role === 'replica')
+    expect((await a.send('PUT', '/docs/three')).headers['x-comio-primary']).toBe(b.url)
+    await eventually('A has it', async () => (await a.send('GET', '/docs/two')).status === 200)
+    expect(a.records().map(({ msg }) => msg)).toContain(
+      'Another site was promoted while this one was away: this site is a replica from now on',
+    )
+    await eventually('it is on disk', async () => {
+      const text = await readFile(join(a.storage, 'role'), 'utf8').catch(() => '{}')
+      return JSON.parse(text).term === 1
+    })
+  })
+})
+
+describe('the role on disk', () => {
+  it('keeps a site from starting when it cannot be understood', async () => {
+    await a.start()
+    await a.stop()
+    await writeFile(join(a.storage, 'role'), '{"form":9}')
+    await expect(a.start()).rejects.toMatchObject({ code: 'ROLE_FILE' })
+  })
+})
+
+describe('the checks', () => {
+  const answering = { remote: 'default', url: 'http://b', answers: true, siteId: 'site-b' } as const
+  const ledger = (pending: number) => ({
+    remote: 'default',
+    counters: () => ({
+      ...{ queued: pending, replicated: 0, failed: 0, superseded: 0, pending, pendingBytes: 0 },
+      ...{
+        lastReplication: null,
+        remoteSuperseded: 0,
+        remoteConflicts: 0,
+        openLetters: 0,
+        replaying: 0,
+      },
+    }),
+  })
+
+  it('let a replica be promoted only when the others are replicas that owe it nothing', () => {
+    const standing = { role: 'replica', term: 1 } as const
+    const check = (owes: number | undefined) =>
+      promotionChecks([{ ...answering, standing, owes }])[0]
+    expect(check(0)).toMatchObject({ ok: true })
+    expect(check(3)).toEqual({ ok: false, text: 'site-b has still 3 changes to ship to this site' })
+    expect(check(undefined)).toMatchObject({ ok: false })
+    expect(promotionChecks([])).toMatchObject([{ ok: false }])
+  })
+
+  it('let a primary be demoted only when somebody else answers', () => {
+    const standing = { role: 'replica', term: 0 } as const
+    const report = { ...answering, standing, owes: 0 }
+    expect(demotionChecks([report], [ledger(0)])).toMatchObject([{ ok: true }])
+    expect(demotionChecks([report], [ledger(7)])[0]?.text).toContain('receive 7 more changes')
+    expect(demotionChecks([], [])).toMatchObject([{ ok: false }])
+  })
+})

@@ -1,0 +1,97 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { HealthDocument, ReplicationStatusDocument } from '../../src/admin/protocol.ts'
+import { type ConfigChanges, TestSite } from './test-site.ts'
+
+const token = 'a-token-for-site-a-to-write-to-b'
+
+let a: TestSite
+let b: TestSite
+
+beforeEach(async () => {
+  a = await TestSite.make()
+  b = await TestSite.make()
+  await b.start({ server: { siteId: 'site-b' }, replication: { acceptTokens: [token] } })
+})
+
+afterEach(async () => {
+  await a.remove()
+  await b.remove()
+})
+
+function syncTo(url: string, replication: ConfigChanges['replication'] = {}): ConfigChanges {
+  const remote = { enabled: true, remoteUrl: url, remoteToken: token, retryDelayMs: 100 }
+  return {
+    server: { siteId: 'site-a' },
+    replication: { mode: 'sync', syncTimeoutMs: 60_000, ...remote, ...replication },
+  }
+}
+
+const status = (): Promise<ReplicationStatusDocument> => a.json('GET', '/admin/replication/status')
+
+describe('sync mode', () => {
+  it('answers each kind of write only when the other site shows it', async () => {
+    await a.start(syncTo(b.url))
+    const large = Buffer.alloc(3 * 2 ** 20, 7)
+    const shown = async (path: string): Promise<number> => (await b.send('HEAD', path)).status
+    expect((await a.send('PUT', '/docs/one', { body: 'one' })).status).toBe(200)
+    expect(await shown('/docs/one')).toBe(200)
+    expect((await a.send('PUT', '/docs/large', { body: large })).status).toBe(200)
+    expect(await shown('/docs/large')).toBe(200)
+    expect((await a.send('DELETE', '/docs/one')).status).toBe(204)
+    expect(await shown('/docs/one')).toBe(404)
+    expect((await a.send('DELETE', '/admin/docs/objects?confirm=true')).status).toBe(200)
+    expect(await shown('/docs/large')).toBe(404)
+    expect((await a.send('DELETE', '/docs')).status).toBe(204)
+    expect(await shown('/docs')).toBe(404)
+    expect((await a.send('PUT', '/fresh')).status).toBe(200)
+    expect(await shown('/fresh')).toBe(200)
+    expect((await status()).sync).toMatchObject({ confirmed: 6, timed_out: 0, waiting: 0 })
+  })
+
+  it('says that a write is stored, and not confirmed, and ships it when the remote is back', async () => {
+    await a.start(syncTo(b.url, { syncTimeoutMs: 100 }))
+    await a.send('PUT', '/docs/before', { body: 'x' })
+    await b.stop()
+    const answer = await a.send('PUT', '/docs/one', { body: 'one' })
+    expect(answer.status).toBe(503)
+    expect(answer.body.toString()).toContain('<Code>ServiceUnavailable</Code>')
+    expect(answer.body.toString()).toContain('stored locally, not confirmed by remote default')
+    expect((await a.send('GET', '/docs/one')).body.toString()).toBe('one')
+    const purge = await a.send('DELETE', '/admin/docs/objects?confirm=true')
+    expect(purge.status).toBe(503)
+    expect(JSON.parse(purge.body.toString())).toMatchObject({ error: { code: 'SYNC_UNCONFIRMED' } })
+    expect((await status()).sync).toMatchObject({ timed_out: 2, fallbacks: 0 })
+  })
+
+  it('answers as in mode async when told to, and says that it is degraded until all has arrived', async () => {
+    const { url } = b
+    await a.start(syncTo(url, { syncTimeoutMs: 100, syncFallback: 'async' }))
+    await a.send('PUT', '/docs/before', { body: 'x' })
+    await b.stop()
+    expect((await a.send('PUT', '/docs/one', { body: 'one' })).status).toBe(200)
+    const during = await status()
+    expect(during.sync).toMatchObject({ timed_out: 0, fallbacks: 1 })
+    expect(during.sync?.degraded_since).not.toBeNull()
+    const { reasons }: HealthDocument = await a.json('GET', '/admin/health')
+    expect(reasons.join()).toMatch(/sync mode: since .* writes that no remote has confirmed/)
+    const server = { siteId: 'site-b', port: Number(new URL(url).port) }
+    await b.start({ server, replication: { acceptTokens: [token] } })
+    const deadline = Date.now() + 15_000
+    while ((await status()).sync?.degraded_since !== null && Date.now() < deadline);
+    expect((await status()).sync?.degraded_since).toBeNull()
+    expect((await b.send('GET', '/docs/one')).body.toString()).toBe('one')
+  })
+
+  it('stops in time although answers wait', async () => {
+    await a.start(syncTo(b.url))
+    await a.send('PUT', '/docs/before', { body: 'x' })
+    await b.stop()
+    const waiting = a.send('PUT', '/docs/one', { body: 'one' })
+    const deadline = Date.now() + 15_000
+    while ((await status()).sync?.waiting !== 1 && Date.now() < deadline);
+    await a.stop()
+    const answer = await waiting
+    expect(answer.status).toBe(503)
+    expect(answer.body.toString()).toContain('this site is shutting down')
+  })
+})
