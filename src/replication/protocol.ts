@@ -41,6 +41,8 @@ export const documentBytesMax = 1024 * 1024
 /** Seqs named by one completions query; more pulls than this are never outstanding. */
 export const completionsCountMax = 10_000
 
+const termMax = 2 ** 40
+
 export type SiteRole = 'primary' | 'replica'
 
 /** What a site is to clients. Of two primaries the one with the lower term steps down. */
@@ -189,7 +191,10 @@ function parseStanding(fields: Fields): Standing | undefined {
   if (role !== 'primary' && role !== 'replica') {
     throw new MalformedBytesError(`there is no role ${role}`)
   }
-  return { role, term: standing.count('term') }
+  const term = standing.count('term')
+  // Far beyond what people promote, and far below where there is no next one.
+  if (term > termMax) throw new MalformedBytesError(`a term beyond ${termMax} is none`)
+  return { role, term }
 }
 
 /** @throws MalformedBytesError */

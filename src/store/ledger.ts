@@ -106,6 +106,11 @@ export class StoredLedger implements RemoteLedger {
     return this.#state.isPending(seq)
   }
 
+  concerns({ seq, slot }: Pick<FeedPlace, 'seq' | 'slot'>): boolean {
+    const facts = this.#factsOf({ seq, slot, bytes: 0 })
+    return facts !== undefined && this.#state.wants(facts)
+  }
+
   isBuried({ seq }: Pick<FeedPlace, 'seq'>): boolean {
     // Done in memory before its letter is in the index.
     if (this.#burying.has(seq)) return true

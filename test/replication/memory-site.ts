@@ -160,6 +160,7 @@ export class MemoryLedger implements RemoteLedger {
   readonly onWire = new Map<number, number>()
   readonly letters = new Map<number, DeadLetter>()
   readonly done: Settlement[] = []
+  wants: (slot: FeedPlace['slot']) => boolean = () => true
   confirmed: ConfirmedPeer | undefined
   readonly #feed: MemoryFeed
   readonly #clock: Clock
@@ -233,6 +234,10 @@ export class MemoryLedger implements RemoteLedger {
 
   isPending(place: Pick<FeedPlace, 'seq'>): boolean {
     return place.seq > this.#high || this.#outstanding.has(place.seq)
+  }
+
+  concerns({ slot }: Pick<FeedPlace, 'seq' | 'slot'>): boolean {
+    return this.wants(slot)
   }
 
   isBuried(place: Pick<FeedPlace, 'seq'>): boolean {

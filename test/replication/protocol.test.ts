@@ -40,6 +40,18 @@ describe('the documents of the protocol', () => {
   test('come back as they were sent', () => {
     expect(parseHello(JSON.stringify(hello))).toEqual(hello)
     expect(parseHelloAnswer(JSON.stringify(answer))).toEqual(answer)
+    const standing = { role: 'replica', term: 3 } as const
+    expect(parseHello(JSON.stringify({ ...hello, standing }))).toEqual({ ...hello, standing })
+    const full = { ...answer, standing, owes: 4 }
+    expect(parseHelloAnswer(JSON.stringify(full))).toEqual(full)
+  })
+
+  test.each([
+    { role: 'king', term: 1 },
+    { role: 'primary', term: 2 ** 41 },
+    { role: 'primary' },
+  ])('take no standing such as %j', (standing) => {
+    expect(() => parseHello(JSON.stringify({ ...hello, standing }))).toThrow(MalformedBytesError)
     const unknown = { ...answer, applied: null }
     expect(parseHelloAnswer(JSON.stringify(unknown))).toEqual(unknown)
     const query = {

@@ -166,6 +166,19 @@ describe('a write in sync mode', () => {
     expect(wait.verdict).toEqual({ confirmed: true })
   })
 
+  test('waits for no remote that does not want it', async () => {
+    const rig = new Rig({ remotes: 2, min: 2 })
+    const [first, second] = rig.ledgers as [MemoryLedger, MemoryLedger]
+    first.wants = () => false
+    const place = rig.feed.write('one', Buffer.from('1'))
+    const wait = rig.confirm(place)
+    await rig.answer(place, 'replicated', 1)
+    expect(wait.verdict).toEqual({ confirmed: true })
+    second.wants = () => false
+    const two = rig.feed.write('two', Buffer.from('2'))
+    expect(await rig.gate.confirm(two.slot)).toEqual({ confirmed: true })
+  })
+
   test('is given up as soon as too few remotes are left', async () => {
     const rig = new Rig({ remotes: 2, min: 2 })
     const place = rig.feed.write('one', Buffer.from('1'))
