@@ -46,7 +46,7 @@ function syncRows(sync: SyncStatus | null, now: number): readonly Row[] {
   if (sync.timed_out > 0) parts.push(`${formatCount(sync.timed_out)} not in time`)
   if (sync.fallbacks > 0) parts.push(`${formatCount(sync.fallbacks)} answered without`)
   const lacks = agoOf(sync.degraded_since, now)
-  if (lacks !== undefined) parts.push(paint('red', `unconfirmed writes since ${lacks}`))
+  if (lacks !== undefined) parts.push(paint('red', `unconfirmed writes, the first ${lacks}`))
   return [['sync', parts.join(', ')]]
 }
 

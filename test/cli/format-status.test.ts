@@ -80,3 +80,19 @@ test('whatever the other side says, 80 columns hold and nothing is lost or moves
     }),
   )
 })
+
+test('a replica names its primary, and sync mode has a row of its own', () => {
+  const role = { role: 'replica', term: 1, since: null, primary: 'http://site-a:8080' } as const
+  const sync = {
+    waiting: 3,
+    confirmed: 1200,
+    timed_out: 2,
+    fallbacks: 0,
+    degraded_since: '2025-12-03T20:59:00Z',
+  }
+  const text = formatStatus({ ...exampleStatus, role, sync }, now)
+  expect(text.split('\n')[0]).toContain('replica of http://site-a:8080, 12 changes on the way')
+  expect(row(text, 'sync')).toBe(
+    '1,200 writes confirmed, 3 waiting, 2 not in time, unconfirmed writes, the first 1 min ago',
+  )
+})

@@ -324,3 +324,45 @@ describe.each([
     },
   )
 })
+
+describe('repl promote and repl demote', () => {
+  const rolePath = 'POST /admin/replication/role'
+  const answer = (changes: object): string =>
+    JSON.stringify({ role: 'replica', term: 1, outcome: 'changed', checks: [], ...changes })
+
+  test('print what was looked at and what became of it', async () => {
+    const checks = [{ ok: true, text: 'site-b answers and has everything' }]
+    await withSite({ [rolePath]: { text: answer({ checks }) } }, async (url, seen) => {
+      const { code, stdout, stderr } = await runHere(['repl', 'demote', '--url', url])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      expect(stdout).toMatch(/^ok {2}site-b answers and has everything\nthis site is a replica now/)
+      expect(JSON.parse(seen[0]?.body ?? '')).toEqual({
+        role: 'replica',
+        force: false,
+        dry_run: false,
+      })
+    })
+  })
+
+  test('end with 1 when a check speaks against it, and say what goes on all the same', async () => {
+    const checks = [{ ok: false, text: 'site-a answers and is the primary' }]
+    const text = answer({ outcome: 'refused', checks })
+    await withSite({ [rolePath]: { text } }, async (url) => {
+      const { code, stdout } = await runHere(['repl', 'promote', '--url', url])
+      expect(code).toBe(1)
+      expect(stdout).toMatch(/^NO {2}site-a answers.*\nthis site stays a replica; --force/)
+    })
+  })
+
+  test('pass --force and --dry-run on', async () => {
+    const text = answer({ outcome: 'planned' })
+    await withSite({ [rolePath]: { text } }, async (url, seen) => {
+      const { code, stdout } = await runHere([
+        ...['repl', 'promote', '--url', url, '--force', '--dry-run', '--json'],
+      ])
+      expect(code).toBe(0)
+      expect(JSON.parse(stdout)).toMatchObject({ outcome: 'planned' })
+      expect(JSON.parse(seen[0]?.body ?? '')).toMatchObject({ force: true, dry_run: true })
+    })
+  })
+})

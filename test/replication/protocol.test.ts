@@ -46,34 +46,33 @@ describe('the documents of the protocol', () => {
     expect(parseHelloAnswer(JSON.stringify(full))).toEqual(full)
   })
 
-  test.each([
-    { role: 'king', term: 1 },
-    { role: 'primary', term: 2 ** 41 },
-    { role: 'primary' },
-  ])('take no standing such as %j', (standing) => {
-    expect(() => parseHello(JSON.stringify({ ...hello, standing }))).toThrow(MalformedBytesError)
-    const unknown = { ...answer, applied: null }
-    expect(parseHelloAnswer(JSON.stringify(unknown))).toEqual(unknown)
-    const query = {
-      session: 's',
-      volumeId: 'v',
-      incarnation: 'i',
-      waitMs: 5,
-      seqs: [1],
-      forget: [],
-    }
-    expect(parseCompletionsQuery(JSON.stringify(query))).toEqual(query)
-    const completions: CompletionsAnswer = {
-      completions: [
-        { seq: 1, outcome: { result: 'applied' } },
-        { seq: 2, outcome: { result: 'conflict', won: true } },
-        { seq: 3, outcome: { result: 'later', reason: 'full' } },
-        { seq: 4, outcome: { result: 'again', reason: 'unknown' } },
-        { seq: 5, outcome: { result: 'refused', code: 'X', message: 'no' } },
-      ],
-    }
-    expect(parseCompletionsAnswer(JSON.stringify(completions))).toEqual(completions)
-  })
+  test.each([{ role: 'king', term: 1 }, { role: 'primary', term: 2 ** 41 }, { role: 'primary' }])(
+    'take no standing such as %j',
+    (standing) => {
+      expect(() => parseHello(JSON.stringify({ ...hello, standing }))).toThrow(MalformedBytesError)
+      const unknown = { ...answer, applied: null }
+      expect(parseHelloAnswer(JSON.stringify(unknown))).toEqual(unknown)
+      const query = {
+        session: 's',
+        volumeId: 'v',
+        incarnation: 'i',
+        waitMs: 5,
+        seqs: [1],
+        forget: [],
+      }
+      expect(parseCompletionsQuery(JSON.stringify(query))).toEqual(query)
+      const completions: CompletionsAnswer = {
+        completions: [
+          { seq: 1, outcome: { result: 'applied' } },
+          { seq: 2, outcome: { result: 'conflict', won: true } },
+          { seq: 3, outcome: { result: 'later', reason: 'full' } },
+          { seq: 4, outcome: { result: 'again', reason: 'unknown' } },
+          { seq: 5, outcome: { result: 'refused', code: 'X', message: 'no' } },
+        ],
+      }
+      expect(parseCompletionsAnswer(JSON.stringify(completions))).toEqual(completions)
+    },
+  )
 
   test('ignore members they do not know, for later versions to add', () => {
     expect(parseHello(JSON.stringify({ ...hello, colour: 'green' }))).toEqual(hello)

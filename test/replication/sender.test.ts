@@ -61,6 +61,14 @@ describe('a sender', () => {
     expect(pair.clock.now()).toBe(before)
   })
 
+  test('sends in one request what was written together, whatever the number of workers', async () => {
+    const pair = startPair({ options: { workers: 5 } })
+    await settleTasks()
+    for (let i = 0; i < 40; i++) pair.feed.write(`key-${i}`, Buffer.from('x'))
+    await pair.settled()
+    expect(frameCounts(pair)).toEqual([40])
+  })
+
   test('fills batches from a backlog, up to their bounds', async () => {
     const pair = makePair({ options: { batchSize: 20, batchBytes: 1000, workers: 1 } })
     for (let i = 0; i < 60; i++) pair.feed.write(`small-${i}`, Buffer.from('x'))
