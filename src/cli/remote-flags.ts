@@ -28,6 +28,10 @@ export const remoteFlags = {
   }),
   compression: Flags.string({ summary: 'Whether to compress.', options: ['auto', 'off'] }),
   'bandwidth-limit': Flags.string({ summary: 'Most bytes per second.', helpValue: 'SIZE' }),
+  mode: Flags.string({
+    summary: 'sync: writes are answered when it has them, too. Default: as replication.mode.',
+    options: ['async', 'sync'],
+  }),
 }
 
 export interface RemoteFlags {
@@ -43,6 +47,7 @@ export interface RemoteFlags {
   readonly transfer?: string | undefined
   readonly compression?: string | undefined
   readonly 'bandwidth-limit'?: string | undefined
+  readonly mode?: string | undefined
 }
 
 /** @throws UsageError when the token file cannot be read */
@@ -60,6 +65,7 @@ export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDo
     transfer: flags.transfer,
     compression: flags.compression,
     bandwidth_limit: flags['bandwidth-limit'],
+    mode: flags.mode,
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }

@@ -156,7 +156,7 @@ export class MemoryFeed implements ChangeFeed {
 }
 
 export class MemoryLedger implements RemoteLedger {
-  readonly remote = 'default'
+  readonly remote: string
   readonly onWire = new Map<number, number>()
   readonly letters = new Map<number, DeadLetter>()
   readonly done: Settlement[] = []
@@ -173,7 +173,8 @@ export class MemoryLedger implements RemoteLedger {
   #failed = 0
   #superseded = 0
 
-  constructor(feed: MemoryFeed, clock: Clock) {
+  constructor(feed: MemoryFeed, clock: Clock, remote = 'default') {
+    this.remote = remote
     this.#feed = feed
     this.#clock = clock
     this.#queued = feed.placeCount()

@@ -28,7 +28,7 @@ class Rig {
       ...(max === undefined ? {} : { waitsMax: max }),
     })
     for (let at = 0; at < remotes; at++) {
-      const ledger = new MemoryLedger(this.feed, this.clock)
+      const ledger = new MemoryLedger(this.feed, this.clock, at === 0 ? 'default' : `other-${at}`)
       this.ledgers.push(ledger)
       const link = this.gate.add(ledger)
       this.links.push(link)
@@ -197,6 +197,17 @@ describe('a write in sync mode', () => {
     await Promise.resolve()
     expect(one.verdict).toMatchObject({ confirmed: false, reason: 'closing' })
     expect(await rig.gate.confirm(two.slot)).toMatchObject({ reason: 'closing' })
+  })
+
+  test('waits no longer for a remote that is removed', async () => {
+    const rig = new Rig({})
+    const place = rig.feed.write('one', Buffer.from('1'))
+    const wait = rig.confirm(place)
+    rig.gate.remove('default')
+    await Promise.resolve()
+    expect(wait.verdict).toMatchObject({ confirmed: false, reason: 'away' })
+    expect(rig.gate.isOpen).toBe(false)
+    expect(await rig.gate.confirm(place.slot)).toEqual({ confirmed: true })
   })
 
   test('survives a replay: the acknowledgement of what is sent again counts', async () => {

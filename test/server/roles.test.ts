@@ -8,7 +8,7 @@ import type {
   RoleRequestDocument,
 } from '../../src/admin/protocol.ts'
 import { demotionChecks, promotionChecks } from '../../src/server/role-control.ts'
-import { type ConfigChanges, TestSite } from './test-site.ts'
+import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
 
 const token = 'a-token-for-both-sites-0123456789'
 
@@ -33,10 +33,16 @@ interface Way {
 }
 
 function site({ siteId, to, port = 0, role = 'primary' }: Way): ConfigChanges {
-  const remote = { enabled: true, remoteUrl: to, remoteToken: token, retryDelayMs: 100 }
+  const remotes = to === undefined ? [] : [remoteAt(to, token)]
   return {
     server: { siteId, port },
-    replication: { role, acceptTokens: [token], ...(to === undefined ? {} : remote) },
+    replication: {
+      role,
+      acceptTokens: [token],
+      enabled: to !== undefined,
+      remotes,
+      retryDelayMs: 100,
+    },
   }
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { HealthDocument, ReplicationStatusDocument } from '../../src/admin/protocol.ts'
-import { type ConfigChanges, TestSite } from './test-site.ts'
+import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
 
 const token = 'a-token-for-site-a-to-write-to-b'
 
@@ -19,7 +19,7 @@ afterEach(async () => {
 })
 
 function syncTo(url: string, replication: ConfigChanges['replication'] = {}): ConfigChanges {
-  const remote = { enabled: true, remoteUrl: url, remoteToken: token, retryDelayMs: 100 }
+  const remote = { enabled: true, remotes: [remoteAt(url, token)], retryDelayMs: 100 }
   return {
     server: { siteId: 'site-a' },
     replication: { mode: 'sync', syncTimeoutMs: 60_000, ...remote, ...replication },
@@ -49,9 +49,9 @@ describe('sync mode', () => {
   })
 
   it('says that a write is stored, and not confirmed, and ships it when the remote is back', async () => {
-    await a.start(syncTo(b.url, { syncTimeoutMs: 100 }))
-    await a.send('PUT', '/docs/before', { body: 'x' })
+    const { url } = b
     await b.stop()
+    await a.start(syncTo(url, { syncTimeoutMs: 100 }))
     const answer = await a.send('PUT', '/docs/one', { body: 'one' })
     expect(answer.status).toBe(503)
     expect(answer.body.toString()).toContain('<Code>ServiceUnavailable</Code>')
@@ -65,9 +65,8 @@ describe('sync mode', () => {
 
   it('answers as in mode async when told to, and says that it is degraded until all has arrived', async () => {
     const { url } = b
-    await a.start(syncTo(url, { syncTimeoutMs: 100, syncFallback: 'async' }))
-    await a.send('PUT', '/docs/before', { body: 'x' })
     await b.stop()
+    await a.start(syncTo(url, { syncTimeoutMs: 100, syncFallback: 'async' }))
     expect((await a.send('PUT', '/docs/one', { body: 'one' })).status).toBe(200)
     const during = await status()
     expect(during.sync).toMatchObject({ timed_out: 0, fallbacks: 1 })
