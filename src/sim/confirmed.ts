@@ -54,9 +54,10 @@ export class Confirmed {
     const { sites, min } = this.#options
     if (min === undefined || site.remotes.length === 0) return []
     const remotes = sites.filter(({ name }) => site.remotes.includes(name))
+    const needed = Math.min(min, remotes.length)
     const say = (): string =>
-      `${slotOf(write.name)}: ${write.what} was answered at ${site.name}, and no ${min} remotes have it`
-    demand(remotes.filter(write.have).length >= min, 'sync', say)
-    return remotes.length === min ? remotes : []
+      `${slotOf(write.name)}: ${write.what} was answered at ${site.name}, and no ${needed} remotes have it`
+    demand(remotes.filter(write.have).length >= needed, 'sync', say)
+    return remotes.length === needed ? remotes : []
   }
 }
