@@ -63,15 +63,15 @@ console.info(`sync / async: ${(total('sync') / total('async')).toFixed(2)}`)
 
 async function measure(mode: Mode): Promise<WrkResult> {
   const folder = await makeBenchFolder()
-  const b = await startSite(`${folder}/b`, '--replication-accept-token', token)
+  const b = await startSite(`${folder}/b`, { args: ['--replication-accept-token', token] })
   const script = fileURLToPath(new URL('./bench/delaying-proxy.ts', import.meta.url))
   const command = [process.execPath, script, b.url, String(delayMs / 2)] as const
   const proxy = await startChild(command, (line) => line)
   process.env.COMIO_REPLICATION_MODE = mode
-  const a = await startSite(
-    ...([`${folder}/a`, '--replication-enabled'] as const),
-    ...['--replication-remote', `http://127.0.0.1:${proxy.found}`, '--replication-token', token],
-  )
+  const remote = `http://127.0.0.1:${proxy.found}`
+  const a = await startSite(`${folder}/a`, {
+    args: ['--replication-enabled', '--replication-remote', remote, '--replication-token', token],
+  })
   try {
     return await runWrk({
       ...{ url: a.url, method: 'PUT', bytes: 4096, keys: 1, path: '/bench/o-' },
