@@ -7,7 +7,7 @@ import {
   type TicketEnd,
   TicketGoneError,
 } from './errors.ts'
-import { documentCodeOf, readBounded, translateFailure } from './http-transport.ts'
+import { documentCodeOf, readBounded, translateFailure } from './http-failure.ts'
 import { replicationPaths } from './protocol.ts'
 import { parseRemoteUrl } from './remote-url.ts'
 import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'

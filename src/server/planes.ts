@@ -57,7 +57,6 @@ export interface Planes {
 export async function createPlanes(options: PlanesOptions): Promise<Planes> {
   const clients = createClients(options)
   const replication = replicationControl(options, clients)
-  const { storage } = options
   const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
   const metrics = new SiteMetrics(() => siteFigures(options, replication, budget))
   const control = await createControl(options, { clients, replication, metrics })

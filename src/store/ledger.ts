@@ -28,7 +28,6 @@ import {
   changeKey,
   deadLetterKey,
   deadLettersAfter,
-  deadLettersRange,
   objectKey,
   seqOf,
   tombstoneKey,
@@ -104,11 +103,6 @@ export class StoredLedger implements RemoteLedger {
 
   isPending({ seq }: Pick<FeedPlace, 'seq'>): boolean {
     return this.#state.isPending(seq)
-  }
-
-  concerns({ seq, slot }: Pick<FeedPlace, 'seq' | 'slot'>): boolean {
-    const facts = this.#factsOf({ seq, slot, bytes: 0 })
-    return facts !== undefined && this.#state.wants(facts)
   }
 
   isBuried({ seq }: Pick<FeedPlace, 'seq'>): boolean {

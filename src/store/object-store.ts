@@ -273,8 +273,6 @@ export interface RemoteLedger {
   take(limit: number): Promise<readonly FeedPlace[]>
   /** Whether `place` is still pending: false once superseded. */
   isPending(place: Pick<FeedPlace, 'seq'>): boolean
-  /** Whether `place` is for this remote at all. */
-  concerns(place: Pick<FeedPlace, 'seq' | 'slot'>): boolean
   /** Whether `place` is a dead letter: given up, and not replayed since. */
   isBuried(place: Pick<FeedPlace, 'seq'>): boolean
   /** Tells that these are on the wire now (and `landed` that they no longer are). */

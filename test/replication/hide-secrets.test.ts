@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { decodeAnswer, encodeAnswer } from '../../src/replication/answer-codec.ts'
 import { hideSecrets } from '../../src/replication/hide-secrets.ts'
-import { refusalOf } from '../../src/replication/http-transport.ts'
+import { refusalOf } from '../../src/replication/http-failure.ts'
 import { parseCompletionsAnswer } from '../../src/replication/protocol.ts'
 
 const hex = '0123456789abcdef0123456789abcdef'

@@ -160,7 +160,7 @@ export class MemoryLedger implements RemoteLedger {
   readonly onWire = new Map<number, number>()
   readonly letters = new Map<number, DeadLetter>()
   readonly done: Settlement[] = []
-  wants: (slot: FeedPlace['slot']) => boolean = () => true
+  wants: (place: Pick<FeedPlace, 'seq' | 'slot'>) => boolean = () => true
   confirmed: ConfirmedPeer | undefined
   readonly #feed: MemoryFeed
   readonly #clock: Clock
@@ -237,10 +237,6 @@ export class MemoryLedger implements RemoteLedger {
     return place.seq > this.#high || this.#outstanding.has(place.seq)
   }
 
-  concerns({ slot }: Pick<FeedPlace, 'seq' | 'slot'>): boolean {
-    return this.wants(slot)
-  }
-
   isBuried(place: Pick<FeedPlace, 'seq'>): boolean {
     return this.letters.has(place.seq)
   }
@@ -314,10 +310,6 @@ export class MemoryLedger implements RemoteLedger {
     this.#again = [...this.#outstanding].sort((a, b) => a - b)
     for (const listener of this.#rewinds) listener()
     return { count: regained.length, bytes: 0 }
-  }
-
-  wants(): boolean {
-    return true
   }
 
   async requeue(seqs: readonly number[]): Promise<number> {
