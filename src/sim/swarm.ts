@@ -135,6 +135,19 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     rebuild: chance.hits(0.3),
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
     keepBoth: fixed.keepBoth ?? chance.hits(0.5),
+    ...chooseCramped(new Chance(seed).fork('cramped')),
+  }
+}
+
+/** Many small objects on a volume that is hardly larger than the smallest: only moving records gives it room. */
+function chooseCramped(chance: Chance): Partial<SimulationOptions> {
+  if (chance.hits(0.8)) return {}
+  return {
+    segmentBytes: 64 * 1024,
+    capacitySegments: chance.between(6, 9),
+    operations: chance.between(200, 600),
+    keys: chance.pick([8, 30, 100]),
+    largeShare: 0,
   }
 }
 

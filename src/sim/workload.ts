@@ -324,6 +324,8 @@ export class Workload {
         for (const { key, version } of page.objects) listed.set(key, version)
         after = page.next
       }
+      // A site that is being stopped finishes the list, and shows nothing to compare it with.
+      if (site.process === undefined) return listed.size
       const now = viewAll()
       for (const [at, name] of names.entries()) {
         const live = before[at]?.live?.version

@@ -8,7 +8,10 @@ import { StorageFullError, StoreUnavailableError } from './errors.ts'
 /** What admission needs of the volume. */
 export interface RoomView {
   readonly limits: { readonly inlineBytesMax: number }
-  isRoomFor(bytes: number, options: { readonly essential: boolean }): boolean
+  isRoomFor(
+    bytes: number,
+    options: { readonly essential: boolean; readonly leave?: number },
+  ): boolean
   health(): { readonly writable: boolean; readonly reason: string | undefined }
 }
 
@@ -18,9 +21,15 @@ const recordOverhead = 1024
 export class Admission {
   readonly #volume: RoomView
   #promised = 0
+  #onRefused: () => void = () => undefined
 
   constructor(volume: RoomView) {
     this.#volume = volume
+  }
+
+  /** Has somebody look for room whenever a write was refused for want of it. */
+  onRefused(look: () => void): void {
+    this.#onRefused = look
   }
 
   /** @throws StorageFullError, StoreUnavailableError: before anything is touched */
@@ -35,8 +44,15 @@ export class Admission {
     if (!writable) throw new StoreUnavailableError(reason ?? 'the volume takes no writes')
     const wanted = this.#costOf(bytes) + this.#promised
     if (!this.#volume.isRoomFor(wanted, { essential: false })) {
+      this.#onRefused()
       throw new StorageFullError({ wanted: bytes })
     }
+  }
+
+  /** Whether the log takes `bytes` more out of the reserve. A volume that takes no writes says so itself. */
+  hasReserve(bytes: number, { leave }: { readonly leave: number }): boolean {
+    if (!this.#volume.health().writable) return true
+    return this.#volume.isRoomFor(bytes + this.#promised, { essential: true, leave })
   }
 
   /** Without asking: for what has been checked before. */

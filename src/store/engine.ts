@@ -18,12 +18,15 @@ import { IndexedChangeFeed } from './change-feed.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
 import { ConflictDesk } from './conflict-desk.ts'
 import { Conflicts } from './conflicts.ts'
+import { countAboveFloor } from './count-above-floor.ts'
+import { type EngineHealth, healthOf } from './engine-health.ts'
 import { NoSuchBucketError } from './errors.ts'
 import { Incoming } from './incoming.ts'
 import { openIndexFor } from './index-identity.ts'
 import { IndexedSurvey } from './indexed-survey.ts'
 import { LaunchedPlaces } from './launched-places.ts'
 import { listObjects } from './listing.ts'
+import { LiveRecords } from './live-records.ts'
 import { Losers } from './losers.ts'
 import type { PutMutation } from './mutation.ts'
 import { checkBucketName } from './names.ts'
@@ -50,17 +53,18 @@ import type {
 } from './object-store.ts'
 import { ObjectWriter } from './object-writer.ts'
 import { Peers } from './peers.ts'
-import { readChunks } from './read-all.ts'
 import { recover } from './recovery.ts'
 import { RemoteLinks } from './remote-links.ts'
+import { ReservedRoom } from './reserved-room.ts'
 import { runDecision } from './run-decision.ts'
 import { SegmentFreer } from './segment-freer.ts'
+import { SegmentMover } from './segment-mover.ts'
 import { Sequencer } from './sequencer.ts'
 import { SiteCensus } from './site-census.ts'
 import { openStored } from './stored-object.ts'
 import type { Survey } from './survey.ts'
 import { Sweeper } from './sweeper.ts'
-import { objectKey, objectsRange } from './tables/keys.ts'
+import { objectKey } from './tables/keys.ts'
 import { decodeLiveEntry, type LiveEntry } from './tables/slot-entry.ts'
 import { Uploads } from './uploads.ts'
 import { timeOf, VersionClock } from './version.ts'
@@ -77,15 +81,6 @@ export interface EngineOptions {
   readonly maxClockSkewMs: number
   /** For buckets without a policy of their own; last-write-wins unless told. */
   readonly conflictPolicy?: ConflictPolicy
-}
-
-/** Longer than senders pause between two tries. */
-const skewAlarmMs = 120_000
-
-export interface EngineHealth {
-  readonly writable: boolean
-  /** In words; empty when all is well. */
-  readonly reasons: readonly string[]
 }
 
 interface Parts {
@@ -165,12 +160,15 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly #objects: ObjectWriter
   readonly #sweeper: Sweeper
   readonly #freer: SegmentFreer
+  readonly #mover: SegmentMover
+  readonly #admission: Admission
+  readonly #reserved: ReservedRoom
   readonly #peers: Peers
   readonly #launched = new LaunchedPlaces()
   readonly #links: RemoteLinks
 
   private constructor(parts: Parts, peers: Peers) {
-    const { options, index, accounts, versions, uploads, writers, admission } = parts
+    const { options, index, accounts, versions, uploads, writers, admission, conflicts } = parts
     const { volume, clock, random, logger } = options
     this.replayed = parts.replayed
     this.#volume = volume
@@ -190,6 +188,7 @@ export class Engine implements ObjectStore, ChangeSink {
     })
     const onIndexed = (): void => {
       this.#freer.look()
+      this.#mover.look()
       feed.advanced()
     }
     const pipeline = new CommitPipeline({ log: volume, index, accounts, logger, onIndexed })
@@ -204,16 +203,13 @@ export class Engine implements ObjectStore, ChangeSink {
       onEffect: (effect) => uploads.overtaken(effect),
     })
     this.#sequencer = sequencer
+    this.#mover = this.#createMover(parts, sequencer)
+    this.#admission = admission
+    this.#reserved = new ReservedRoom({ admission, mover: this.#mover })
     const launched = this.#launched
     this.#links = new RemoteLinks({ accounts, index, pipeline, sequencer, feed, clock, launched })
     const losers = this.#createLosers(parts, sequencer)
-    this.conflicts = new ConflictDesk({
-      conflicts: parts.conflicts,
-      losers,
-      sequencer,
-      pipeline,
-      store: this,
-    })
+    this.conflicts = new ConflictDesk({ conflicts, losers, sequencer, pipeline, store: this })
     this.#objects = new ObjectWriter({
       volume,
       sequencer,
@@ -232,6 +228,7 @@ export class Engine implements ObjectStore, ChangeSink {
       maxClockSkewMs: options.maxClockSkewMs,
       admission,
       losers,
+      reserved: this.#reserved,
       missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),
       room: () => pipeline.room(),
       inlineBytesMax: volume.limits.inlineBytesMax,
@@ -241,11 +238,13 @@ export class Engine implements ObjectStore, ChangeSink {
 
   static async start(parts: Parts): Promise<Engine> {
     const engine = new Engine(parts, await Peers.load(parts.index))
+    // Everything in the log is indexed: this batch frees what was left, and what earlier starts left empty.
+    const { volume } = parts.options
+    await engine.#pipeline.runTask(() => parts.accounts.checkpointAt(volume.logPosition()))
     for (const [name, bucket] of await parts.accounts.allBuckets()) {
       if (bucket.sweeping) engine.#sweeper.start(name)
     }
     await engine.#links.open()
-    engine.#freer.look()
     return engine
   }
 
@@ -262,6 +261,7 @@ export class Engine implements ObjectStore, ChangeSink {
       decide: () => this.#sequencer.delete(input, input.conditions),
       answer: (decision) => decision !== undefined,
       essential: true,
+      room: () => this.#sequencer.current(input).live && this.#reserved.forDelete(),
     })
   }
 
@@ -291,6 +291,7 @@ export class Engine implements ObjectStore, ChangeSink {
     return runDecision(this.#pipeline, {
       decide: () => this.#sequencer.createBucket(bucket),
       answer: (decision) => decision !== undefined,
+      room: () => (this.#exists(bucket) ? undefined : this.#admission.admit(0)),
     })
   }
 
@@ -300,6 +301,7 @@ export class Engine implements ObjectStore, ChangeSink {
       decide: () => this.#sequencer.deleteBucket(bucket),
       answer: () => undefined,
       essential: true,
+      room: () => this.#reserved.forPurge(),
     })
   }
 
@@ -318,7 +320,7 @@ export class Engine implements ObjectStore, ChangeSink {
     if (!this.#exists(bucket)) throw new NoSuchBucketError(bucket)
     const entry = this.#accounts.bucket(bucket)
     if (!entry.sweeping) return { count: entry.objectCount, bytes: entry.objectBytes }
-    return this.#countAboveFloor(bucket)
+    return countAboveFloor(this.#index, bucket, entry.floor)
   }
 
   async purgeBucket(bucket: string): Promise<PurgePreview> {
@@ -332,6 +334,7 @@ export class Engine implements ObjectStore, ChangeSink {
       decide: () => this.#sequencer.purge(bucket, count),
       answer: () => undefined,
       essential: true,
+      room: () => this.#reserved.forPurge(),
     })
     this.#sweeper.start(bucket)
     return purged
@@ -400,19 +403,9 @@ export class Engine implements ObjectStore, ChangeSink {
   // --- the whole
 
   health(): EngineHealth {
-    const reasons: string[] = []
-    const volume = this.#volume.health()
-    if (this.#pipeline.broken !== undefined) reasons.push(this.#pipeline.broken.message)
-    if (volume.reason !== undefined) reasons.push(volume.reason)
-    if (volume.writable && !this.#volume.usage().writable) {
-      reasons.push('the volume is full: writes are answered 507, reads and deletes go on')
-    }
-    const { aheadMs, at } = this.#incoming.skewed
-    if (at > 0 && this.#clock.now() - at < skewAlarmMs) {
-      const ahead = Math.round(aheadMs / 1000)
-      reasons.push(`another site's clock is ${ahead} s ahead of this one: its changes wait`)
-    }
-    return { writable: this.#pipeline.broken === undefined && volume.writable, reasons }
+    const { skewed } = this.#incoming
+    const now = this.#clock.now()
+    return healthOf({ volume: this.#volume, broken: this.#pipeline.broken, skewed, now })
   }
 
   /** Changes that were put off for the difference of clocks, since the start. */
@@ -433,6 +426,7 @@ export class Engine implements ObjectStore, ChangeSink {
 
   /** Writes under way are finished; the caller closes the volume afterwards. */
   async close(): Promise<void> {
+    await this.#mover.stop()
     await this.#sweeper.stop()
     await this.#pipeline.drained()
     await this.#freer.idle()
@@ -456,19 +450,14 @@ export class Engine implements ObjectStore, ChangeSink {
     return objectCount > 0
   }
 
-  async #countAboveFloor(bucket: string): Promise<PurgePreview> {
-    let count = 0
-    let bytes = 0
-    const { floor } = this.#accounts.bucket(bucket)
-    for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
-      for (const [, value] of entries) {
-        const { version, meta } = decodeLiveEntry(value)
-        if (floor !== undefined && version <= floor) continue
-        count++
-        bytes += meta.size
-      }
-    }
-    return { count, bytes }
+  #createMover(parts: Parts, sequencer: Sequencer): SegmentMover {
+    const { options, accounts, admission } = parts
+    const { volume, clock, logger } = options
+    const records = new LiveRecords({ accounts, sequencer, reader: volume })
+    const freed = (): Promise<void> => this.#freer.idle()
+    const mover = new SegmentMover({ volume, accounts, records, admission, freed, clock, logger })
+    admission.onRefused(() => mover.lookNow())
+    return mover
   }
 
   #createLosers(parts: Parts, sequencer: Sequencer): Losers {

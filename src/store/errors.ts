@@ -45,11 +45,18 @@ export class IncompleteBodyError extends ComioError {
 
 export class StorageFullError extends ComioError {
   readonly code = 'STORAGE_FULL'
-  constructor(facts: { readonly wanted: number }) {
-    super('the volume has no room for this write; reads and deletes go on', {
-      facts,
-      hint: 'Delete or purge objects, or give the volume more space with --size.',
-    })
+  constructor(facts: { readonly wanted: number }, write: 'write' | 'delete' = 'write') {
+    if (write === 'write') {
+      super('the volume has no room for this write; reads and deletes go on', {
+        facts,
+        hint: 'Delete or purge objects, or give the volume more space with --size.',
+      })
+    } else {
+      super('the volume has no room left to note this delete; nothing was changed, reads go on', {
+        facts,
+        hint: 'Purge a bucket, or give the volume more space with --size.',
+      })
+    }
   }
 }
 

@@ -15,6 +15,7 @@ import { copyMutation, isSeenBy, type Losers, sideOfEntry, sideOfMutation } from
 import type {
   BucketMutation,
   DeleteMutation,
+  Mutation,
   ObjectMeta,
   PurgeMutation,
   PutMutation,
@@ -27,6 +28,7 @@ import {
   type IncomingChange,
   volumeFullReason,
 } from './object-store.ts'
+import type { HeldRoom, ReservedRoom } from './reserved-room.ts'
 import type { ReadyBody, Sequencer, WriteDecision } from './sequencer.ts'
 import { checkJoin, type SiteCensus } from './site-census.ts'
 import type { SlotEntry } from './tables/slot-entry.ts'
@@ -52,6 +54,7 @@ export interface IncomingOptions {
   readonly openWriter: () => BlobWriter
   readonly admission: Admission
   readonly losers: Losers
+  readonly reserved: ReservedRoom
   /** What room a put still needs, given what its upload holds already. */
   readonly missingBytesOf: (mutation: PutMutation) => number
   /** Resolves when the pipeline can take another record. */
@@ -156,12 +159,32 @@ export class Incoming {
     change: IncomingChange,
     body: ReadyBody | undefined,
   ): Promise<ApplyOutcome> {
-    if (body === undefined || 'blobs' in body) return this.#settle(change, body)
+    if (body === undefined || 'blobs' in body) return this.#settleReserved(change, body)
     const promise = this.#options.admission.admit(body.bytes.length)
     try {
       return await this.#settle(change, body)
     } finally {
       promise.release()
+    }
+  }
+
+  #reservedFor({ kind }: Mutation): HeldRoom | undefined | Promise<HeldRoom | undefined> {
+    const { reserved } = this.#options
+    if (kind === 'purge') return reserved.forPurge()
+    return kind === 'delete' ? reserved.forDelete() : undefined
+  }
+
+  /** What takes something away may use the reserve. */
+  async #settleReserved(
+    change: IncomingChange,
+    body: ReadyBody | undefined,
+  ): Promise<ApplyOutcome> {
+    const room = this.#reservedFor(change.mutation)
+    const held = room instanceof Promise ? await room : room
+    try {
+      return await this.#settle(change, body)
+    } finally {
+      held?.release()
     }
   }
 

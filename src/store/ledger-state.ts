@@ -121,7 +121,8 @@ export class LedgerState {
 
   /** @returns whether it concerns this remote */
   placeAdded(place: PlaceFacts): boolean {
-    if (!this.wants(place)) return false
+    // A record that was moved comes late in a rebuild: the place is counted when the ledger is filled.
+    if (!this.isPending(place.seq) || !this.wants(place)) return false
     this.#count(place.bytes)
     return true
   }

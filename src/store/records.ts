@@ -104,6 +104,16 @@ export function putRecord(
   }
 }
 
+/** The put again, with the seq and context that it has by now and its body as it was read. */
+export function copiedPut(
+  stored: StoredRecord & { readonly body: Buffer },
+  now: { readonly seq: number; readonly encoded: EncodedMutation },
+): RecordInput {
+  const head = Buffer.concat([stored.head.subarray(0, 1), now.encoded.head])
+  const { kind, label, body } = stored
+  return { kind, seq: now.seq, label, head, body: body.length === 0 ? [] : [body] }
+}
+
 export function plainRecord(seq: number, mutation: Exclude<Mutation, PutMutation>): RecordInput {
   const { label, head } = encodeMutation(mutation)
   return { kind: recordKinds[mutation.kind], seq, label, head, body: [] }

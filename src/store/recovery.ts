@@ -21,6 +21,13 @@ import {
 } from './effects.ts'
 import { CorruptIndexError } from './errors.ts'
 import { IndexBatch } from './index-batch.ts'
+import {
+  bucketRecordMoved,
+  entryAfterMove,
+  type RecordCopy,
+  remoteRecordMoved,
+  slotRecordMoved,
+} from './moved-records.ts'
 import { decodeRecord, needsBody, type PlacedBlob, type StoreRecord } from './records.ts'
 import type { Slot } from './slot.ts'
 import { objectKey, tombstoneKey } from './tables/keys.ts'
@@ -120,7 +127,10 @@ class Replay {
         const { mutation } = record
         assert(mutation.kind === 'purge', 'a purge record holds a purge')
         const { floorPlace } = context.accounts.bucket(mutation.slot.bucket)
-        if (floorPlace !== undefined && floorPlace.seq >= at.seq) break
+        if (floorPlace !== undefined && floorPlace.seq >= at.seq) {
+          bucketRecordMoved(context, { bucket: mutation.slot.bucket, place: 'floorPlace', ...at })
+          break
+        }
         raiseFloor(context, { mutation, seq: at.seq, location: at.location })
         this.#overtake(mutation.slot, mutation.version)
         break
@@ -129,7 +139,10 @@ class Replay {
         const { mutation } = record
         assert(mutation.kind === 'bucket', 'a bucket record holds a bucket change')
         const { register } = context.accounts.bucket(mutation.slot.bucket)
-        if (register !== undefined && register.seq >= at.seq) break
+        if (register !== undefined && register.seq >= at.seq) {
+          bucketRecordMoved(context, { bucket: mutation.slot.bucket, place: 'register', ...at })
+          break
+        }
         mergeBucket(context, { mutation, seq: at.seq, location: at.location })
         break
       }
@@ -158,6 +171,7 @@ class Replay {
         break
       }
       case 'remote':
+        remoteRecordMoved(context, { record: record.record, location: at.location })
         remoteChanged(context, { record: record.record, location: at.location })
         break
     }
@@ -169,7 +183,10 @@ class Replay {
   ): void {
     const { slot, version, context, meta } = record.mutation
     const previous = this.#read(slot)
-    if (previous !== undefined && previous.seq >= seq) return
+    if (previous !== undefined && previous.seq >= seq) {
+      this.#moved(slot, previous, { kind: 'put', seq, location })
+      return
+    }
     const next: LiveEntry = {
       kind: 'live',
       seq,
@@ -194,7 +211,10 @@ class Replay {
     const { mutation } = record
     assert(mutation.kind === 'delete', 'a delete record holds a delete')
     const previous = this.#read(mutation.slot)
-    if (previous !== undefined && previous.seq >= seq) return
+    if (previous !== undefined && previous.seq >= seq) {
+      this.#moved(mutation.slot, previous, { kind: 'delete', seq, location })
+      return
+    }
     const { version, context } = mutation
     this.#replace(mutation.slot, {
       previous,
@@ -209,13 +229,24 @@ class Replay {
   ): void {
     if (record.slot.kind !== 'object') throw new CorruptIndexError('a join is about an object')
     const previous = this.#read(record.slot)
-    if (previous === undefined || previous.seq >= seq) return
+    if (previous !== undefined && previous.seq >= seq) {
+      this.#moved(record.slot, previous, { kind: 'join', seq, location })
+      return
+    }
     // The put that it widened lay in a segment that is freed, since a newer one, still to come, took
-    // its place.
-    if (previous.kind !== 'live' || previous.version !== record.version) return
+    // its place, or it was moved together with this context.
+    if (previous?.kind !== 'live' || previous.version !== record.version) return
     const next: LiveEntry = { ...previous, seq, context: record.context, joinLocation: location }
     joinSlot(this.#context(), { ...record.slot, previous, next })
     this.#remember(record.slot, next)
+  }
+
+  /** The index has the record already; a copy that follows in the log takes over. */
+  #moved(slot: Slot & { kind: 'object' }, previous: SlotEntry, copy: RecordCopy): void {
+    const next = entryAfterMove(previous, copy)
+    if (next === undefined) return
+    slotRecordMoved(this.#context(), { ...slot, previous, next })
+    this.#remember(slot, next)
   }
 
   #replace(

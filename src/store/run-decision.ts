@@ -3,6 +3,7 @@ import { ComioError } from '../base/errors.ts'
 import { VolumeFullError } from '../volume/errors.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { StorageFullError } from './errors.ts'
+import type { HeldRoom } from './reserved-room.ts'
 import type { WriteDecision } from './sequencer.ts'
 
 type Sequenced = WriteDecision & { readonly kind: 'sequenced' }
@@ -16,6 +17,8 @@ export interface DecisionSteps<T> {
    * they are tried again without it.
    */
   readonly essential?: boolean
+  /** Room that is waited for before each attempt, and held until it is durable. */
+  readonly room?: () => HeldRoom | undefined | Promise<HeldRoom | undefined>
 }
 
 const attemptsMax = 4
@@ -29,29 +32,33 @@ export async function runDecision<T>(
   steps: DecisionSteps<T>,
 ): Promise<T> {
   for (let failures = 0; ; ) {
-    await pipeline.room()
-    const decision = steps.decide()
-    switch (decision.kind) {
-      case 'sequenced':
-        try {
-          await decision.done
-          return steps.answer(decision)
-        } catch (thrown) {
-          if (!(thrown instanceof VolumeFullError)) throw thrown
-          if (steps.essential !== true || ++failures === attemptsMax) {
-            throw new StorageFullError({ wanted: 0 })
+    const room = steps.room?.()
+    const held = room instanceof Promise ? await room : room
+    try {
+      await pipeline.room()
+      const decision = steps.decide()
+      switch (decision.kind) {
+        case 'sequenced':
+          try {
+            await decision.done
+            return steps.answer(decision)
+          } catch (thrown) {
+            if (!(thrown instanceof VolumeFullError)) throw thrown
+            if (steps.essential === true && ++failures < attemptsMax) break
+            throw new StorageFullError({ wanted: 0 }, steps.essential ? 'delete' : 'write')
           }
-        }
-        break
-      case 'wait':
-        await decision.until
-        break
-      case 'refused':
-        if (await stands(decision.after)) throw decision.error
-        break
-      case 'nothing-to-do':
-        if (await stands(decision.after)) return steps.answer(undefined)
-        break
+        case 'wait':
+          await decision.until
+          break
+        case 'refused':
+          if (await stands(decision.after)) throw decision.error
+          break
+        case 'nothing-to-do':
+          if (await stands(decision.after)) return steps.answer(undefined)
+          break
+      }
+    } finally {
+      held?.release()
     }
   }
 }

@@ -62,6 +62,14 @@ export type WriteDecision =
   | { readonly kind: 'wait'; readonly until: Promise<void> }
   | { readonly kind: 'nothing-to-do'; readonly after: Promise<void> | undefined }
 
+type Uncover = (succeeded: boolean) => void
+
+interface Appended {
+  readonly cover: (done: Promise<void>) => Uncover
+  readonly logged: (location: Location) => void
+  readonly effects: (batch: IndexBatch) => void
+}
+
 export interface SequencerOptions {
   readonly clock: Clock
   readonly versions: VersionClock
@@ -156,9 +164,9 @@ export class Sequencer {
     return this.#slots.get(slotKeyOf(name))?.done
   }
 
-  /** Keeps later writes from seeing a slot that the running batch takes out of the index. */
-  coverRemoved(name: ObjectName, done: Promise<void>): (succeeded: boolean) => void {
-    return this.#slots.cover(slotKeyOf(name), undefined, done)
+  /** Lets later writes see the slot as what is under way will leave it: removed, or moved. */
+  coverSlot(name: ObjectName, entry: SlotEntry | undefined, done: Promise<void>): Uncover {
+    return this.#slots.cover(slotKeyOf(name), entry, done)
   }
 
   // --- local writes
@@ -293,7 +301,7 @@ export class Sequencer {
         next.location = location
       },
       effects: (batch) => {
-        const context = this.#effectContext(batch)
+        const context = this.effectContext(batch)
         replaceSlot(context, { ...name, previous, next, newBlobs: blobs })
         this.#options.onEffect({ ...name, version, context })
       },
@@ -316,7 +324,7 @@ export class Sequencer {
         next.location = location
       },
       effects: (batch) => {
-        const context = this.#effectContext(batch)
+        const context = this.effectContext(batch)
         replaceSlot(context, { ...name, previous, next, newBlobs: [] })
         this.#options.onEffect({ ...name, version, context })
       },
@@ -344,7 +352,7 @@ export class Sequencer {
         next.joinLocation = location
       },
       effects: (batch) => {
-        joinSlot(this.#effectContext(batch), { ...name, previous: current, next })
+        joinSlot(this.effectContext(batch), { ...name, previous: current, next })
       },
     })
     return { kind: 'sequenced', seq, version, done }
@@ -366,7 +374,7 @@ export class Sequencer {
       effects: (batch) => {
         assert(at !== undefined, 'effects follow the log')
         onBuild()
-        const context = this.#effectContext(batch)
+        const context = this.effectContext(batch)
         raiseFloor(context, { mutation, seq, location: at })
         this.#options.onEffect({ bucket, key: undefined, version, context })
       },
@@ -390,7 +398,7 @@ export class Sequencer {
       },
       effects: (batch) => {
         assert(at !== undefined, 'effects follow the log')
-        mergeBucket(this.#effectContext(batch), { mutation, seq, location: at })
+        mergeBucket(this.effectContext(batch), { mutation, seq, location: at })
       },
     })
     return { kind: 'sequenced', seq, version, done }
@@ -400,22 +408,25 @@ export class Sequencer {
   sequenceUnplaced(
     record: RecordInput,
     effects: (context: EffectContext, location: Location) => void,
+    hooks: Partial<Pick<Appended, 'cover' | 'logged'>> = {},
   ): Promise<void> {
     let at: Location | undefined
     return this.#append(record, {
-      cover: () => () => undefined,
+      cover: hooks.cover ?? (() => () => undefined),
       logged: (location) => {
         at = location
+        hooks.logged?.(location)
       },
       effects: (batch) => {
         assert(at !== undefined, 'effects follow the log')
-        effects(this.#effectContext(batch), at)
+        effects(this.effectContext(batch), at)
       },
     })
   }
 
   effectContext(batch: IndexBatch): EffectContext {
-    return this.#effectContext(batch)
+    const { accounts, launched, clock } = this.#options
+    return { batch, accounts, launched, now: Math.max(0, Math.floor(clock.now())) }
   }
 
   // --- inner parts
@@ -454,24 +465,12 @@ export class Sequencer {
     return ++this.#seq
   }
 
-  #effectContext(batch: IndexBatch): EffectContext {
-    const { accounts, launched, clock } = this.#options
-    return { batch, accounts, launched, now: Math.max(0, Math.floor(clock.now())) }
-  }
-
   /** A failure reaches the caller through the write that was sequenced right behind. */
   #detach(done: Promise<void>): void {
     done.catch(() => undefined)
   }
 
-  #append(
-    record: RecordInput,
-    item: {
-      cover(done: Promise<void>): (succeeded: boolean) => void
-      logged(location: Location): void
-      effects(batch: IndexBatch): void
-    },
-  ): Promise<void> {
+  #append(record: RecordInput, item: Appended): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const uncover = item.cover(promise)
     this.#options.pipeline.append({

@@ -122,7 +122,7 @@ export class Sweeper {
           const pending = this.#sequencer.pendingOf(name)
           if (pending !== undefined) left.push(pending)
           else if (this.#removeOne(batch, name))
-            uncover.push(this.#sequencer.coverRemoved(name, promise))
+            uncover.push(this.#sequencer.coverSlot(name, undefined, promise))
         }
       })
       succeeded = true

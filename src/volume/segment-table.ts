@@ -118,8 +118,9 @@ export class SegmentTable {
   }
 
   infos(): readonly SegmentInfo[] {
-    this.#infos ??= this.#ordered().map(({ segment, generation, stream, state, bytes }) => {
-      return { segment, generation, stream, state, bytes }
+    this.#infos ??= this.#ordered().map((entry) => {
+      const { segment, generation, stream, state, hasFooter, bytes } = entry
+      return { segment, generation, stream, state, hasFooter, bytes }
     })
     return this.#infos
   }

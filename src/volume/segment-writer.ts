@@ -71,11 +71,11 @@ export class SegmentWriter {
   }
 
   /**
-   * Opens the next segment now.
+   * Opens the next segment now: the first of this run.
    * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError
    */
   async open(): Promise<void> {
-    await this.#exclusively(() => this.#roll())
+    await this.#exclusively(() => this.#roll({ isOpening: true }))
   }
 
   /**
@@ -147,8 +147,8 @@ export class SegmentWriter {
   }
 
   /** Space first: when there is none, the open segment stays open for what still fits. */
-  async #roll(): Promise<OpenSegment> {
-    const blank = await this.#allocate()
+  async #roll({ isOpening = false } = {}): Promise<OpenSegment> {
+    const blank = await this.#allocate(isOpening)
     const old = this.#current
     if (old !== undefined && !old.closed) await this.#writeFooter(old)
     const open = await this.#begin(blank, old?.seal ?? this.#previous)
@@ -158,9 +158,9 @@ export class SegmentWriter {
     return open
   }
 
-  async #allocate(): Promise<BlankSegment> {
+  async #allocate(isOpening: boolean): Promise<BlankSegment> {
     try {
-      return await this.#space.allocate(this.#stream)
+      return await this.#space.allocate(this.#stream, isOpening)
     } catch (error) {
       if (error instanceof VolumeFullError) throw error
       throw this.#trouble('no segment can be made', error)

@@ -31,6 +31,13 @@ export interface BlankSegment {
   readonly handle: DeviceSegment
 }
 
+export interface RoomOptions {
+  /** May use the reserve. */
+  readonly essential: boolean
+  /** Of the reserve: segments that an essential write leaves to others. */
+  readonly leave?: number
+}
+
 export interface SpaceOptions {
   readonly capacityBytes: number | undefined
   readonly freeBytes: number
@@ -75,11 +82,8 @@ export class Space {
   }
 
   /** Whether `bytes` fit behind what `room` the stream's open segment has, and what is kept back stays so. */
-  isRoomFor(
-    bytes: number,
-    options: { readonly essential: boolean; readonly room: number },
-  ): boolean {
-    const reserve = options.essential ? 0 : reserveSegments
+  isRoomFor(bytes: number, options: RoomOptions & { readonly room: number }): boolean {
+    const reserve = options.essential ? (options.leave ?? 0) : reserveSegments
     const spare = this.spareSegments() - reserve
     if (spare < 0) return false
     const { segmentBytes } = this.#context.limits
@@ -105,16 +109,21 @@ export class Space {
   /**
    * A segment of zeros that is open, and nobody else's. Its slot stays claimed until `release`. The
    * log's has its space written ahead.
+   *
+   * @param isOpening without the segment nothing at all can be written: then the disk's word counts
+   *   and not the capacity, which a volume that was killed again and again while it was full would
+   *   else never come back below
    * @throws VolumeFullError
    */
-  async allocate(stream: Stream): Promise<BlankSegment> {
+  async allocate(stream: Stream, isOpening = false): Promise<BlankSegment> {
     // Large bodies are synced by the mebibyte, and zeros would double what the disk has to write.
     const ahead = stream === 'log'
     if (ahead || this.#creatable() < 1) await this.#preparing
     // Bulk leaves the reserve to the log, whatever it was told before its upload began.
     const floor = stream === 'bulk' ? reserveSegments : 0
     if (this.spareSegments() <= floor) await this.refresh()
-    if (this.spareSegments() <= floor) throw this.full()
+    const isForced = isOpening && this.#freeBytes >= this.#context.limits.segmentBytes
+    if (this.spareSegments() <= floor && !isForced) throw this.full()
     if (!ahead && this.#creatable() > 0) return await this.#create({ ahead })
     const prepared = this.#prepared
     if (prepared === undefined) return await this.#create({ ahead })

@@ -6,6 +6,8 @@ export type Stream = 'log' | 'bulk'
 export interface SegmentInfo extends SegmentUse {
   readonly stream: Stream
   readonly state: 'open' | 'sealed'
+  /** Whether it has its footer, which lists its records. */
+  readonly hasFooter: boolean
   /** Bytes of the device it occupies. */
   readonly bytes: number
 }

@@ -11,6 +11,7 @@ import { BulkQueue } from './bulk-queue.ts'
 import { VolumeFullError } from './errors.ts'
 import { finishSegment } from './finish-segment.ts'
 import type { VolumeLimits } from './limits.ts'
+import { type ListedRecord, listRecords } from './list-records.ts'
 import { LogReplay } from './log-replay.ts'
 import type {
   Location,
@@ -27,7 +28,7 @@ import type { Seal } from './segment-header.ts'
 import { SegmentReclaimer } from './segment-reclaimer.ts'
 import { SegmentRegister } from './segment-register.ts'
 import { SegmentWriter } from './segment-writer.ts'
-import type { Space } from './space.ts'
+import type { RoomOptions, Space } from './space.ts'
 import type { LogEnd } from './superblock.ts'
 import type { VolumeContext } from './volume-context.ts'
 import {
@@ -39,6 +40,7 @@ import {
 import type { SegmentInfo, VolumeHealth, VolumeIdentity, VolumeUsage } from './volume-status.ts'
 
 export type { VolumeLimits } from './limits.ts'
+export type { ListedRecord } from './list-records.ts'
 export type {
   Location,
   LogPosition,
@@ -197,13 +199,29 @@ export class Volume {
 
   /**
    * Whether a write of `bytes` may begin. Ordinary writes leave a reserve of two segments to essential
-   * ones: deletes, purges and what else makes room.
+   * ones: deletes, purges and what else makes room. Those are groups of the log, however many.
    */
-  isRoomFor(bytes: number, options: { readonly essential: boolean }): boolean {
+  isRoomFor(bytes: number, options: RoomOptions): boolean {
     if (this.#context.readOnlyReason !== undefined) return false
-    const small = bytes <= this.limits.inlineBytesMax
-    const { room } = small ? this.#logWriter : this.#bulkWriter
-    return this.#space.isRoomFor(bytes, { essential: options.essential, room })
+    const isLog = options.essential || bytes <= this.limits.inlineBytesMax
+    const { room } = isLog ? this.#logWriter : this.#bulkWriter
+    return this.#space.isRoomFor(bytes, { ...options, room })
+  }
+
+  /**
+   * The records of a sealed segment, dead ones included, as its footer has them; nothing when it is
+   * gone or has no footer yet.
+   * @throws CorruptLogError
+   */
+  async recordsOf(use: SegmentUse): Promise<readonly ListedRecord[]> {
+    const entry = this.#context.table.find(use)
+    if (entry === undefined || !entry.hasFooter) return []
+    const release = this.#reclaimer.pin(entry)
+    try {
+      return await listRecords(this.#context, entry)
+    } finally {
+      release()
+    }
   }
 
   /**

@@ -75,6 +75,35 @@ describe('a full site', () => {
     await expectReadable(site, again.taken)
   })
 
+  test('of small objects takes every delete, through kills, and has all its room again', async () => {
+    const site = await bed.site('a', { args: ['--size', '8MiB'] }).start()
+    const keys: string[] = []
+    for (let i = 0; ; i++) {
+      const { status } = await site.send('PUT', `/small/${i}`, { body: bytesOf(i, 3000) })
+      if (status === 507) break
+      expect(status).toBe(200)
+      keys.push(`/small/${i}`)
+    }
+    expect(keys.length).toBeGreaterThan(1000)
+    // In an order that leaves something alive in every segment until the end.
+    const mixed = keys.map((key, i) => ({ key, order: (i * 7919) % 1009 }))
+    mixed.sort((a, b) => a.order - b.order)
+    for (const [at, { key }] of mixed.entries()) {
+      if (at === 300 || at === 600) {
+        await site.kill()
+        await site.start()
+      }
+      expect((await site.send('DELETE', key)).status, `${at} of ${mixed.length}`).toBe(204)
+    }
+    for (let i = 0; i < keys.length / 2; i++) {
+      await until(`there is room for object ${i}`, async () => {
+        const { status } = await site.send('PUT', `/small/${i}`, { body: bytesOf(i, 3000) })
+        return status === 200 ? true : new NotYet(status)
+      })
+    }
+    expect((await site.send('GET', '/admin/health')).status).toBe(200)
+  })
+
   test('that was filled by uploads which broke off has its room again', async () => {
     const site = await bed.site('a', { args: ['--size', '64MiB'] }).start()
     const body = bytesOf(1, 12 * mib)

@@ -3,6 +3,7 @@ import { CapacityTooSmallError, GroupWriteError, VolumeFullError } from '../../s
 import type { Location, Volume } from '../../src/volume/volume.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import {
+  blockBytes,
   chunk,
   collect,
   group,
@@ -267,6 +268,28 @@ describe('A full disk', () => {
     expect(failure).toBeInstanceOf(GroupWriteError)
     await volume.appendGroup(group(seq, 3, 3000))
     expect(volume.health().writable).toBe(true)
+  })
+})
+
+describe('A volume that is killed again and again while it is full', () => {
+  it('can be written each time, in a segment beyond its capacity if need be', async () => {
+    const disk = new FaultyDisk()
+    const capacityBytes = 6 * segmentBytes
+    let seq = 1
+    for (let life = 0; life < 12; life++) {
+      const { volume } = await startVolume(disk, { capacityBytes })
+      await volume.appendGroup(group(seq++, 1, 100))
+      const fill = async (): Promise<void> => {
+        for (;;) {
+          await volume.appendGroup(group(seq, 3, 4000))
+          seq += 3
+        }
+      }
+      if (life === 0) await expect(fill()).rejects.toThrow('full')
+      // Each life leaves the blocks that it has written: header, group, footer.
+      const left = capacityBytes + segmentBytes + life * 3 * blockBytes
+      expect(volume.usage().usedBytes).toBeLessThanOrEqual(left)
+    }
   })
 })
 

@@ -1,0 +1,37 @@
+/** What a store says of its own state, in words. */
+import type { Volume } from '../volume/volume.ts'
+
+/** Longer than senders pause between two tries. */
+const skewAlarmMs = 120_000
+
+export interface EngineHealth {
+  readonly writable: boolean
+  /** In words; empty when all is well. */
+  readonly reasons: readonly string[]
+}
+
+export function healthOf(engine: {
+  readonly volume: Volume
+  /** Why the index takes no more writes. */
+  readonly broken: Error | undefined
+  /** The last change that was put off since its version is ahead of this site's clock. */
+  readonly skewed: { readonly aheadMs: number; readonly at: number }
+  readonly now: number
+}): EngineHealth {
+  const { volume, broken, skewed, now } = engine
+  const reasons: string[] = []
+  const { writable, reason } = volume.health()
+  if (broken !== undefined) reasons.push(broken.message)
+  if (reason !== undefined) reasons.push(reason)
+  if (writable && !volume.usage().writable) {
+    const what = volume.isRoomFor(1, { essential: true })
+      ? 'writes are answered 507, reads and deletes go on'
+      : 'writes and deletes are answered 507 until there is room on the disk, reads go on'
+    reasons.push(`the volume is full: ${what}`)
+  }
+  if (skewed.at > 0 && now - skewed.at < skewAlarmMs) {
+    const ahead = Math.round(skewed.aheadMs / 1000)
+    reasons.push(`another site's clock is ${ahead} s ahead of this one: its changes wait`)
+  }
+  return { writable: broken === undefined && writable, reasons }
+}

@@ -1,0 +1,189 @@
+/**
+ * Which records of the log something refers to, and how to write one again at the log's end so that
+ * the old copy is dead. What the index holds whole (deletes, joins, remotes) is encoded anew, puts and
+ * the records of buckets are read. Uploads, dead letters and conflicts are not moved.
+ */
+import { assert } from '../base/assert.ts'
+import type { ListedRecord, Location, RecordInput, StoredRecord } from '../volume/volume.ts'
+import type { Accounts } from './accounts.ts'
+import {
+  bucketRecordMoved,
+  entryAfterMove,
+  isSame,
+  type RecordCopy,
+  remoteRecordMoved,
+  slotRecordMoved,
+} from './moved-records.ts'
+import { decodeLabel, encodeMutation } from './mutation.ts'
+import type { ObjectName } from './object-store.ts'
+import { copiedPut, joinRecord, plainRecord, recordKinds, remoteRecord } from './records.ts'
+import type { Sequencer } from './sequencer.ts'
+import { objectSlot, type Slot } from './slot.ts'
+import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
+
+interface SlotOwner {
+  readonly kind: 'put' | 'delete' | 'join'
+  readonly name: ObjectName
+  readonly entry: SlotEntry
+}
+
+interface BucketOwner {
+  readonly kind: 'register' | 'floorPlace'
+  readonly bucket: string
+}
+
+/** What a live record is of. */
+type RecordOwner =
+  | (SlotOwner & { readonly kind: 'put'; readonly entry: LiveEntry })
+  | (SlotOwner & { readonly kind: 'delete' | 'join' })
+  | BucketOwner
+  | { readonly kind: 'remote'; readonly remote: string }
+
+export interface LiveRecordsOptions {
+  readonly accounts: Accounts
+  readonly sequencer: Sequencer
+  readonly reader: {
+    readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord>
+  }
+}
+
+type ReadRecord = StoredRecord & { readonly body: Buffer }
+
+export class LiveRecords {
+  readonly #accounts: Accounts
+  readonly #sequencer: Sequencer
+  readonly #reader: LiveRecordsOptions['reader']
+
+  constructor(options: LiveRecordsOptions) {
+    this.#accounts = options.accounts
+    this.#sequencer = options.sequencer
+    this.#reader = options.reader
+  }
+
+  /** Undefined for a record that is dead, about to die, or of a kind that is not moved. */
+  ownerOf(record: ListedRecord): RecordOwner | undefined {
+    switch (record.kind) {
+      case recordKinds.put:
+      case recordKinds.delete:
+      case recordKinds.join:
+        return this.#slotOwner(record)
+      case recordKinds.bucket:
+        return this.#bucketOwner(record, 'register')
+      case recordKinds.purge:
+        return this.#bucketOwner(record, 'floorPlace')
+      case recordKinds.remote: {
+        const remote = Buffer.from(record.label).toString()
+        const isOwn = isSame(this.#accounts.remote(remote)?.location, record.location)
+        return isOwn ? { kind: 'remote', remote } : undefined
+      }
+      default:
+        return undefined
+    }
+  }
+
+  /** What must be read before the record can be written again. */
+  async bodyOf(record: ListedRecord): Promise<ReadRecord | undefined> {
+    const { put, bucket, purge } = recordKinds
+    if (![put, bucket, purge].some((kind) => kind === record.kind)) return undefined
+    return await this.#reader.readRecord(record.location, { seq: record.seq })
+  }
+
+  /** Resolves when the copy is durable and indexed; at once when nobody refers to the record any more. */
+  async move(record: ListedRecord, stored: ReadRecord | undefined): Promise<void> {
+    const owner = this.ownerOf(record)
+    switch (owner?.kind) {
+      case undefined:
+        return
+      case 'put': {
+        if (stored === undefined) return
+        const { seq, version, context, meta } = owner.entry
+        const slot = slotOf(owner.name)
+        const encoded = encodeMutation({ kind: 'put', slot, version, context, meta })
+        return this.#moveSlot(owner, copiedPut(stored, { seq, encoded }))
+      }
+      case 'delete': {
+        const { seq, version, context } = owner.entry
+        const slot = slotOf(owner.name)
+        return this.#moveSlot(owner, plainRecord(seq, { kind: 'delete', slot, version, context }))
+      }
+      case 'join': {
+        const { seq, version, context } = owner.entry
+        return this.#moveSlot(
+          owner,
+          joinRecord(seq, { slot: slotOf(owner.name), version, context }),
+        )
+      }
+      case 'register':
+      case 'floorPlace':
+        return stored && this.#moveBucketRecord(owner, stored)
+      case 'remote':
+        return this.#moveRemote(owner.remote)
+    }
+  }
+
+  #slotOwner(record: ListedRecord): RecordOwner | undefined {
+    const { slot } = decodeLabel(record.label)
+    if (slot.kind !== 'object') return undefined
+    const name = { bucket: slot.bucket, key: slot.key }
+    // A write that is under way decides what becomes of the record.
+    if (this.#sequencer.pendingOf(name) !== undefined) return undefined
+    const { entry, live } = this.#sequencer.current(name)
+    const { location } = record
+    if (entry?.kind === 'tombstone') {
+      return isSame(entry.location, location) ? { kind: 'delete', name, entry } : undefined
+    }
+    // What lies under a floor is about to be swept.
+    if (live === undefined) return undefined
+    if (isSame(live.location, location)) return { kind: 'put', name, entry: live }
+    return isSame(live.joinLocation, location) ? { kind: 'join', name, entry: live } : undefined
+  }
+
+  #bucketOwner(record: ListedRecord, kind: 'register' | 'floorPlace'): RecordOwner | undefined {
+    const { bucket } = decodeLabel(record.label).slot
+    const place = this.#accounts.bucket(bucket)[kind]
+    return isSame(place?.location, record.location) ? { kind, bucket } : undefined
+  }
+
+  /** Later writes see the slot as it will be: what they take the place of is the copy. */
+  #moveSlot(owner: SlotOwner, record: RecordInput): Promise<void> {
+    const { kind, name, entry: previous } = owner
+    const copy: RecordCopy = { kind, seq: record.seq, location: undefined }
+    const next = entryAfterMove(previous, copy)
+    if (next === undefined) return Promise.resolve()
+    return this.#sequencer.sequenceUnplaced(
+      record,
+      (context) => slotRecordMoved(context, { ...name, previous, next }),
+      {
+        cover: (done) => this.#sequencer.coverSlot(name, next, done),
+        logged: (location) => {
+          if (kind === 'join' && next.kind === 'live') next.joinLocation = location
+          else next.location = location
+        },
+      },
+    )
+  }
+
+  #moveBucketRecord(
+    { kind: place, bucket }: BucketOwner,
+    { kind, seq, label, head }: ReadRecord,
+  ): Promise<void> {
+    const record = { kind, seq, label, head, body: [] }
+    return this.#sequencer.sequenceUnplaced(record, (context, location) =>
+      bucketRecordMoved(context, { bucket, place, seq, location }),
+    )
+  }
+
+  #moveRemote(name: string): Promise<void> {
+    const record = this.#accounts.remote(name)?.record
+    if (record === undefined) return Promise.resolve()
+    return this.#sequencer.sequenceUnplaced(remoteRecord(record), (context, location) =>
+      remoteRecordMoved(context, { record, location }),
+    )
+  }
+}
+
+function slotOf({ bucket, key }: ObjectName): Slot & { kind: 'object' } {
+  const slot = objectSlot(bucket, key)
+  assert(slot.kind === 'object', 'objects live in object slots')
+  return slot
+}

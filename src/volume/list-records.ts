@@ -1,0 +1,53 @@
+/** What a sealed segment holds, read from its footer and not from its bytes. */
+import { CorruptLogError } from './errors.ts'
+import { decodeFooterEntries, decodeFooterHeader } from './footer.ts'
+import { footerHeaderBytes } from './limits.ts'
+import type { Location } from './record.ts'
+import { readBlocks } from './segment-read.ts'
+import type { SegmentEntry } from './segment-table.ts'
+import type { VolumeContext } from './volume-context.ts'
+
+export interface ListedRecord {
+  readonly kind: number
+  readonly seq: number
+  readonly label: Uint8Array
+  readonly location: Location
+}
+
+/** @throws CorruptLogError */
+export async function listRecords(
+  context: VolumeContext,
+  entry: SegmentEntry,
+): Promise<readonly ListedRecord[]> {
+  const { segment, generation, seed } = entry
+  const offset = entry.end?.validEnd ?? 0
+  const bytes = await readFooter(context, entry, offset)
+  const header = decodeFooterHeader(bytes, 0, { offset, seed })
+  const found =
+    header === undefined
+      ? 'there is no footer where the groups end'
+      : decodeFooterEntries(entriesIn(bytes, header.entriesBytes), header, seed)
+  if (typeof found === 'string') {
+    throw new CorruptLogError({ segment, generation, offset, mismatch: found })
+  }
+  return found.map(({ kind, seq, label, offset, headLength, bodyLength }) => {
+    return { kind, seq, label, location: { segment, generation, offset, headLength, bodyLength } }
+  })
+}
+
+async function readFooter(
+  { handles }: VolumeContext,
+  { segment }: SegmentEntry,
+  offset: number,
+): Promise<Buffer> {
+  const handle = await handles.acquire(segment)
+  try {
+    return await readBlocks(handle, offset, handle.size - offset)
+  } finally {
+    handles.release(segment)
+  }
+}
+
+function entriesIn(footer: Buffer, length: number): Buffer {
+  return footer.subarray(footerHeaderBytes, footerHeaderBytes + length)
+}

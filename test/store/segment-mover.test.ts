@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { StorageFullError } from '../../src/store/errors.ts'
+import { TestStore } from './open-store.ts'
+
+const kib = 1024
+const segmentBytes = 64 * kib
+const capacityBytes = 10 * segmentBytes
+/** For what happens in the background: an upper bound, not a measure. */
+const patience = { timeout: 15_000 }
+let store: TestStore
+beforeEach(async () => {
+  store = await TestStore.open({ capacityBytes, segmentBytes })
+})
+afterEach(() => store.remove())
+
+/** Writes objects until one is refused, `width` at a time; resolves to the keys that were stored. */
+async function fill(size: number, width = 1): Promise<string[]> {
+  const stored: string[] = []
+  let full = false
+  let next = 0
+  const write = async (): Promise<void> => {
+    while (!full && next < 20_000) {
+      const key = `k${next++}`
+      try {
+        await store.put('photos', key, randomBytes(size))
+        stored.push(key)
+      } catch (thrown) {
+        expect(thrown).toBeInstanceOf(StorageFullError)
+        full = true
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: width }, write))
+  expect(full).toBe(true)
+  return stored
+}
+
+/** Deletes them, `width` at a time. */
+async function remove(keys: readonly string[], width = 1): Promise<void> {
+  const left = [...keys]
+  const work = async (): Promise<void> => {
+    for (let key = left.pop(); key !== undefined; key = left.pop()) {
+      expect(await store.engine.deleteObject({ bucket: 'photos', key })).toBe(true)
+    }
+  }
+  await Promise.all(Array.from({ length: width }, work))
+}
+
+/** In an order that has nothing to do with where they lie. */
+function mixed(keys: readonly string[]): string[] {
+  const order = (key: string): number => (Number(key.slice(1)) * 7919) % 1009
+  return [...keys].sort((a, b) => order(a) - order(b))
+}
+
+async function expectRoomFor(count: number, size: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await vi.waitFor(() => store.put('photos', `again${i}`, randomBytes(size)), patience)
+  }
+}
+
+function usedBytes(): number {
+  return store.volume.usage().usedBytes
+}
+
+describe('a volume that is full of small objects', () => {
+  it('takes every delete from one client, in order, and has its room again', async () => {
+    const stored = await fill(3000)
+    await remove([...stored].reverse())
+    await expectRoomFor(Math.floor(stored.length / 2), 3000)
+  })
+
+  it('takes every delete in any order, and no more than its capacity', async () => {
+    const stored = await fill(3000)
+    for (const key of mixed(stored)) {
+      await remove([key])
+      expect(usedBytes()).toBeLessThanOrEqual(capacityBytes)
+    }
+    expect(await store.keys('photos')).toEqual([])
+    await expectRoomFor(Math.floor(stored.length / 2), 3000)
+  })
+
+  it('takes every delete from 16 clients, also of objects hardly larger than their trace', async () => {
+    const stored = await fill(100, 16)
+    await remove(mixed(stored), 16)
+    expect(await store.keys('photos')).toEqual([])
+    await expectRoomFor(Math.floor(stored.length / 8), 100)
+  })
+
+  it('takes a purge when no delete is possible any more', async () => {
+    const stored = await fill(3000)
+    await remove(mixed(stored).slice(0, stored.length / 2))
+    expect(await store.engine.purgeBucket('photos')).toMatchObject({
+      count: stored.length - Math.floor(stored.length / 2),
+    })
+    await expectRoomFor(Math.floor(stored.length / 2), 3000)
+  })
+
+  it('makes no bucket any more, and answers for those that it has', async () => {
+    const stored = await fill(3000)
+    const makeMany = async (): Promise<void> => {
+      for (let i = 0; i < 1000; i++) await store.engine.createBucket(`another-${i}`)
+    }
+    await expect(makeMany()).rejects.toThrow(StorageFullError)
+    expect(await store.engine.createBucket('photos')).toBe(false)
+    await remove(stored)
+  })
+
+  it('takes deletes again however often it is started while full', async () => {
+    const stored = mixed(await fill(3000))
+    for (let round = 0; round < 4; round++) await store.reopen()
+    await remove(stored.splice(0, 20))
+    for (let round = 0; round < 4; round++) await store.reopen()
+    await remove(stored)
+    await expectRoomFor(50, 3000)
+    expect(usedBytes()).toBeLessThanOrEqual(capacityBytes)
+  })
+
+  it('keeps what is not deleted, with its bytes, when its records were moved', async () => {
+    const stored = await fill(300, 4)
+    const kept = stored.filter((_, at) => at % 8 === 0)
+    const before = new Map<string, Buffer | undefined>()
+    for (const key of kept) before.set(key, await store.get('photos', key))
+    await remove(mixed(stored.filter((_, at) => at % 8 !== 0)), 4)
+    const check = async (): Promise<void> => {
+      expect(await store.keys('photos')).toEqual([...kept].sort())
+      for (const key of kept) expect(await store.get('photos', key)).toEqual(before.get(key))
+    }
+    await check()
+    await store.reopen()
+    await check()
+    await store.loseIndex()
+    await check()
+  })
+})
+
+describe('an index that is built again from a log with moved records', () => {
+  it('has the same deletions, floors and places, and nothing comes back', async () => {
+    await store.put('other', 'a', 'x')
+    await store.engine.purgeBucket('other')
+    await store.put('other', 'b', 'y')
+    const stored = await fill(3000)
+    await remove(mixed(stored))
+    await store.put('photos', stored[0] ?? '', 'again')
+    const before = await places()
+    await store.loseIndex()
+    await store.engine.deleteBucket('other').catch((thrown: unknown) => thrown) // waits for the sweep
+    expect(await places()).toEqual(before)
+    expect(await store.keys('photos')).toEqual([stored[0]])
+    expect(await store.keys('other')).toEqual(['b'])
+  })
+
+  it('gives every remote all that it has to get, once', async () => {
+    await store.engine.ledger('there')
+    const stored = await fill(3000)
+    await remove(mixed(stored))
+    await store.loseIndex()
+    const ledger = await store.engine.ledger('there')
+    expect(ledger.counters().pending).toBe((await places()).length)
+  })
+})
+
+async function places(): Promise<readonly unknown[]> {
+  const found = await store.engine.feed.readPlaces(0, 100_000)
+  return found.map(({ seq, slot, version, bytes }) => ({ seq, slot, version, bytes }))
+}
