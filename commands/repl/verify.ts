@@ -4,7 +4,7 @@ import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
 import { withStopSignal } from '../../src/cli/stop-signals.ts'
 
 export default class ReplVerify extends BaseCommand {
-  static override summary = 'Prove that the other site holds the same, or show what differs.'
+  static override summary = 'Prove that the other site holds the same, or what differs.'
 
   static override description =
     'Compares digests of what both sites hold, while both go on being written; what is on its way is ' +

@@ -29,7 +29,7 @@ export const remoteFlags = {
   compression: Flags.string({ summary: 'Whether to compress.', options: ['auto', 'off'] }),
   'bandwidth-limit': Flags.string({ summary: 'Most bytes per second.', helpValue: 'SIZE' }),
   mode: Flags.string({
-    summary: 'sync: writes are answered when it has them, too. Default: as replication.mode.',
+    summary: 'Whether writes wait until it has them: sync or async.',
     options: ['async', 'sync'],
   }),
 }

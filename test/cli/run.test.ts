@@ -21,7 +21,7 @@ describe.concurrent('help and version', () => {
 
   test('a topic lists its commands, a command shows flags and examples', async ({ expect }) => {
     const topic = await runComio(['repl', '--help'])
-    expect(topic.stdout).toMatch(/repl replay {2}Send changes/)
+    expect(topic.stdout).toMatch(/repl replay {2,}Send changes/)
     expect(await runComio(['repl'])).toEqual(topic)
     const command = await runComio(['help', 'repl', 'failed', 'list'])
     expect(command.stdout).toMatch(/FLAGS\n(.*\n)*\nDESCRIPTION\n(.*\n)*\nEXAMPLES\n/)

@@ -391,7 +391,7 @@ describe('the planes', () => {
     expect((await replay('{"all":true,"remote":"nobody"}')).status).toBe(404)
     const dry = await replay('{"all":true,"dry_run":true}')
     expect(dry.status).toBe(200)
-    expect(Object.keys(JSON.parse(dry.body.toString()))).toEqual(['count', 'bytes'])
+    expect(Object.keys(JSON.parse(dry.body.toString()))).toEqual(['count', 'bytes', 'through'])
     expect(await site.json('GET', '/admin/replication/failed')).toEqual({ failed: [] })
   })
 })

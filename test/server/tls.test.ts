@@ -178,6 +178,7 @@ describe.skipIf(!hasOpenssl)('a site with TLS', () => {
     expect(await client.health()).toEqual({
       status: 'degraded',
       reasons: ["this site's certificate expires within a week"],
+      role: 'primary',
     })
     await client.close()
   })
