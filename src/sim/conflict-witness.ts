@@ -10,13 +10,14 @@ import { isSeenBy } from '../store/losers.ts'
 import { decodeBucketEntry, emptyBucket } from '../store/tables/bucket-entry.ts'
 import { nameOf } from '../store/tables/keys.ts'
 import { decodeLiveEntry, decodeTombstone } from '../store/tables/slot-entry.ts'
-import { siteOf, type Version } from '../store/version.ts'
+import { type Context, siteOf, type Version } from '../store/version.ts'
 import type { SiteContents, SlotName } from './site-contents.ts'
 import { demand } from './violation.ts'
 
 interface Held {
   readonly version: Version
   readonly isLive: boolean
+  readonly context: Context
 }
 
 interface Loss {
@@ -33,6 +34,10 @@ export class ConflictWitness {
   /** By slot and version: what its author replaced with it, and its own write before. */
   readonly #ancestors = new Map<string, Version[]>()
   readonly #lastOwn = new Map<string, Version>()
+  /** By slot and version. */
+  readonly #deletes = new Set<string>()
+  /** By site and slot: deletes that came when the slot was deleted already. They replace nothing. */
+  readonly #heard = new Map<string, Set<Version>>()
   /** By slot and version: what somebody replaced who had it before himself. */
   readonly #overwritten = new Set<string>()
   readonly #losses: Loss[] = []
@@ -51,7 +56,8 @@ export class ConflictWitness {
       const isLive = table === 'o'
       if (operation.type === 'put') {
         const decode = isLive ? decodeLiveEntry : decodeTombstone
-        this.#hold(site, slot, { version: decode(operation.value).version, isLive })
+        const { version, context } = decode(operation.value)
+        this.#hold(site, slot, { version, context, isLive })
       } else if (this.#held.get(`${site} ${slot}`)?.isLive === isLive) {
         this.#held.delete(`${site} ${slot}`)
       }
@@ -112,12 +118,14 @@ export class ConflictWitness {
     const before = this.#held.get(`${site} ${slot}`)
     this.#held.set(`${site} ${slot}`, next)
     const { version } = next
+    if (!next.isLive) this.#bury(site, slot, { before, next })
     const known = `${site} ${slot} ${version}`
     if (this.#known.has(known)) return
     this.#known.add(known)
     if (siteOf(version) === site) {
       const own = this.#lastOwn.get(`${site} ${slot}`)
-      const ancestors = [own, before?.version].filter((ancestor) => ancestor !== undefined)
+      const heard = this.#heard.get(`${site} ${slot}`) ?? []
+      const ancestors = [own, before?.version, ...heard].filter((one) => one !== undefined)
       this.#ancestors.set(`${slot} ${version}`, ancestors)
       if (before !== undefined) this.#overwritten.add(`${slot} ${before.version}`)
       this.#lastOwn.set(`${site} ${slot}`, version)
@@ -126,6 +134,24 @@ export class ConflictWitness {
     if (before === undefined || !(before.isLive || next.isLive)) return
     if (this.#hadSeen(slot, version, before.version)) return
     this.#losses.push({ slot, loser: before.version, winner: version })
+  }
+
+  /**
+   * Two deletes that met want the same: the store lists neither, and keeps only in the context of the
+   * one that stays that it knows of the other. Of puts the context is not believed.
+   */
+  #bury(
+    site: string,
+    slot: string,
+    { before, next }: { readonly before: Held | undefined; readonly next: Held },
+  ): void {
+    this.#deletes.add(`${slot} ${next.version}`)
+    if (before?.version !== next.version) return
+    const heard = this.#heard.get(`${site} ${slot}`) ?? new Set<Version>()
+    for (const version of next.context) {
+      if (this.#deletes.has(`${slot} ${version}`)) heard.add(version)
+    }
+    this.#heard.set(`${site} ${slot}`, heard)
   }
 
   #hadSeen(slot: string, version: Version, other: Version): boolean {
