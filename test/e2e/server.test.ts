@@ -91,9 +91,9 @@ describe('a site that cannot start says why, with exit code 2', () => {
     expectRefusal(ended, /config\.yaml:3.*storage_pth.*storage_path/)
   })
 
-  test('a mode that is not there yet', async () => {
-    await writeFile(bed.path('config.yaml'), 'replication:\n  mode: sync\n')
-    expectRefusal(await serve(), /config\.yaml:2.*sync mode is not there yet/)
+  test('a mode that there is not', async () => {
+    await writeFile(bed.path('config.yaml'), 'replication:\n  mode: quick\n')
+    expectRefusal(await serve(), /config\.yaml:2.*mode.*async.*sync/)
   })
 
   const oldNode = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => {
