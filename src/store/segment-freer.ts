@@ -10,6 +10,7 @@ import type { Accounts } from './accounts.ts'
 import type { OpenWriters } from './blob-writer.ts'
 
 export interface SegmentOwner {
+  readonly logMayHoldFailed: boolean
   segments(): readonly SegmentInfo[]
   freeSegment(segment: number, generation: number): Promise<void>
 }
@@ -41,7 +42,8 @@ export class SegmentFreer {
    */
   look(): void {
     const generation = this.#accounts.state.checkpoint?.generation
-    const looked = `${this.#accounts.emptiedCount}/${this.#writers.closedCount}/${generation}`
+    const failed = this.#volume.logMayHoldFailed
+    const looked = `${this.#accounts.emptiedCount}/${this.#writers.closedCount}/${generation}/${failed}`
     if (looked === this.#looked) return
     this.#looked = looked
     for (const segment of this.#volume.segments()) {
@@ -56,7 +58,10 @@ export class SegmentFreer {
 
   #isDead({ segment, generation, stream, state }: SegmentInfo): boolean {
     if (state !== 'sealed' || this.#accounts.liveIn(segment, generation).records > 0) return false
-    if (stream === 'bulk') return !this.#writers.mayUse(generation)
+    // A put that could not be logged may be in the log all the same after the next start, and its
+    // bytes have to be there then.
+    if (stream === 'bulk')
+      return !this.#volume.logMayHoldFailed && !this.#writers.mayUse(generation)
     const { checkpoint } = this.#accounts.state
     return checkpoint !== undefined && generation < checkpoint.generation
   }

@@ -63,6 +63,11 @@ export class SegmentWriter {
     return this.#current?.room ?? 0
   }
 
+  /** A group failed and no later header voids it: the next opening may find all of it. */
+  get mayHoldFailed(): boolean {
+    return this.#current?.closed === true
+  }
+
   /** The end of the last durable group, of an earlier run if need be. */
   get position(): LogPosition | undefined {
     if (this.#current !== undefined || this.#previous === undefined) return this.#current?.position

@@ -246,6 +246,11 @@ export class Volume {
     await this.#reclaimer.free({ segment, generation })
   }
 
+  /** Whether the next opening may find a group of the log whose writing failed. */
+  get logMayHoldFailed(): boolean {
+    return this.#logWriter.mayHoldFailed
+  }
+
   /** In the order in which they were opened. */
   segments(): readonly SegmentInfo[] {
     return this.#context.table.infos()

@@ -154,7 +154,9 @@ describe('A write that fails', () => {
     const { disk, volume } = await started()
     disk.fail('write', 'short')
     await expect(volume.appendGroup(group(1))).rejects.toThrow(GroupWriteError)
+    expect(volume.logMayHoldFailed).toBe(true)
     await volume.appendGroup(group(4))
+    expect(volume.logMayHoldFailed).toBe(false)
     expect(await replayedSeqs(disk)).toEqual([4, 5, 6])
   })
 
