@@ -249,14 +249,22 @@ export class OpenUpload implements StagedUpload {
     this.#assertOpen()
     const writer = this.#writer
     if (writer === undefined || writer.size === 0) return
-    // An upload that began behind what replaced it would never be overtaken.
-    if (this.#options.sequencer.isDecided(decodeLabel(this.label))) return
+    if (this.#isDecided()) return
+    const part = await writer.finish()
+    // What replaces it may have been sequenced while the bytes became durable: asked at the very moment
+    // at which the records are. The writer keeps the bytes for whoever completes or ends the upload.
+    if (this.#closed || this.#isDecided()) return
     this.#writer = undefined
     try {
-      await this.#addPart(await writer.finish())
+      await this.#addPart(part)
     } finally {
       await writer.close()
     }
+  }
+
+  /** An upload that began behind what replaced it would never be overtaken. */
+  #isDecided(): boolean {
+    return this.#options.sequencer.isDecided(decodeLabel(this.label))
   }
 
   async #addPart(part: PlacedBlob): Promise<void> {

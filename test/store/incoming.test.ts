@@ -343,6 +343,35 @@ describe('a staged upload', () => {
       expect(await held()).toBe(0)
     }
   })
+
+  it('leaves nothing behind when it is overtaken while it is made durable', async () => {
+    for (const newer of [putOf(at(9), 'newer'), deleteOf(at(19)), purgeOf(at(29))]) {
+      const upload = await store.engine.stageUpload(mutation())
+      await upload.append(bytes.subarray(0, 400_000))
+      const checkpoint = upload.checkpoint()
+      await apply(newer)
+      await checkpoint
+      await upload.close()
+      expect((await store.engine.stageUpload(mutation())).heldBytes).toBe(0)
+      await store.reopen()
+      expect((await store.engine.stageUpload(mutation())).heldBytes).toBe(0)
+    }
+  })
+
+  it('that loses a conflict while it is made durable can still be completed and kept', async () => {
+    await store.remove()
+    store = await TestStore.open({ conflictPolicy: 'keep-both' })
+    const upload = await store.engine.stageUpload(mutation())
+    await upload.append(bytes.subarray(0, 400_000))
+    const checkpoint = upload.checkpoint()
+    await apply(putOf(at(9, 'elsewhere'), 'newer'))
+    await checkpoint
+    await upload.append(bytes.subarray(400_000))
+    const change: IncomingChange = { mutation: mutation(), body: { kind: 'staged', upload } }
+    expect(await apply(change)).toEqual({ result: 'conflict', won: false })
+    const kept = (await store.keys('photos')).find((key) => key !== 'a')
+    expect((await store.get('photos', kept ?? ''))?.equals(bytes)).toBe(true)
+  })
 })
 
 describe('what a site has stored of a sender', () => {
