@@ -9,7 +9,8 @@ import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { DeleteMutation, Mutation, PutMutation } from '../store/mutation.ts'
+import { isSeenBy } from '../store/losers.ts'
+import type { BucketMutation, Mutation, PutMutation } from '../store/mutation.ts'
 import type { ApplyOutcome, ChangeSink } from '../store/object-store.ts'
 import { slotText } from '../store/slot.ts'
 import { covers } from '../store/version.ts'
@@ -127,8 +128,7 @@ export class Puller {
    * of what the same sender offers: any other one would take the older write for delivered.
    */
   async noticed(mutation: Mutation, awaited?: string): Promise<void> {
-    if (mutation.kind !== 'put' && mutation.kind !== 'delete') return
-    if (!this.isBusy) return
+    if (mutation.kind === 'bucket' || !this.isBusy) return
     const isReplaced = (held: PutMutation): boolean => replaces(mutation, held)
     for (const pull of [...this.#pulls.values()]) {
       if (!isReplaced(pull.mutation)) continue
@@ -396,8 +396,13 @@ function isMoving(pull: Pull): boolean {
   return pull.isFetching || pull.intake !== undefined
 }
 
-/** Whether the author of `newer` had seen `held`, which is another write of the same slot. */
-function replaces(newer: PutMutation | DeleteMutation, held: PutMutation): boolean {
+/** Whether the author of `newer` had seen `held`, which is another write of the same slot or bucket. */
+function replaces(newer: Exclude<Mutation, BucketMutation>, held: PutMutation): boolean {
+  if (newer.kind === 'purge') {
+    const { bucket, key } = held.slot
+    const isUnder = newer.slot.bucket === bucket && held.version <= newer.version
+    return isUnder && isSeenBy(newer, key, held.version)
+  }
   if (slotText(newer.slot) !== slotText(held.slot)) return false
   return newer.version !== held.version && covers(newer, held.version)
 }
