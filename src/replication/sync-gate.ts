@@ -171,7 +171,9 @@ export class SyncGate {
       wait.place = place
       for (const other of wait.open) other.enter(wait)
     }
-    if (remote.ledger.isPending(place)) {
+    // A newer write of the slot that is only being indexed has taken the place off the ledger already:
+    // what the slot is to be has not been sent, and the wait is for the newer write now.
+    if (remote.ledger.isPending(place) || remote.ledger.isLeaving(place)) {
       if (remote.isLost) this.#lose(wait, remote, 'away')
     } else if (remote.ledger.isBuried(place)) this.#lose(wait, remote, 'refused')
     else this.#gain(wait, remote)

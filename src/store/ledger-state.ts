@@ -197,6 +197,11 @@ export class LedgerState {
     return this.#removed
   }
 
+  /** A newer mutation took the place away, and a reader of the index may not see that yet. */
+  isLeaving(seq: number): boolean {
+    return this.#removing.has(seq) || this.#removed.has(seq)
+  }
+
   /** Tells of every place that leaves the feed, before it is counted; returns the way to stop. */
   watchRemovals(watcher: (place: PlaceFacts) => void): () => void {
     this.#watchers.add(watcher)

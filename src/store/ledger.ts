@@ -105,6 +105,10 @@ export class StoredLedger implements RemoteLedger {
     return this.#state.isPending(seq)
   }
 
+  isLeaving({ seq }: Pick<FeedPlace, 'seq'>): boolean {
+    return this.#state.isLeaving(seq)
+  }
+
   isBuried({ seq }: Pick<FeedPlace, 'seq'>): boolean {
     // Done in memory before its letter is in the index.
     if (this.#burying.has(seq)) return true

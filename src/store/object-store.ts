@@ -273,6 +273,11 @@ export interface RemoteLedger {
   take(limit: number): Promise<readonly FeedPlace[]>
   /** Whether `place` is still pending: false once superseded. */
   isPending(place: Pick<FeedPlace, 'seq'>): boolean
+  /**
+   * Whether `place` is leaving the feed: a newer mutation has taken it and is on its way into the
+   * index, so that the feed may still show the old one. It is not pending any more, and not done.
+   */
+  isLeaving(place: Pick<FeedPlace, 'seq'>): boolean
   /** Whether `place` is a dead letter: given up, and not replayed since. */
   isBuried(place: Pick<FeedPlace, 'seq'>): boolean
   /** Tells that these are on the wire now (and `landed` that they no longer are). */

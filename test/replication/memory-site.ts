@@ -160,6 +160,8 @@ export class MemoryLedger implements RemoteLedger {
   readonly onWire = new Map<number, number>()
   readonly letters = new Map<number, DeadLetter>()
   readonly done: Settlement[] = []
+  /** Replaced, while the feed shows them still; a test says which. */
+  readonly leaving = new Set<number>()
   wants: (place: Pick<FeedPlace, 'seq' | 'slot'>) => boolean = () => true
   confirmed: ConfirmedPeer | undefined
   readonly #feed: MemoryFeed
@@ -235,6 +237,10 @@ export class MemoryLedger implements RemoteLedger {
 
   isPending(place: Pick<FeedPlace, 'seq'>): boolean {
     return place.seq > this.#high || this.#outstanding.has(place.seq)
+  }
+
+  isLeaving(place: Pick<FeedPlace, 'seq'>): boolean {
+    return this.leaving.has(place.seq)
   }
 
   isBuried(place: Pick<FeedPlace, 'seq'>): boolean {

@@ -82,6 +82,25 @@ describe('a write in sync mode', () => {
     expect(wait.verdict).toEqual({ confirmed: true })
   })
 
+  test('is not confirmed by a newer one that is only on its way into the index', async () => {
+    const rig = new Rig({})
+    const older = rig.feed.write('one', Buffer.from('1'))
+    const early = rig.confirm(older)
+    const newer = rig.feed.write('one', Buffer.from('2'))
+    // The ledger knows already, the feed shows the older one still, and an answer makes the gate look.
+    await rig.ledgers[0]?.take(10)
+    rig.ledgers[0]?.leaving.add(older.seq)
+    const placeOf = rig.feed.placeOf.bind(rig.feed)
+    rig.feed.placeOf = () => older
+    const late = rig.confirm(older)
+    rig.links[0]?.settled([{ shipment: makeShipment(older), result: 'replicated' }])
+    await Promise.resolve()
+    expect([early.verdict, late.verdict]).toEqual([undefined, undefined])
+    rig.feed.placeOf = placeOf
+    await rig.answer(newer)
+    expect([early.verdict, late.verdict]).toEqual([{ confirmed: true }, { confirmed: true }])
+  })
+
   test('is confirmed when the remote turns out to have made what replaced it', async () => {
     const rig = new Rig({})
     const wait = rig.confirm(rig.feed.write('one', Buffer.from('1')))

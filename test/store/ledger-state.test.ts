@@ -155,6 +155,22 @@ describe('a ledger', () => {
     expect(state.pending).toBe(0)
   })
 
+  it('knows a place that was taken away as leaving until the batch that does so is durable', () => {
+    const state = LedgerState.begin(link, 2)
+    state.rewind(0, { places: 2, bytes: 10 })
+    state.take(1, 0)
+    state.placeRemoved(placeAt(1, 5))
+    expect([state.isPending(1), state.isLeaving(1), state.isLeaving(2)]).toEqual([
+      false,
+      true,
+      false,
+    ])
+    state.batchBuilt()
+    expect(state.isLeaving(1)).toBe(true)
+    state.batchBuilt()
+    expect(state.isLeaving(1)).toBe(false)
+  })
+
   it('counts what its filter wants, and no delete from before the link began', () => {
     const filter = { ...wantsEverything, buckets: ['docs'] }
     const state = LedgerState.begin({ epoch: 7, begunAt: 5, filter }, 5)
