@@ -18,12 +18,12 @@ export default defineConfig({
       },
       {
         // Real processes, disks and kills, after the rest. They wait a lot, for disks and for one
-        // another, so two files at a time cost little more than one.
+        // another, so three files at a time cost little more than two.
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['scripts/build-before-tests.ts'],
-          maxWorkers: 2,
+          maxWorkers: 3,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
