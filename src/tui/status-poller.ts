@@ -25,6 +25,7 @@ export class StatusPoller {
   #failure: SourceFailure | undefined
   #askedAt: Date | undefined
   #timer: NodeJS.Timeout | undefined
+  #stopped = false
 
   constructor(options: StatusPollerOptions) {
     this.#options = options
@@ -36,6 +37,7 @@ export class StatusPoller {
   }
 
   stop(): void {
+    this.#stopped = true
     clearInterval(this.#timer)
     this.#timer = undefined
   }
@@ -76,7 +78,8 @@ export class StatusPoller {
   async #beat(): Promise<void> {
     // A failure to ask is in the view already, and the next beat asks again.
     if (this.#askedAt === undefined) await this.ask().catch(() => undefined)
-    this.#options.onView(this.view)
+    // A frame drawn after the screen was left would take the keyboard again.
+    if (!this.#stopped) this.#options.onView(this.view)
   }
 
   #beatOrFail(): void {

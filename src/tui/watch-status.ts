@@ -45,6 +45,17 @@ export function formatPlain(view: StatusView): string {
     .join('\n')
 }
 
+/**
+ * Ink gives the keyboard back in a later turn of the event loop, which may not come, or takes it again
+ * with a frame that was on its way: a process that still listens to it does not end.
+ */
+function leaveKeyboard(stdin: NodeJS.ReadStream): void {
+  if (!stdin.isTTY) return
+  stdin.setRawMode(false)
+  stdin.pause()
+  stdin.unref()
+}
+
 async function showLive(options: WatchStatusOptions): Promise<void> {
   const { stdout, stdin, signal } = options
   if (signal?.aborted) return
@@ -54,6 +65,7 @@ async function showLive(options: WatchStatusOptions): Promise<void> {
   const left = Promise.withResolvers<void>()
   // A key may be pressed before the first frame is drawn: then there is nothing to take away yet.
   const quit = (): void => {
+    poller.stop()
     left.resolve()
     instance?.unmount()
   }
@@ -82,8 +94,7 @@ async function showLive(options: WatchStatusOptions): Promise<void> {
     instance.unmount()
     signal?.removeEventListener('abort', quit)
     instance.cleanup()
-    // Ink gives the keyboard back in a later turn of the event loop, which may not come.
-    if (stdin.isTTY) stdin.setRawMode(false)
+    leaveKeyboard(stdin)
   }
   if (failures.length > 0) throw failures[0]
 }
