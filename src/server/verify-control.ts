@@ -27,6 +27,9 @@ export function createVerifyControl(replicator: Compared): VerifyControl {
   }
 }
 
+const whereToCompare =
+  'Run it at the site that ships to the other one, or resume a paused remote: comio repl remote list.'
+
 function begin(replicator: Compared, { remote, order }: VerifyOrder): VerifyRun {
   const remotes = replicator.verifiedRemotes()
   const chosen = remotes.filter(({ name }) => remote === undefined || name === remote)
@@ -34,10 +37,10 @@ function begin(replicator: Compared, { remote, order }: VerifyOrder): VerifyRun 
     const names = remotes.map(({ name }) => name).join(', ')
     throw new NoSuchRemoteError(
       remote === undefined
-        ? 'this site ships to no remote that it could be compared with'
+        ? 'this site ships to no remote now that it could be compared with'
         : `this site ships to no remote called ${remote}`,
       {
-        hint: names === '' ? 'Run it at the site that ships to the other one.' : `It has ${names}.`,
+        hint: names === '' ? whereToCompare : `It ships to ${names}.`,
       },
     )
   }
