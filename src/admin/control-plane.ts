@@ -2,7 +2,7 @@
  * The control plane: everything under `/admin` but the replication streams, as JSON documents (see
  * `protocol.ts`) behind a Fastify instance that has no listener of its own. It promises that no
  * handler runs before its caller's right to it is established, that every error is a JSON document,
- * and that nothing is removed without `confirm=true`. It must never know how the site stores,
+ * and that no bucket is purged without `confirm=true`. It must never know how the site stores,
  * replicates or is configured: it sees `ports.ts` and nothing else.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -25,8 +25,8 @@ declare module 'fastify' {
   }
 }
 
-/** The largest request of this plane is a replay order; nobody has a reason to send more. */
-const bodyBytesMax = 16 * 1024
+/** The largest request of this plane is the filter of a remote, which is kept in the head of one record. */
+const bodyBytesMax = 48 * 1024
 
 export interface ControlPlane {
   /** Answers one request whose path is `/admin` or below. */

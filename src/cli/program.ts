@@ -24,13 +24,10 @@ export async function readPackage(root: string): Promise<Interfaces.PJSON> {
   return JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Interfaces.PJSON
 }
 
-const failedTopic = 'what the remote refused for good'
-
 /** package.json as oclif shall see it: with the commands that belong to the code that runs now. */
 export async function packageForOclif(place: ProgramPlace): Promise<Interfaces.PJSON> {
   const pjson = await readPackage(place.root)
-  const topics = { ...pjson.oclif.topics, 'repl:failed': { description: failedTopic } }
-  return { ...pjson, oclif: { ...pjson.oclif, commands: place.commands, topics } }
+  return { ...pjson, oclif: { ...pjson.oclif, commands: place.commands } }
 }
 
 export interface CommandFile {

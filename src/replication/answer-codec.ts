@@ -1,4 +1,4 @@
-/** **W** The answer to a batch: what became of each change, and the low-water mark now stored. */
+/** The answer to a batch: what became of each change, and the low-water mark now stored. */
 import { unreachable } from '../base/assert.ts'
 import { ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'

@@ -1,5 +1,5 @@
 /**
- * **W** Batches: a header, then length-framed changes. Bodies are referenced, not copied, by the
+ * Batches: a header, then length-framed changes. Bodies are referenced, not copied, by the
  * encoder, and are views into the batch for the decoder.
  */
 import { assert, unreachable } from '../base/assert.ts'

@@ -21,7 +21,7 @@ export interface ReplicationOptions {
   readonly heartbeatMs: number
   /** Changes taken from the feed and not yet settled, at most. */
   readonly queueSize: number
-  /** Larger objects are offered, and pulled by the remote. */
+  /** Larger objects are offered, and travel as `transfer` says. */
   readonly inlineLimit: number
   /** How large objects travel. */
   readonly transfer: TransferMode

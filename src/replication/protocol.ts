@@ -1,5 +1,5 @@
 /**
- * **W** The replication wire, version 1: paths, documents and limits. The documents here are JSON;
+ * The replication wire, version 1: paths, documents and limits. The documents here are JSON;
  * batches and their answers are binary (`batch-codec.ts`, `answer-codec.ts`). Every byte is
  * described in docs/replication-protocol.md.
  */

@@ -6,7 +6,7 @@
  *
  *     ledger.take -> window -> worker queues -> batch -> remote -> outcomes -> ledger.settle
  *                      ^  by slot, ordered        |                   |
- *                      '--- failed, later --------'     offers: pulled by the remote, later
+ *                      '--- failed, later --------'     offers: pulled or pushed, later
  *
  * It must never know segments or index keys (it sees the store's interfaces), configuration, or
  * HTTP servers (`http-receiver.ts` has handlers), nor time and network but through Clock and

@@ -366,7 +366,7 @@ export interface IncomingChange {
   readonly body: IncomingBody
 }
 
-/** **W** The `later` of a site that has no room: senders know it by these words. */
+/** The `later` of a site that has no room: senders know it by these words. */
 export const volumeFullReason = 'its volume is full'
 
 export type ApplyOutcome =

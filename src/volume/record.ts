@@ -23,7 +23,7 @@ export interface SegmentUse {
   readonly generation: number
 }
 
-/** Where a record lies. Fixed once written, until the cleaner moves it. */
+/** Where a record lies. Fixed once written; a record that the store moves is a copy elsewhere. */
 export interface Location extends SegmentUse {
   /** Byte offset of the record's first byte in the segment. */
   readonly offset: number

@@ -223,7 +223,7 @@ describe('replication', () => {
     expect((await bench.send('POST', '/admin/replication/replay', posted)).status).toBe(415)
     const plain = { headers: { 'content-type': 'text/plain' }, body: '{"all":true}' }
     expect((await bench.send('POST', '/admin/replication/replay', plain)).status).toBe(415)
-    const large = { body: `{"all":true,"remote":"${'x'.repeat(20_000)}"}` }
+    const large = { body: `{"all":true,"remote":"${'x'.repeat(60_000)}"}` }
     expect((await bench.send('POST', '/admin/replication/replay', large)).status).toBe(413)
     expect(bench.replays).toEqual([])
   })

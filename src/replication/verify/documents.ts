@@ -1,5 +1,5 @@
 /**
- * **W** What a site that compares asks another, and what that answers: JSON, one question a request.
+ * What a site that compares asks another, and what that answers: JSON, one question a request.
  * Every list is bounded, and so is the work that one question can cause.
  */
 import { MalformedBytesError } from '../../base/byte-reader.ts'
