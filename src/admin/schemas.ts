@@ -171,7 +171,7 @@ export const remoteChangeSchema = {
   maxProperties: 32,
   additionalProperties: {
     anyOf: [
-      { type: 'string', maxLength: 4096 },
+      { type: 'string', maxLength: 32_768 },
       { type: 'array', maxItems: 1000, items: { type: 'string', maxLength: 1024 } },
       { type: 'null' },
     ],

@@ -15,6 +15,20 @@ export const remoteFlags = {
     summary: 'File that holds it; read here, kept in the volume of the site.',
     helpValue: 'FILE',
   }),
+  'remote-ca': Flags.string({
+    summary: "File with the issuer of the remote's certificate, as PEM; read here, kept there.",
+    helpValue: 'FILE',
+  }),
+  'remote-cert': Flags.string({
+    summary: 'File with a certificate to show to the remote, as PEM; read here, kept there.',
+    helpValue: 'FILE',
+    dependsOn: ['remote-key'],
+  }),
+  'remote-key': Flags.string({
+    summary: 'File with the private key of that certificate.',
+    helpValue: 'FILE',
+    dependsOn: ['remote-cert'],
+  }),
   bucket: Flags.string({ summary: 'Only this bucket.', multiple: true, helpValue: 'NAME' }),
   'exclude-bucket': Flags.string({ summary: 'Not it.', multiple: true, helpValue: 'NAME' }),
   prefix: Flags.string({ summary: 'Only keys that begin so.', multiple: true, helpValue: 'TEXT' }),
@@ -37,6 +51,9 @@ export const remoteFlags = {
 export interface RemoteFlags {
   readonly 'remote-token'?: string | undefined
   readonly 'remote-token-file'?: string | undefined
+  readonly 'remote-ca'?: string | undefined
+  readonly 'remote-cert'?: string | undefined
+  readonly 'remote-key'?: string | undefined
   readonly bucket?: readonly string[] | undefined
   readonly 'exclude-bucket'?: readonly string[] | undefined
   readonly prefix?: readonly string[] | undefined
@@ -50,11 +67,15 @@ export interface RemoteFlags {
   readonly mode?: string | undefined
 }
 
-/** @throws UsageError when the token file cannot be read */
+/** @throws UsageError when a file cannot be read */
 export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDocument> {
-  const file = flags['remote-token-file']
   const fields: Record<string, string | readonly string[] | undefined> = {
-    token: flags['remote-token'] ?? (file === undefined ? undefined : await readToken(file)),
+    token:
+      flags['remote-token'] ??
+      (await readIfNamed('--remote-token-file', flags['remote-token-file'])),
+    ca: await readIfNamed('--remote-ca', flags['remote-ca']),
+    client_cert: await readIfNamed('--remote-cert', flags['remote-cert']),
+    client_key: await readIfNamed('--remote-key', flags['remote-key']),
     buckets: flags.bucket,
     exclude_buckets: flags['exclude-bucket'],
     prefixes: flags.prefix,
@@ -70,10 +91,11 @@ export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDo
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
-async function readToken(path: string): Promise<string> {
+async function readIfNamed(flag: string, path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined
   try {
     return (await readFile(path, 'utf8')).trim()
   } catch (cause) {
-    throw new UsageError(`--remote-token-file: cannot read ${path}: ${messageOf(cause)}`, { cause })
+    throw new UsageError(`${flag}: cannot read ${path}: ${messageOf(cause)}`, { cause })
   }
 }

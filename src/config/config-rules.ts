@@ -10,6 +10,7 @@ import {
   remoteHasAddress,
   remoteHasOneTokenSource,
   remotePlaintextIsChosen,
+  remoteShowsCertificateWithKey,
   remotesAreDistinct,
 } from './remote-rules.ts'
 import { effective } from './server-config.ts'
@@ -217,6 +218,7 @@ export const rules: readonly Rule[] = [
   remoteHasAddress,
   remoteHasOneTokenSource,
   remotePlaintextIsChosen,
+  remoteShowsCertificateWithKey,
   together('server.tls_cert', 'server.tls_key', 'TLS needs both'),
   together('replication.client_cert', 'replication.client_key', 'to show it needs both'),
   clientsAreJudged,

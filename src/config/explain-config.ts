@@ -3,6 +3,7 @@ import { stringify } from 'yaml'
 import { type ConfigKey, specOf } from './config-keys.ts'
 import { formatSizeValue, formatValue, mask } from './format-value.ts'
 import type { LoadedConfig, Setting } from './load-config.ts'
+import { isPemText } from './schema-parts.ts'
 import type { AcceptEntry, AcceptedToken, AuthToken } from './tokens.ts'
 import { describeSource } from './value-source.ts'
 
@@ -82,15 +83,17 @@ function shownValue(setting: Setting): unknown {
 
 interface RemoteEntry {
   readonly token?: string
+  readonly client_key?: string
   readonly batch_bytes?: number
   readonly bandwidth_limit?: number
 }
 
 function shownRemote(entry: RemoteEntry): object {
-  const { token, batch_bytes: batch, bandwidth_limit: limit } = entry
+  const { token, client_key: key, batch_bytes: batch, bandwidth_limit: limit } = entry
   return {
     ...entry,
     ...(token === undefined ? {} : { token: mask }),
+    ...(key === undefined || !isPemText(key) ? {} : { client_key: mask }),
     ...(batch === undefined ? {} : { batch_bytes: formatSizeValue(batch) }),
     ...(limit === undefined ? {} : { bandwidth_limit: formatSizeValue(limit) }),
   }

@@ -9,15 +9,24 @@ import {
   bandwidthLimit,
   compressionMode,
   count,
+  isPemText,
   oneOf,
   onOff,
   path,
+  pem,
   secret,
   size,
   textAs,
   transferMode,
   url,
 } from './schema-parts.ts'
+
+/** Each an absolute path or the text itself. Undefined: as for all remotes. */
+export interface RemoteTlsConfig {
+  readonly ca: string | undefined
+  readonly clientCert: string | undefined
+  readonly clientKey: string | undefined
+}
 
 export interface RemoteConfig {
   readonly name: string
@@ -26,6 +35,7 @@ export interface RemoteConfig {
   readonly token: string | undefined
   /** Absolute. */
   readonly tokenFile: string | undefined
+  readonly tls: RemoteTlsConfig
   readonly filter: PlaceFilter
   /** Undefined: as for all remotes. */
   readonly workers: number | undefined
@@ -70,6 +80,9 @@ export const remoteFieldNames = [
   'url',
   'token',
   'token_file',
+  'ca',
+  'client_cert',
+  'client_key',
   'buckets',
   'exclude_buckets',
   'prefixes',
@@ -94,6 +107,9 @@ export const remoteEntrySchema = z.strictObject(
     url: texts(url(), 'an address such as https://site-b.example.com'),
     token: secret().optional(),
     token_file: path().optional(),
+    ca: pem().optional(),
+    client_cert: pem().optional(),
+    client_key: pem().optional(),
     buckets: texts(bucket(), 'a bucket name').optional(),
     exclude_buckets: texts(bucket(), 'a bucket name').optional(),
     prefixes: texts(prefix(), 'the beginning of a key').optional(),
@@ -118,11 +134,18 @@ export function toRemoteConfig(
   absolute: (path: string) => string,
 ): RemoteConfig {
   const [first, ...others] = entry.url
+  const pemOf = (text: string | undefined) =>
+    text === undefined || isPemText(text) ? text : absolute(text)
   return {
     name: entry.name,
     urls: [first ?? '', ...others],
     token: entry.token,
     tokenFile: entry.token_file === undefined ? undefined : absolute(entry.token_file),
+    tls: {
+      ca: pemOf(entry.ca),
+      clientCert: pemOf(entry.client_cert),
+      clientKey: pemOf(entry.client_key),
+    },
     filter: {
       ...wantsEverything,
       ...(entry.buckets === undefined ? {} : { buckets: entry.buckets }),
@@ -149,6 +172,9 @@ export function parseRemoteDocument(
   if (parsed.success) {
     if (parsed.data.token !== undefined && parsed.data.token_file !== undefined) {
       return { problem: 'token and token_file are both set: only one of them can hold the token' }
+    }
+    if ((parsed.data.client_cert === undefined) !== (parsed.data.client_key === undefined)) {
+      return { problem: 'client_cert and client_key go together: to show it needs both' }
     }
     if (parsed.data.url.length === 0) return { problem: 'url names no address' }
     return { remote: toRemoteConfig(parsed.data, (text) => text) }

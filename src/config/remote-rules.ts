@@ -38,6 +38,22 @@ export const remoteHasOneTokenSource: Rule = {
     }),
 }
 
+export const remoteShowsCertificateWithKey: Rule = {
+  needs: [key],
+  check: ({ values }) =>
+    effective(values, key).flatMap((entry, position) => {
+      if ((entry.client_cert === undefined) === (entry.client_key === undefined)) return []
+      const [there, missing] =
+        entry.client_key === undefined
+          ? (['client_cert', 'client_key'] as const)
+          : (['client_key', 'client_cert'] as const)
+      const sentence =
+        `${key}[${position}].${there} is set, but its ${missing} is not: to show a certificate ` +
+        'needs both'
+      return [{ key, path: [position, there], sentence }]
+    }),
+}
+
 export const remoteHasAddress: Rule = {
   needs: [key],
   check: ({ values }) =>

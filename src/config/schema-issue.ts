@@ -55,6 +55,9 @@ function unknownFields(
   })
 }
 
+/** Of a remote: what is a secret, or may be the text of one. */
+const hiddenFields: ReadonlySet<unknown> = new Set(['token', 'ca', 'client_cert', 'client_key'])
+
 /**
  * The value, unless it is a secret or may be one that stands in the wrong place: of `auth.tokens`
  * only the name and the role are shown, and only while they are too short for a token.
@@ -68,7 +71,7 @@ function shown(key: ConfigKey, path: readonly PropertyKey[], node: RawNode): str
     return open && text !== undefined && text.length < 16 ? quoteValue(text) : mask
   }
   if (kind === 'remotes') {
-    if (text === undefined || path.at(-1) === 'token') return mask
+    if (text === undefined || hiddenFields.has(path.at(-1))) return mask
     return path.includes('url') ? quoteUrl(text) : quoteValue(text)
   }
   if (text === undefined) return isFields(node.value) ? 'a group of keys' : 'a list'

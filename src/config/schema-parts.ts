@@ -68,6 +68,18 @@ export const onOff = () => textAs('true or false', (text) => switchWords.get(tex
 export const path = () =>
   textAs('a path', (text) => (text === '' || text.includes('\0') ? undefined : text))
 
+/** Certificates and keys are a few KiB; what is larger is something else. */
+const pemLengthMax = 32_768
+
+/** Whether it is the text of a PEM file, and not where one is. */
+export const isPemText = (text: string): boolean => text.includes('-----BEGIN ')
+
+export const pem = () =>
+  textAs('the path of a PEM file, or the text of one', (text) => {
+    if (text === '' || text.includes('\0') || text.length > pemLengthMax) return undefined
+    return isPemText(text) || !text.includes('\n') ? text : undefined
+  })
+
 export const host = () =>
   textAs('a host name or an IP address, without a port and without http://', (text) => {
     const bare = /^\[.*\]$/.test(text) ? text.slice(1, -1) : text

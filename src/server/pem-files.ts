@@ -2,6 +2,8 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { messageOf } from '../base/errors.ts'
+import type { RemoteConfig } from '../config/remote-entry.ts'
+import { isPemText } from '../config/schema-parts.ts'
 import type { ListenerTlsConfig, ReplicationConfig } from '../config/server-config.ts'
 import type { ClientTls } from '../replication/tls-connector.ts'
 import { TlsFilesError } from './errors.ts'
@@ -9,6 +11,8 @@ import { checkMaterial, type TlsMaterial } from './tls-listener.ts'
 
 /** Certificates are a few KiB; what is larger is something else. */
 const pemBytesMax = 2 ** 20
+
+type RemoteSecrets = Pick<RemoteConfig, 'name' | 'tls'>
 
 /** @throws TlsFilesError */
 export async function readListenerTls(tls: ListenerTlsConfig): Promise<TlsMaterial> {
@@ -33,6 +37,25 @@ export async function readClientTls(files: ReplicationConfig): Promise<ClientTls
   ])
   if (cert !== undefined && key !== undefined) {
     checkTogether({ cert, key, ca }, 'replication.client_cert and replication.client_key')
+  }
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  }
+}
+
+/** What is the remote's own. Each is a file or the text of one. @throws TlsFilesError */
+export async function readRemoteTls({ name, tls }: RemoteSecrets): Promise<ClientTls> {
+  const read = (field: string, place: string | undefined) =>
+    place === undefined ? undefined : readPem(`${field} of remote ${name}`, place)
+  const [ca, cert, key] = await Promise.all([
+    read('ca', tls.ca),
+    read('client_cert', tls.clientCert),
+    read('client_key', tls.clientKey),
+  ])
+  if (cert !== undefined && key !== undefined) {
+    checkTogether({ cert, key, ca }, `client_cert and client_key of remote ${name}`)
   }
   return {
     ...(ca === undefined ? {} : { ca }),
@@ -70,14 +93,15 @@ export function certificateEnd(cert: string): number {
   return new X509Certificate(cert).validToDate.getTime()
 }
 
-async function readPem(key: string, path: string): Promise<string> {
+/** @param place where the file is, or its text, which is named in no error */
+async function readPem(key: string, place: string): Promise<string> {
+  const isText = isPemText(place)
+  const path = isText ? 'given as text' : place
   try {
+    if (isText) return checkPem(place)
     const { size } = await stat(path)
     if (size > pemBytesMax) throw new Error(`it has ${size} bytes, so it is no PEM file`)
-    const text = await readFile(path, 'utf8')
-    if (!text.includes('-----BEGIN ')) throw new Error('it is no PEM file')
-    if (!text.includes(' PRIVATE KEY-----')) new X509Certificate(text)
-    return text
+    return checkPem(await readFile(path, 'utf8'))
   } catch (cause) {
     throw new TlsFilesError(`${key} is ${path}, but cannot be used: ${messageOf(cause)}`, {
       hint: 'Name a file in PEM form that this user may read.',
@@ -85,6 +109,13 @@ async function readPem(key: string, path: string): Promise<string> {
       cause,
     })
   }
+}
+
+/** @returns it as it is @throws when no certificate and no key can be read from it */
+function checkPem(text: string): string {
+  if (!isPemText(text)) throw new Error('it is no PEM file')
+  if (!text.includes(' PRIVATE KEY-----')) new X509Certificate(text)
+  return text
 }
 
 function checkTogether(material: TlsMaterial, keys: string): void {

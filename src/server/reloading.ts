@@ -19,6 +19,7 @@ import {
   readListenerTls,
   stateOfFiles,
 } from './pem-files.ts'
+import type { RemoteCertificates } from './remote-certificates.ts'
 import type { RemoteTokens } from './remote-token.ts'
 import type { TlsMaterial } from './tls-listener.ts'
 import type { SiteTokens } from './token-control.ts'
@@ -38,6 +39,8 @@ export interface ReloadingOptions {
   readonly tokens: SiteTokens
   readonly listener: Pick<Listener, 'renewTls'>
   readonly remoteTokens: RemoteTokens
+  /** What single remotes have of their own. */
+  readonly remoteCertificates: Pick<RemoteCertificates, 'lookAtFiles' | 'replace'>
   readonly hide: (secrets: readonly string[]) => void
   readonly clock: Clock
   readonly logger: Logger
@@ -103,6 +106,7 @@ export class Reloading {
   /** One look; the watch's business. */
   lookAtFiles(): Promise<void> {
     return this.#queue.run(async () => {
+      await this.#options.remoteCertificates.lookAtFiles()
       const { server, replication } = this.#config
       const seen = await stateOfFiles(pemFilesOf(server.tls, replication))
       if (seen === this.#filesSeen) return
@@ -130,7 +134,8 @@ export class Reloading {
   }
 
   async #reloadAll(): Promise<void> {
-    const { load, check, access, tokens, remoteTokens, hide, logger } = this.#options
+    const { load, check, access, tokens, hide, logger } = this.#options
+    const { remoteTokens, remoteCertificates } = this.#options
     if (load === undefined) return
     const next = await load()
     const running = this.#config.server
@@ -144,6 +149,7 @@ export class Reloading {
     const { acceptTokens } = next.replication
     access.replaceTokens({ tokens: next.auth.tokens, acceptTokens })
     remoteTokens.replace(next.replication.remotes)
+    await remoteCertificates.replace(next.replication.remotes)
     this.#config = { ...config, replication }
     this.#takeCertificates(certificates)
     tokens.watch()

@@ -15,17 +15,18 @@ import {
   type RemoteConfig,
   type RemoteDocument as SettingsDocument,
 } from '../config/remote-entry.ts'
+import { isPemText } from '../config/schema-parts.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import { FailoverTransport } from '../replication/failover-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'
 import { LinkTraffic } from '../replication/link-traffic.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
 import type { RemoteDefinition, Replicator } from '../replication/replicator.ts'
-import type { ClientTlsSource } from '../replication/tls-connector.ts'
 import type { RemoteTransport } from '../replication/transport.ts'
 import type { LinkedRemote, RemoteRegistry } from '../store/object-store.ts'
 import { isSameFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
+import type { RemoteCertificates } from './remote-certificates.ts'
 import type { RemoteTokens } from './remote-token.ts'
 
 export interface RemotesOptions {
@@ -33,7 +34,7 @@ export interface RemotesOptions {
   readonly registry: RemoteRegistry
   readonly identity: VolumeIdentity
   readonly remoteTokens: RemoteTokens
-  readonly clientTls: ClientTlsSource
+  readonly certificates: RemoteCertificates
   readonly logger: Logger
 }
 
@@ -56,7 +57,7 @@ export class Remotes implements RemotesControl {
     const remotes = new Remotes(options)
     const { enabled, remotes: configured } = options.config.replication
     if (enabled) for (const remote of configured) await remotes.#declare(remote)
-    for (const linked of options.registry.list()) remotes.#recall(linked)
+    for (const linked of options.registry.list()) await remotes.#recall(linked)
     return remotes
   }
 
@@ -132,6 +133,7 @@ export class Remotes implements RemotesControl {
       this.#known.delete(name)
       const why =
         known === undefined ? 'its address is not known' : await this.#tell(known.remote, epoch)
+      this.#options.certificates.forget(name)
       this.#options.logger.warn({ remote: name, told: why ?? true }, 'A remote was removed')
       return { name, told: why === undefined, reason: why ?? null }
     })
@@ -166,6 +168,7 @@ export class Remotes implements RemotesControl {
       )
       return
     }
+    await this.#options.certificates.take(remote)
     this.#known.set(name, { remote, isAdded: false })
     const linked = registry.list().find((one) => one.name === name)
     if (linked === undefined) {
@@ -176,11 +179,13 @@ export class Remotes implements RemotesControl {
   }
 
   /** A remote that was added while the site ran. */
-  #recall({ name, settings }: LinkedRemote): void {
+  async #recall({ name, settings }: LinkedRemote): Promise<void> {
     if (settings === '' || this.#known.has(name)) return
     const parsed = parseRemoteDocument(JSON.parse(settings) as SettingsDocument)
-    if ('remote' in parsed) this.#known.set(name, { remote: parsed.remote, isAdded: true })
-    else {
+    if ('remote' in parsed) {
+      await this.#options.certificates.take(parsed.remote)
+      this.#known.set(name, { remote: parsed.remote, isAdded: true })
+    } else {
       const { problem } = parsed
       this.#options.logger.error(
         { remote: name, problem },
@@ -203,9 +208,10 @@ export class Remotes implements RemotesControl {
     }
   }
 
-  /** @throws RemoteSettingsError */
+  /** Takes over its certificates, too. @throws RemoteSettingsError */
   async #assertUsable(remote: RemoteConfig): Promise<void> {
     try {
+      await this.#options.certificates.take(remote)
       await this.#transportOf(remote).close()
     } catch (error) {
       const hint = error instanceof ComioError ? error.hint : undefined
@@ -224,14 +230,14 @@ export class Remotes implements RemotesControl {
 
   /** @throws PlaintextRefusedError, BadRemoteUrlError */
   #transportOf(remote: RemoteConfig, traffic = this.#trafficOf(remote)): RemoteTransport {
-    const { config, remoteTokens, clientTls: tls } = this.#options
+    const { config, remoteTokens, certificates } = this.#options
     const { workers, allowPlaintext } = config.replication
     const { token, urls } = remote
     const transports = urls.map((url) =>
       createHttpTransport({
         url,
         token: remoteTokens.sourceOf(remote),
-        tls,
+        tls: certificates.sourceOf(remote),
         workers: remote.workers ?? workers,
         // Without a token there is nothing that could be read on the way.
         allowPlaintext: allowPlaintext || token === undefined,
@@ -345,6 +351,18 @@ function settingsOf(document: RemoteChangeDocument): {
       hint: 'Send the token itself: the volume keeps it.',
     })
   }
-  if ('remote' in parsed) return { remote: parsed.remote, settings }
+  if ('remote' in parsed) {
+    assertTexts(parsed.remote)
+    return { remote: parsed.remote, settings }
+  }
   throw new RemoteSettingsError(`the remote cannot be set up: ${parsed.problem}`)
+}
+
+/** Whoever may add a remote may not have this site read any file of its machine. */
+function assertTexts({ tls }: RemoteConfig): void {
+  const found = Object.values(tls).some((place) => place !== undefined && !isPemText(place))
+  if (!found) return
+  throw new RemoteSettingsError('the certificates of a remote added at run time are no paths', {
+    hint: 'Send the text of the PEM files: the volume keeps it.',
+  })
 }

@@ -8,6 +8,7 @@ import { defaultReplicationOptions, type ReplicationOptions } from '../replicati
 import { createReplicator, type Replicator } from '../replication/replicator.ts'
 import type { Roles } from '../replication/standing.ts'
 import type { ClientTlsSource } from '../replication/tls-connector.ts'
+import type { RemoteCertificates } from './remote-certificates.ts'
 import type { RemoteTokens } from './remote-token.ts'
 import { Remotes } from './remotes.ts'
 import type { Storage } from './storage.ts'
@@ -23,6 +24,7 @@ export interface ReplicationInputs {
   readonly roles: Roles
   readonly remoteTokens: RemoteTokens
   readonly clientTls: ClientTlsSource
+  readonly certificates: RemoteCertificates
   readonly logger: Logger
 }
 
@@ -31,11 +33,11 @@ export async function openReplication(
   config: ServerConfig,
   inputs: ReplicationInputs,
 ): Promise<Replication> {
-  const { storage, advertiseUrl, roles, logger, clientTls, remoteTokens } = inputs
+  const { storage, advertiseUrl, roles, logger, clientTls, certificates, remoteTokens } = inputs
   const { engine, volume } = storage
   const { identity } = volume
   const remotes = await Remotes.open({
-    ...{ config, identity, logger, clientTls, remoteTokens },
+    ...{ config, identity, logger, certificates, remoteTokens },
     registry: engine.remotes,
   })
   const replicator = createReplicator({

@@ -17,6 +17,7 @@ import { Listener } from './listener.ts'
 import { createLogger } from './logging.ts'
 import { createPlanes } from './planes.ts'
 import { type Certificates, Reloading, readCertificates, secretsOf } from './reloading.ts'
+import { RemoteCertificates } from './remote-certificates.ts'
 import { RemoteTokens } from './remote-token.ts'
 import { openReplication } from './replication.ts'
 import { RevokedTokens } from './revoked-tokens.ts'
@@ -90,6 +91,7 @@ interface Credentials {
   readonly access: AccessControl
   readonly tokens: SiteTokens
   readonly remoteTokens: RemoteTokens
+  readonly remoteCertificates: RemoteCertificates
   readonly reloading: Reloading
 }
 
@@ -116,9 +118,10 @@ async function openCredentials(
   const remoteTokens = new RemoteTokens(replication.remotes, {
     ...{ logger, onToken: (token) => hide([token]) },
   })
-  const reloading = new Reloading(
+  const remoteCertificates = new RemoteCertificates(() => reloading.clientTls, logger)
+  const reloading: Reloading = new Reloading(
     {
-      ...{ config, load, access, tokens, remoteTokens, hide, clock, logger },
+      ...{ config, load, access, tokens, remoteTokens, remoteCertificates, hide, clock, logger },
       listener: parts.listener,
       check: (next) => assertProtected(config, next),
     },
@@ -127,7 +130,7 @@ async function openCredentials(
   teardown.add('reloading', () => reloading.close())
   tokens.watch()
   reloading.watch()
-  return { access, tokens, remoteTokens, reloading }
+  return { access, tokens, remoteTokens, remoteCertificates, reloading }
 }
 
 interface Opening {
@@ -164,6 +167,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
     roles: keeper,
     remoteTokens: credentials.remoteTokens,
     clientTls: () => credentials.reloading.clientTls,
+    certificates: credentials.remoteCertificates,
     logger,
   })
   let closing = false

@@ -145,6 +145,7 @@ replication:
             urls: ['http://10.0.0.2:8080'],
             token: longToken,
             tokenFile: undefined,
+            tls: { ca: undefined, clientCert: undefined, clientKey: undefined },
             filter: wantsEverything,
             workers: undefined,
             batchSize: undefined,

@@ -7,13 +7,17 @@ import { text } from 'node:stream/consumers'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { AdminClient } from '../../src/admin/client.ts'
+import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/log.ts'
+import type { RemoteConfig } from '../../src/config/remote-entry.ts'
 import type { ListenerTlsConfig } from '../../src/config/server-config.ts'
 import { createHttpTransport } from '../../src/replication/http-transport.ts'
+import { systemTrust } from '../../src/replication/tls-connector.ts'
 import { AccessControl } from '../../src/server/access.ts'
 import { Listener } from '../../src/server/listener.ts'
 import { Reloading, readCertificates } from '../../src/server/reloading.ts'
+import { RemoteCertificates } from '../../src/server/remote-certificates.ts'
 import { RemoteTokens } from '../../src/server/remote-token.ts'
 import { RevokedTokens } from '../../src/server/revoked-tokens.ts'
 import { SiteTokens } from '../../src/server/token-control.ts'
@@ -246,6 +250,7 @@ describe.skipIf(!hasOpenssl)('certificate files that change', () => {
         tokens: new SiteTokens({ table: access.tokens, revoked, clock, logger }),
         listener: { renewTls: ({ cert }) => void certificates.push(cert) },
         remoteTokens: new RemoteTokens([], { logger, onToken: () => undefined }),
+        remoteCertificates: new RemoteCertificates(systemTrust, logger),
         hide: () => undefined,
       },
       await readCertificates(config),
@@ -296,8 +301,7 @@ describe.skipIf(!hasOpenssl)('two sites that show certificates to each other', (
       server: { siteId: 'site-a', tls },
       replication: { ...remote, inlineLimit: 64 * 1024, ...files },
     })
-    const pair = { cert: await made.text('client.pem'), key: await made.text('client.key') }
-    const shown = { ca: await made.text('ca.pem'), ...pair }
+    const shown = await shownBy('client')
     const put = (key: string, body: Buffer) =>
       new Promise<number>((resolve, reject) => {
         const request = secureRequest(`${a.url}/docs/${key}`, { method: 'PUT', ...shown })
@@ -308,14 +312,64 @@ describe.skipIf(!hasOpenssl)('two sites that show certificates to each other', (
     expect(await put('small', Buffer.from('small'))).toBe(200)
     expect(await put('large', Buffer.alloc(300_000, 7))).toBe(200)
     const client = new AdminClient({ url: a.url, tls: shown })
-    const deadline = Date.now() + 15_000
-    for (;;) {
-      const { pending, remotes } = await client.status()
-      if (pending === 0) break
-      if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(remotes)}`)
-    }
+    await shipped(client)
     await client.close()
     expect((await get('/docs/large', 'client')).status).toBe(200)
     expect((await get('/docs/small', 'client')).status).toBe(200)
   })
+  test('may have a remote with an issuer and a pair of its own, from files and at run time', async () => {
+    await start(withClients('require'), {
+      server: { siteId: 'site-b' },
+      replication: { acceptTokens: [token] },
+    })
+    const files = { ca: 'ca.pem', clientCert: 'own.pem', clientKey: 'own.key' }
+    const tls = Object.fromEntries(
+      Object.entries(files).map(([field, name]) => [field, made.path(name)]),
+    ) as unknown as RemoteConfig['tls']
+    await made.replace('own', 'stranger')
+    const remote = { ...remoteAt(site.url, token), tls }
+    const changes: ConfigChanges = {
+      server: { siteId: 'site-a' },
+      replication: { enabled: true, remotes: [remote], retryDelayMs: 100 },
+    }
+    await a.start(changes, { load: async () => testConfig(a.storage, changes) })
+    await a.send('PUT', '/docs/first', { body: 'first' })
+    const client = new AdminClient({ url: a.url })
+    await until(client, ({ remotes }) => remotes[0]?.last_error != null)
+    await made.replace('own', 'client')
+    await a.server.reload()
+    await shipped(client)
+
+    await client.removeRemote('default')
+    const texts = { ca: await made.text('ca.pem'), client_cert: await made.text('own.pem') }
+    const added = { name: 'late', url: site.url, token, ...texts }
+    await expect(client.addRemote(added)).rejects.toThrow(/client_cert and client_key go together/)
+    const withPath = { ...added, client_key: made.path('own.key') }
+    await expect(client.addRemote(withPath)).rejects.toThrow(/no paths/)
+    await client.addRemote({ ...added, client_key: await made.text('own.key') })
+    await a.send('PUT', '/docs/second', { body: 'second' })
+    await shipped(client)
+    await client.close()
+    expect((await get('/docs/first', 'client')).status).toBe(200)
+    expect((await get('/docs/second', 'client')).status).toBe(200)
+  }, 30_000)
 })
+
+async function shownBy(name: string) {
+  const pair = { cert: await made.text(`${name}.pem`), key: await made.text(`${name}.key`) }
+  return { ca: await made.text('ca.pem'), ...pair }
+}
+
+const shipped = (client: AdminClient) => until(client, ({ pending }) => pending === 0)
+
+async function until(
+  client: AdminClient,
+  holds: (status: ReplicationStatusDocument) => boolean,
+): Promise<void> {
+  const deadline = Date.now() + 20_000
+  for (;;) {
+    const status = await client.status()
+    if (holds(status)) return
+    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(status.remotes)}`)
+  }
+}

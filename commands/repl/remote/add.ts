@@ -18,6 +18,8 @@ export default class ReplRemoteAdd extends BaseCommand {
     '<%= config.bin %> repl remote add later https://site-c.example.com --paused',
   ]
 
+  static override usage = 'repl remote add NAME ADDRESS... [FLAGS]'
+
   static override strict = false
 
   static override args = {
