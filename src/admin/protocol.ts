@@ -154,6 +154,8 @@ export interface RemoteDocument {
   readonly exclude_buckets: readonly string[]
   readonly prefixes: readonly string[]
   readonly exclude_prefixes: readonly string[]
+  /** What it has of its own, such as `workers`, as people write it. The rest is as for all remotes. */
+  readonly settings: Readonly<Record<string, string>>
 }
 
 /**

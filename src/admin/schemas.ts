@@ -159,6 +159,7 @@ export const linkedRemoteSchema = exactly({
   exclude_buckets: texts,
   prefixes: texts,
   exclude_prefixes: texts,
+  settings: { type: 'object', additionalProperties: text },
 })
 
 export const remotesSchema = exactly({ remotes: { type: 'array', items: linkedRemoteSchema } })

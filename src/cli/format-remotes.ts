@@ -7,7 +7,7 @@ import { printable } from './printable.ts'
 export function formatRemotes(remotes: readonly RemoteDocument[]): string {
   if (remotes.length === 0) return 'this site ships to nobody: comio repl remote add'
   const table = new Table({
-    head: ['remote', 'state', 'address', 'gets'],
+    head: ['remote', 'state', 'address and settings', 'gets'],
     colWidths: [16, 12, 30, 18],
     style: { head: [], border: [] },
     wordWrap: true,
@@ -17,7 +17,7 @@ export function formatRemotes(remotes: readonly RemoteDocument[]): string {
     table.push([
       printable(remote.name),
       stateOf(remote),
-      remote.urls.map(printable).join('\n'),
+      [...remote.urls, ...ownOf(remote)].map(printable).join('\n'),
       wantedBy(remote),
     ])
   }
@@ -29,6 +29,14 @@ function stateOf({ paused, source }: RemoteDocument): string {
   return paused ? paint('yellow', 'paused') : 'linked'
 }
 
+function ownOf({ settings }: RemoteDocument): readonly string[] {
+  return Object.entries(settings).map(([field, value]) => `${field}: ${value}`)
+}
+
+/** The table takes a time that rises with the square of a cell, and nobody reads so many. */
+const shownMax = 8
+const shownLettersMax = 64
+
 function wantedBy(remote: RemoteDocument): string {
   const parts = [
     ...remote.buckets.map((bucket) => `${bucket}/`),
@@ -36,5 +44,12 @@ function wantedBy(remote: RemoteDocument): string {
     ...remote.exclude_buckets.map((bucket) => `not ${bucket}/`),
     ...remote.exclude_prefixes.map((prefix) => `not ${prefix}*`),
   ]
-  return parts.length === 0 ? 'everything' : parts.map(printable).join('\n')
+  if (parts.length === 0) return 'everything'
+  const shown = parts.slice(0, shownMax).map((part) => shortened(printable(part)))
+  const more = parts.length - shown.length
+  return [...shown, ...(more === 0 ? [] : [`and ${more} more: see them with --json`])].join('\n')
+}
+
+function shortened(text: string): string {
+  return text.length <= shownLettersMax ? text : `${text.slice(0, shownLettersMax)}...`
 }

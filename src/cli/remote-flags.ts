@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { Flags } from '@oclif/core'
 import type { RemoteChangeDocument } from '../admin/protocol.ts'
 import { messageOf } from '../base/errors.ts'
+import { isPemText } from '../config/schema-parts.ts'
 import { UsageError } from './errors.ts'
 
 export const remoteFlags = {
@@ -73,9 +74,9 @@ export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDo
     token:
       flags['remote-token'] ??
       (await readIfNamed('--remote-token-file', flags['remote-token-file'])),
-    ca: await readIfNamed('--remote-ca', flags['remote-ca']),
-    client_cert: await readIfNamed('--remote-cert', flags['remote-cert']),
-    client_key: await readIfNamed('--remote-key', flags['remote-key']),
+    ca: await readPem('--remote-ca', flags['remote-ca']),
+    client_cert: await readPem('--remote-cert', flags['remote-cert']),
+    client_key: await readPem('--remote-key', flags['remote-key']),
     buckets: flags.bucket,
     exclude_buckets: flags['exclude-bucket'],
     prefixes: flags.prefix,
@@ -89,6 +90,12 @@ export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDo
     mode: flags.mode,
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+}
+
+async function readPem(flag: string, path: string | undefined): Promise<string | undefined> {
+  const text = await readIfNamed(flag, path)
+  if (text === undefined || isPemText(text)) return text
+  throw new UsageError(`${flag}: ${path} is no PEM file`)
 }
 
 async function readIfNamed(flag: string, path: string | undefined): Promise<string | undefined> {

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import type { TransferMode } from '../replication/options.ts'
 import { type PlaceFilter, wantsEverything } from '../store/place-filter.ts'
+import { formatSizeValue } from './format-value.ts'
 import {
   bandwidthLimit,
   compressionMode,
@@ -162,6 +163,24 @@ export function toRemoteConfig(
     mode: entry.mode,
     paused: entry.paused ?? false,
   }
+}
+
+/** What the remote has of its own, field by field as people write it; nothing secret. */
+export function ownSettings(remote: RemoteConfig): Readonly<Record<string, string>> {
+  const { tls, batchBytes, bandwidthLimit: limit } = remote
+  const fields = {
+    mode: remote.mode,
+    workers: remote.workers,
+    batch_size: remote.batchSize,
+    batch_bytes: batchBytes === undefined ? undefined : formatSizeValue(batchBytes),
+    transfer: remote.transfer,
+    compression: remote.compression,
+    bandwidth_limit: limit === undefined ? undefined : formatSizeValue(limit),
+    ca: tls.ca === undefined ? undefined : 'its own',
+    client_cert: tls.clientCert === undefined ? undefined : 'its own',
+  }
+  const set = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(set.map(([field, value]) => [field, String(value)]))
 }
 
 /** @returns the remote, or what is wrong with the document, without a secret in it */

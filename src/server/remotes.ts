@@ -11,6 +11,7 @@ import { systemClock } from '../base/clock.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import {
+  ownSettings,
   parseRemoteDocument,
   type RemoteConfig,
   type RemoteDocument as SettingsDocument,
@@ -45,6 +46,7 @@ export class Remotes implements RemotesControl {
   readonly #options: RemotesOptions
   /** What is known of each, by name: of the configuration, or added. */
   readonly #known = new Map<string, { readonly remote: RemoteConfig; readonly isAdded: boolean }>()
+  readonly #pausedSince = new Map<string, number>()
   #replicator: Replicator | undefined
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -76,6 +78,11 @@ export class Remotes implements RemotesControl {
 
   isPaused(name: string): boolean {
     return this.#options.registry.list().some((one) => one.name === name && one.isPaused)
+  }
+
+  /** When it was paused, as far as this process knows; wall time in milliseconds. */
+  pausedSince(name: string): number | undefined {
+    return this.#pausedSince.get(name)
   }
 
   /** From now on changes take effect at once. */
@@ -131,6 +138,7 @@ export class Remotes implements RemotesControl {
       await this.#replicator?.remove(name)
       await this.#options.registry.unlink(name)
       this.#known.delete(name)
+      this.#pausedSince.delete(name)
       const why =
         known === undefined ? 'its address is not known' : await this.#tell(known.remote, epoch)
       this.#options.certificates.forget(name)
@@ -143,6 +151,7 @@ export class Remotes implements RemotesControl {
     return this.#inTurn(async () => {
       this.#require(name)
       await this.#replicator?.remove(name)
+      if (!this.isPaused(name)) this.#pausedSince.set(name, systemClock.now())
       return this.#documentOf(await this.#options.registry.change(name, { state: 'paused' }))
     })
   }
@@ -151,6 +160,7 @@ export class Remotes implements RemotesControl {
     return this.#inTurn(async () => {
       const wasPaused = this.#require(name).isPaused
       const linked = await this.#options.registry.change(name, { state: 'linked' })
+      this.#pausedSince.delete(name)
       if (wasPaused && this.#known.has(name)) this.#replicator?.add(this.#definitionOf(linked))
       return this.#documentOf(linked)
     })
@@ -281,6 +291,7 @@ export class Remotes implements RemotesControl {
       exclude_buckets: filter.excludeBuckets,
       prefixes: filter.prefixes,
       exclude_prefixes: filter.excludePrefixes,
+      settings: known === undefined ? {} : ownSettings(known.remote),
     }
   }
 

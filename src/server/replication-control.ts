@@ -24,6 +24,7 @@ import {
   retryLetters,
 } from './dead-letters.ts'
 import { isoTime } from './iso-time.ts'
+import type { Remotes } from './remotes.ts'
 
 export interface ReplicationControlOptions {
   /** Whether anything is shipped anywhere. */
@@ -36,7 +37,7 @@ export interface ReplicationControlOptions {
   /** The links that run; none while replication is disabled. */
   readonly links: () => Promise<readonly LinkStatus[]>
   /** What is known of a remote that nothing is sent to now. */
-  readonly remotes: { isPaused(name: string): boolean; urlOf(name: string): string }
+  readonly remotes: Pick<Remotes, 'isPaused' | 'pausedSince' | 'urlOf'>
   /** The last comparison with a remote. */
   readonly verified: (remote: string) => VerifySummary | null
   readonly role: () => RoleStatus
@@ -80,14 +81,14 @@ type LinkFigures = Omit<LinkStatus, 'state'> & { readonly state: RemoteStatus['s
 async function idleLink(
   { feed, remotes }: ReplicationControlOptions,
   ledger: RemoteLedger,
-  stateSince: number,
+  startedAt: number,
 ): Promise<LinkFigures> {
   const oldestPending = await ledger.oldestPending()
   return {
     name: ledger.remote,
     url: remotes.urlOf(ledger.remote),
     state: remotes.isPaused(ledger.remote) ? 'paused' : 'disabled',
-    stateSince,
+    stateSince: remotes.pausedSince(ledger.remote) ?? startedAt,
     cursor: ledger.position().low,
     head: feed.head(),
     counters: ledger.counters(),

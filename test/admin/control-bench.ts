@@ -93,6 +93,7 @@ const linked: RemoteDocument = {
   exclude_buckets: [],
   prefixes: [],
   exclude_prefixes: [],
+  settings: { workers: '2' },
 }
 
 const remotesControl: RemotesControl = {
