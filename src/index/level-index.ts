@@ -89,7 +89,8 @@ export class LevelIndex implements OrderedIndex {
 
   get(key: Uint8Array): Buffer | undefined {
     try {
-      return this.#level.getSync<Uint8Array, Buffer>(key, bufferEncodings)
+      // The database's own encodings: options of the call would be looked up anew for each.
+      return this.#level.getSync(key) as Buffer | undefined
     } catch (thrown) {
       throw this.#readError(thrown)
     }
@@ -150,8 +151,6 @@ export class LevelIndex implements OrderedIndex {
     return this.#closing === undefined ? new IndexReadError(thrown) : new IndexClosedError()
   }
 }
-
-const bufferEncodings = { keyEncoding: 'view', valueEncoding: 'buffer' } as const
 
 class LevelCursor implements IndexCursor {
   readonly #level: Level

@@ -10,7 +10,7 @@ import { mergeRegisters } from './bucket-register.ts'
 import type { IndexBatch } from './index-batch.ts'
 import { originOf } from './kept-copy.ts'
 import type { PlaceFacts } from './ledger-state.ts'
-import type { BucketMutation, PurgeMutation } from './mutation.ts'
+import type { BucketMutation, EncodedMutation, PurgeMutation } from './mutation.ts'
 import type { DeadLetter } from './object-store.ts'
 import type { PlacedBlob } from './records.ts'
 import { objectSlot, type Slot } from './slot.ts'
@@ -51,6 +51,8 @@ interface SlotChange {
   readonly next: SlotEntry
   /** Blobs that `next` brings into the index; those it shares with `previous` are not among them. */
   readonly newBlobs: readonly PlacedBlob[]
+  /** The mutation in bytes, where they are at hand: they need not be made again. */
+  readonly encoded?: Pick<EncodedMutation, 'label' | 'head'>
 }
 
 /** A put or delete took effect on its slot. */
@@ -68,7 +70,10 @@ export function replaceSlot(context: EffectContext, change: SlotChange): void {
   const bytes = bytesOf(next)
   batch.putReadable(
     changeKey(next.seq),
-    encodeChangeEntry({ seq: next.seq, slot, version: next.version, bytes, since }),
+    encodeChangeEntry(
+      { seq: next.seq, slot, version: next.version, bytes, since },
+      change.encoded?.label,
+    ),
   )
   accounts.placeAdded({ seq: next.seq, slot, bytes, removes: next.kind === 'tombstone' })
   accounts.countObject(bucket, {
@@ -236,8 +241,8 @@ function bytesOf(entry: SlotEntry): number {
 }
 
 function writeSlotEntry({ batch }: EffectContext, change: SlotChange): void {
-  const { bucket, key, previous, next } = change
-  if (next.kind === 'live') batch.put(objectKey(bucket, key), encodeLiveEntry(next))
+  const { bucket, key, previous, next, encoded } = change
+  if (next.kind === 'live') batch.put(objectKey(bucket, key), encodeLiveEntry(next, encoded?.head))
   else batch.put(tombstoneKey(bucket, key), encodeTombstone(next))
   if (previous === undefined || previous.kind === next.kind) return
   batch.del(previous.kind === 'live' ? objectKey(bucket, key) : tombstoneKey(bucket, key))

@@ -302,7 +302,7 @@ export class Sequencer {
       },
       effects: (batch) => {
         const context = this.effectContext(batch)
-        replaceSlot(context, { ...name, previous, next, newBlobs: blobs })
+        replaceSlot(context, { ...name, previous, next, newBlobs: blobs, encoded })
         this.#options.onEffect({ ...name, version, context })
       },
     })

@@ -4,12 +4,13 @@ import { decodeLabel, encodeLabel } from '../mutation.ts'
 import type { FeedPlace } from '../object-store.ts'
 import { entryReader } from './slot-entry.ts'
 
-export function encodeChangeEntry(place: FeedPlace): Buffer {
+/** @param label the mutation's, where it is at hand */
+export function encodeChangeEntry(place: FeedPlace, label?: Uint8Array): Buffer {
   return new ByteWriter(96)
     .u8(1)
     .varint(place.bytes)
     .u64(place.since)
-    .raw(encodeLabel(place.slot, place.version))
+    .raw(label ?? encodeLabel(place.slot, place.version))
     .finish()
 }
 

@@ -54,13 +54,16 @@ export type SlotEntry = LiveEntry | TombstoneEntry
 
 const format = 1
 
-export function encodeLiveEntry(entry: LiveEntry): Buffer {
+/** @param head the mutation's, where it is at hand: context and metadata in the same bytes */
+export function encodeLiveEntry(entry: LiveEntry, head?: Uint8Array): Buffer {
   assert(entry.location !== undefined, 'an entry is indexed after it is logged')
   const writer = new ByteWriter(256).u8(format).u64(entry.seq)
   encodeLocation(writer, entry.location)
   encodeVersion(writer, entry.version)
-  encodeContext(writer, entry.context)
-  encodeMeta(writer, entry.meta)
+  if (head === undefined) {
+    encodeContext(writer, entry.context)
+    encodeMeta(writer, entry.meta)
+  } else writer.raw(head)
   encodeBody(writer, entry.body)
   writer.u8(entry.joinLocation === undefined ? 0 : 1)
   if (entry.joinLocation !== undefined) {
