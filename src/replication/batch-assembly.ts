@@ -4,8 +4,7 @@
  */
 import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
-import { encodeMutation } from '../store/mutation.ts'
-import type { ChangeFeed, OpenObject, OutgoingChange } from '../store/object-store.ts'
+import type { ChangeFeed, EncodedChange, OpenObject } from '../store/object-store.ts'
 import { type SiteId, siteOf } from '../store/version.ts'
 import { encodeFrame, type FrameBody } from './batch-codec.ts'
 import type { LinkTraffic } from './link-traffic.ts'
@@ -36,20 +35,51 @@ export type Loaded =
   /** It cannot be read here. */
   | { readonly kind: 'unreadable'; readonly shipment: Shipment; readonly reason: string }
 
-export async function loadShipment(options: AssemblyOptions, shipment: Shipment): Promise<Loaded> {
-  let change: OutgoingChange | undefined
+/** At once where nothing has to be read: most changes of a sender that keeps up. */
+export function loadShipment(
+  options: AssemblyOptions,
+  shipment: Shipment,
+): Loaded | Promise<Loaded> {
   try {
-    change = options.feed.loadChange(shipment.place)
+    const change = options.feed.loadEncoded(shipment.place, options.inlineLimit)
     if (change === undefined) return { kind: 'outdated', shipment }
-    shipment.kind = change.mutation.kind
-    const body = await loadBody(options, shipment, change)
-    if (body === undefined) return { kind: 'no-ticket', shipment }
-    const encoded = encodeMutation(change.mutation)
-    return { kind: 'frame', shipment, pieces: encodeFrame({ seq: change.seq, encoded, body }) }
+    shipment.kind = change.encoded.kind
+    const { object, bytes } = change
+    const length = object?.info.meta.size ?? bytes?.length
+    if (length === undefined) return framed(shipment, change, { kind: 'none' })
+    const relayed = siteOf(change.version) !== options.siteId
+    if (relayed && length > relayedInlineBytes && !shipment.bytesWanted) {
+      object?.close()
+      return framed(shipment, change, { kind: 'withheld', length })
+    }
+    if (object !== undefined) return loadStored(options, shipment, { ...change, object })
+    const pieces = bytes === undefined || length === 0 ? [] : [bytes]
+    return framed(shipment, change, { kind: 'inline', pieces, length })
   } catch (error) {
-    // A broken invariant here is no fault of the change: it must not make a dead letter of it.
-    rethrowAssertion(error)
-    return { kind: 'unreadable', shipment, reason: messageOf(error) }
+    return unreadable(shipment, error)
+  }
+}
+
+function framed(shipment: Shipment, { seq, encoded }: EncodedChange, body: FrameBody): Loaded {
+  return { kind: 'frame', shipment, pieces: encodeFrame({ seq, encoded, body }) }
+}
+
+/** @throws AssertionError: no fault of the change, so it must not make a dead letter of it */
+function unreadable(shipment: Shipment, error: unknown): Loaded {
+  rethrowAssertion(error)
+  return { kind: 'unreadable', shipment, reason: messageOf(error) }
+}
+
+async function loadStored(
+  options: AssemblyOptions,
+  shipment: Shipment,
+  change: EncodedChange & { readonly object: OpenObject },
+): Promise<Loaded> {
+  try {
+    const body = await loadBody(options, shipment, change.object)
+    return body === undefined ? { kind: 'no-ticket', shipment } : framed(shipment, change, body)
+  } catch (error) {
+    return unreadable(shipment, error)
   }
 }
 
@@ -57,16 +87,9 @@ export async function loadShipment(options: AssemblyOptions, shipment: Shipment)
 async function loadBody(
   options: AssemblyOptions,
   shipment: Shipment,
-  change: OutgoingChange,
+  object: OpenObject,
 ): Promise<FrameBody | undefined> {
-  const { object } = change
-  if (object === undefined) return { kind: 'none' }
   const length = object.info.meta.size
-  const relayed = siteOf(object.info.version) !== options.siteId
-  if (relayed && length > relayedInlineBytes && !shipment.bytesWanted) {
-    object.close()
-    return { kind: 'withheld', length }
-  }
   if (length > options.inlineLimit) return offer(options, shipment, object)
   try {
     return { kind: 'inline', pieces: await readPieces(object), length }

@@ -123,9 +123,9 @@ export class Sender {
     const { window } = this.#options
     const live = batch.filter((shipment) => shipment.state === 'queued')
     window.enter(live, 'sending')
-    const loaded = await Promise.all(
-      live.map((shipment) => loadShipment(this.#options.assembly, shipment)),
-    )
+    const loading = live.map((shipment) => loadShipment(this.#options.assembly, shipment))
+    const mustRead = loading.some((one) => one instanceof Promise)
+    const loaded = mustRead ? await Promise.all(loading) : (loading as Loaded[])
     const framed: Framed[] = []
     for (const one of loaded) {
       if (one.kind === 'frame') framed.push(one)

@@ -2,19 +2,36 @@
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import { registerVersion } from './bucket-register.ts'
-import type { Mutation } from './mutation.ts'
-import type { ChangeFeed, FeedPlace, OutgoingChange } from './object-store.ts'
+import type { FeedMove } from './index-batch.ts'
+import { encodeLabel, encodeMutation, type Mutation } from './mutation.ts'
+import type {
+  ChangeFeed,
+  EncodedChange,
+  FeedPlace,
+  OpenObject,
+  OutgoingChange,
+} from './object-store.ts'
+import { RecentChanges } from './recent-changes.ts'
 import type { Slot } from './slot.ts'
 import { openStored, type RecordReader } from './stored-object.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
 import { changesAfter, objectKey, seqOf, tombstoneKey } from './tables/keys.ts'
 import { decodeLiveEntry, decodeTombstone, type LiveEntry } from './tables/slot-entry.ts'
+import { headIn } from './tables/slot-identity.ts'
+
+type ObjectSlot = Slot & { readonly kind: 'object' }
+
+interface FoundEntry {
+  readonly entry: LiveEntry
+  readonly value: Buffer
+}
 
 export class IndexedChangeFeed implements ChangeFeed {
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
   readonly #reader: RecordReader
   readonly #listeners = new Set<() => void>()
+  readonly #recent: RecentChanges
   #head: number
 
   constructor(options: {
@@ -26,6 +43,7 @@ export class IndexedChangeFeed implements ChangeFeed {
     this.#accounts = options.accounts
     this.#reader = options.reader
     this.#head = options.accounts.state.seq
+    this.#recent = new RecentChanges(this.#head)
   }
 
   head(): number {
@@ -39,6 +57,8 @@ export class IndexedChangeFeed implements ChangeFeed {
   async readPlaces(after: number, limit: number): Promise<readonly FeedPlace[]> {
     // Whoever keeps up asks once too often each time: a cursor would cost more than all the rest.
     if (after >= this.#head) return []
+    const recent = this.#recent.placesAfter(after, limit)
+    if (recent !== undefined) return recent
     const cursor = this.#index.iterate(changesAfter(after))
     try {
       const entries = await cursor.next(limit)
@@ -57,6 +77,17 @@ export class IndexedChangeFeed implements ChangeFeed {
       case 'floor':
         return this.#loadFloor(place, place.slot)
     }
+  }
+
+  loadEncoded(place: FeedPlace, bytesMax: number): EncodedChange | undefined {
+    const { slot, seq } = place
+    if (slot.kind !== 'object') return encodedChange(this.loadChange(place))
+    const written = this.#recent.writtenAt(seq)
+    const isSmall = written?.bytes === undefined || written.bytes.length <= bytesMax
+    if (written !== undefined && isSmall && !this.#isCovered(place)) {
+      return { seq, version: place.version, ...written, object: undefined }
+    }
+    return this.#loadEncodedObject(place, slot)
   }
 
   placeOf(slot: Slot): Pick<FeedPlace, 'seq' | 'slot'> | undefined {
@@ -84,32 +115,64 @@ export class IndexedChangeFeed implements ChangeFeed {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Called after each index batch. */
-  advanced(): void {
+  /** Called after each index batch, with what it did to the feed. */
+  advanced(moves: readonly FeedMove[]): void {
     const { seq } = this.#accounts.state
+    if (this.#accounts.ledgers.size > 0) this.#recent.note(moves)
+    else this.#recent.forget(seq)
     if (seq === this.#head) return
     this.#head = seq
     for (const listener of this.#listeners) listener()
   }
 
-  #loadObject(place: FeedPlace, slot: Slot & { kind: 'object' }): OutgoingChange | undefined {
-    const { bucket, key } = slot
-    const { floor } = this.#accounts.bucket(bucket)
+  /** A purge has made it absent. */
+  #isCovered({ slot, version }: Pick<FeedPlace, 'slot' | 'version'>): boolean {
+    const { floor } = this.#accounts.bucket(slot.bucket)
+    return floor !== undefined && version <= floor
+  }
+
+  /** The live entry whose place this is, and the bytes that it was read from. */
+  #findLive(place: FeedPlace, slot: ObjectSlot): FoundEntry | undefined {
+    const value = this.#index.get(objectKey(slot.bucket, slot.key))
+    const entry = value === undefined ? undefined : decodeLiveEntry(value)
+    if (value === undefined || entry?.seq !== place.seq) return undefined
+    return this.#isCovered({ slot, version: entry.version }) ? undefined : { entry, value }
+  }
+
+  /** Undefined when it is not there any more. What was found is looked up again only if it has moved. */
+  #open(place: FeedPlace, slot: ObjectSlot, found: FoundEntry): OpenObject | undefined {
+    let known: FoundEntry | undefined = found
     const find = (): LiveEntry | undefined => {
-      const live = this.#index.get(objectKey(bucket, key))
-      const entry = live === undefined ? undefined : decodeLiveEntry(live)
-      return entry?.seq === place.seq && !(floor !== undefined && entry.version <= floor)
-        ? entry
-        : undefined
+      const { entry } = known ?? this.#findLive(place, slot) ?? {}
+      known = undefined
+      return entry
     }
-    const entry = find()
-    if (entry !== undefined) {
-      const object = openStored(slot, find, { reader: this.#reader, index: this.#index })
-      if (object === undefined) return undefined
-      const { version, context, meta, seq } = entry
-      return { seq, mutation: { kind: 'put', slot, version, context, meta }, object }
-    }
-    const tombstone = this.#index.get(tombstoneKey(bucket, key))
+    return openStored(slot, find, { reader: this.#reader, index: this.#index })
+  }
+
+  #loadObject(place: FeedPlace, slot: ObjectSlot): OutgoingChange | undefined {
+    const found = this.#findLive(place, slot)
+    if (found === undefined) return this.#loadTombstone(place, slot)
+    const object = this.#open(place, slot, found)
+    if (object === undefined) return undefined
+    const { version, context, meta, seq } = found.entry
+    return { seq, mutation: { kind: 'put', slot, version, context, meta }, object }
+  }
+
+  /** The index has the very bytes that travel. */
+  #loadEncodedObject(place: FeedPlace, slot: ObjectSlot): EncodedChange | undefined {
+    const found = this.#findLive(place, slot)
+    if (found === undefined) return encodedChange(this.#loadTombstone(place, slot))
+    const object = this.#open(place, slot, found)
+    if (object === undefined) return undefined
+    const { seq, version } = found.entry
+    const label = encodeLabel(slot, version)
+    const encoded = { kind: 'put', label, head: headIn(found.value) } as const
+    return { seq, version, encoded, bytes: undefined, object }
+  }
+
+  #loadTombstone(place: FeedPlace, slot: ObjectSlot): OutgoingChange | undefined {
+    const tombstone = this.#index.get(tombstoneKey(slot.bucket, slot.key))
     if (tombstone === undefined) return undefined
     const { seq, version, context } = decodeTombstone(tombstone)
     if (seq !== place.seq) return undefined
@@ -130,4 +193,11 @@ export class IndexedChangeFeed implements ChangeFeed {
     const mutation: Mutation = { kind: 'purge', slot, version: floor, context: floorContext }
     return { seq: place.seq, mutation, object: undefined }
   }
+}
+
+export function encodedChange(change: OutgoingChange | undefined): EncodedChange | undefined {
+  if (change === undefined) return undefined
+  const { seq, mutation, object } = change
+  const { version } = mutation
+  return { seq, version, encoded: encodeMutation(mutation), bytes: undefined, object }
 }

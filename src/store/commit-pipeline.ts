@@ -54,7 +54,7 @@ export class CommitPipeline {
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
   readonly #logger: Logger
-  readonly #onIndexed: () => void
+  readonly #onIndexed: (batch: IndexBatch) => void
   #gathered: LogItem[] = []
   #gatheredBytes = 0
   #logged: LoggedGroup[] = []
@@ -71,7 +71,7 @@ export class CommitPipeline {
     readonly accounts: Accounts
     readonly logger: Logger
     /** Called after each index batch. */
-    readonly onIndexed: () => void
+    readonly onIndexed: (batch: IndexBatch) => void
   }) {
     this.#log = options.log
     this.#index = options.index
@@ -198,8 +198,10 @@ export class CommitPipeline {
       this.#logged = []
       this.#tasks = []
       this.#indexDrained?.()
+      let batch: IndexBatch
       try {
-        await this.#index.write(this.#buildBatch(groups, tasks).operations)
+        batch = this.#buildBatch(groups, tasks)
+        await this.#index.write(batch.operations)
       } catch (thrown) {
         rethrowAssertion(thrown)
         this.#break(thrown, groups, tasks)
@@ -207,7 +209,7 @@ export class CommitPipeline {
       }
       for (const group of groups) for (const item of group.items) item.settled(undefined)
       for (const task of tasks) task.settled(undefined)
-      this.#onIndexed()
+      this.#onIndexed(batch)
     }
     this.#indexing = undefined
   }

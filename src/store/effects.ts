@@ -7,14 +7,14 @@ import { assert } from '../base/assert.ts'
 import type { Location } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import { mergeRegisters } from './bucket-register.ts'
-import type { IndexBatch } from './index-batch.ts'
+import type { IndexBatch, WrittenChange } from './index-batch.ts'
 import { originOf } from './kept-copy.ts'
 import type { PlaceFacts } from './ledger-state.ts'
-import type { BucketMutation, EncodedMutation, PurgeMutation } from './mutation.ts'
+import type { BucketMutation, PurgeMutation } from './mutation.ts'
 import type { DeadLetter } from './object-store.ts'
 import type { PlacedBlob } from './records.ts'
 import { objectSlot, type Slot } from './slot.ts'
-import { decodeChangeSince, encodeChangeEntry } from './tables/change-entry.ts'
+import { decodeChangeSince } from './tables/change-entry.ts'
 import {
   blobKey,
   changeKey,
@@ -51,8 +51,8 @@ interface SlotChange {
   readonly next: SlotEntry
   /** Blobs that `next` brings into the index; those it shares with `previous` are not among them. */
   readonly newBlobs: readonly PlacedBlob[]
-  /** The mutation in bytes, where they are at hand: they need not be made again. */
-  readonly encoded?: Pick<EncodedMutation, 'label' | 'head'>
+  /** The same in bytes, where they are at hand: they need not be made again. */
+  readonly written?: WrittenChange
 }
 
 /** A put or delete took effect on its slot. */
@@ -68,13 +68,7 @@ export function replaceSlot(context: EffectContext, change: SlotChange): void {
   const slot = objectSlot(bucket, key)
   if (previous !== undefined) dropPlace(context, slot, previous)
   const bytes = bytesOf(next)
-  batch.putReadable(
-    changeKey(next.seq),
-    encodeChangeEntry(
-      { seq: next.seq, slot, version: next.version, bytes, since },
-      change.encoded?.label,
-    ),
-  )
+  batch.addPlace({ seq: next.seq, slot, version: next.version, bytes, since }, change.written)
   accounts.placeAdded({ seq: next.seq, slot, bytes, removes: next.kind === 'tombstone' })
   accounts.countObject(bucket, {
     objects: Number(next.kind === 'live') - Number(previous?.kind === 'live'),
@@ -103,10 +97,7 @@ export function joinSlot(
   const slot = objectSlot(bucket, key)
   dropPlace(context, slot, previous)
   const bytes = bytesOf(next)
-  batch.putReadable(
-    changeKey(next.seq),
-    encodeChangeEntry({ seq: next.seq, slot, version: next.version, bytes, since }),
-  )
+  batch.addPlace({ seq: next.seq, slot, version: next.version, bytes, since })
   accounts.placeAdded({ seq: next.seq, slot, bytes, removes: false })
 }
 
@@ -241,9 +232,10 @@ function bytesOf(entry: SlotEntry): number {
 }
 
 function writeSlotEntry({ batch }: EffectContext, change: SlotChange): void {
-  const { bucket, key, previous, next, encoded } = change
-  if (next.kind === 'live') batch.put(objectKey(bucket, key), encodeLiveEntry(next, encoded?.head))
-  else batch.put(tombstoneKey(bucket, key), encodeTombstone(next))
+  const { bucket, key, previous, next, written } = change
+  if (next.kind === 'live') {
+    batch.put(objectKey(bucket, key), encodeLiveEntry(next, written?.encoded.head))
+  } else batch.put(tombstoneKey(bucket, key), encodeTombstone(next))
   if (previous === undefined || previous.kind === next.kind) return
   batch.del(previous.kind === 'live' ? objectKey(bucket, key) : tombstoneKey(bucket, key))
 }
@@ -263,7 +255,7 @@ function dropPlace(context: EffectContext, slot: Slot, entry: SlotEntry): void {
 
 function removePlace(context: EffectContext, place: PlaceFacts): void {
   for (const remote of context.accounts.ledgers.keys()) closeLetter(context, remote, place.seq)
-  context.batch.delReadable(changeKey(place.seq))
+  context.batch.removePlace(place.seq)
   context.accounts.placeRemoved(place)
 }
 
@@ -299,6 +291,6 @@ function takeRegisterPlace(
     removePlace(context, { seq: previous.seq, slot, bytes: 0, removes: slot.kind === 'floor' })
   }
   accounts.recordLives(location)
-  batch.putReadable(changeKey(seq), encodeChangeEntry({ seq, slot, version, bytes: 0, since }))
+  batch.addPlace({ seq, slot, version, bytes: 0, since })
   accounts.placeAdded({ seq, slot, bytes: 0, removes: slot.kind === 'floor' })
 }

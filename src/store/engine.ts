@@ -22,6 +22,7 @@ import { countAboveFloor } from './count-above-floor.ts'
 import { type EngineHealth, healthOf } from './engine-health.ts'
 import { NoSuchBucketError } from './errors.ts'
 import { Incoming } from './incoming.ts'
+import type { IndexBatch } from './index-batch.ts'
 import { openIndexFor } from './index-identity.ts'
 import { IndexedSurvey } from './indexed-survey.ts'
 import { LaunchedPlaces } from './launched-places.ts'
@@ -186,10 +187,10 @@ export class Engine implements ObjectStore, ChangeSink {
     writers.onClosed(() => {
       if (!this.#pipeline.isIndexing) this.#freer.look()
     })
-    const onIndexed = (): void => {
+    const onIndexed = ({ feedMoves }: IndexBatch): void => {
       this.#freer.look()
       this.#mover.look()
-      feed.advanced()
+      feed.advanced(feedMoves)
     }
     const pipeline = new CommitPipeline({ log: volume, index, accounts, logger, onIndexed })
     this.#pipeline = pipeline

@@ -1,8 +1,25 @@
 /** Operations of one atomic index batch, readable while it is being built. */
 import type { IndexOperation, OrderedIndex } from '../index/ordered-index.ts'
+import type { EncodedMutation } from './mutation.ts'
+import type { FeedPlace } from './object-store.ts'
+import { encodeChangeEntry } from './tables/change-entry.ts'
+import { changeKey } from './tables/keys.ts'
+
+/** What a place says, in the bytes that went into the log. */
+export interface WrittenChange {
+  readonly encoded: EncodedMutation
+  /** A put's body. */
+  readonly bytes: Uint8Array | undefined
+}
+
+export type FeedMove =
+  | { readonly place: FeedPlace; readonly written: WrittenChange | undefined }
+  | { readonly gone: number }
 
 export class IndexBatch {
   readonly operations: IndexOperation[] = []
+  /** What the batch does to the change feed, in order. */
+  readonly feedMoves: FeedMove[] = []
   readonly #index: OrderedIndex
   /** Values of this batch by key; only for the tables that a later effect of the batch reads again. */
   readonly #overlay = new Map<string, Buffer | undefined>()
@@ -28,6 +45,18 @@ export class IndexBatch {
   delReadable(key: Buffer): void {
     this.del(key)
     this.#overlay.set(key.toString('latin1'), undefined)
+  }
+
+  /** A place comes into the feed. */
+  addPlace(place: FeedPlace, written?: WrittenChange): void {
+    this.putReadable(changeKey(place.seq), encodeChangeEntry(place, written?.encoded.label))
+    this.feedMoves.push({ place, written })
+  }
+
+  /** A place leaves the feed. */
+  removePlace(seq: number): void {
+    this.delReadable(changeKey(seq))
+    this.feedMoves.push({ gone: seq })
   }
 
   /** Lets {@link read} see a value without writing it again. */

@@ -7,7 +7,7 @@
  * indexed, and see it at once; nothing becomes visible in halves.
  */
 import type { ConflictPolicy } from './bucket-register.ts'
-import type { Mutation, ObjectMeta } from './mutation.ts'
+import type { EncodedMutation, Mutation, ObjectMeta } from './mutation.ts'
 import type { PlaceFilter } from './place-filter.ts'
 import type { Slot } from './slot.ts'
 import type { Version } from './version.ts'
@@ -178,6 +178,17 @@ export interface OutgoingChange {
   readonly object: OpenObject | undefined
 }
 
+/** A change as it travels. */
+export interface EncodedChange {
+  readonly seq: number
+  readonly version: Version
+  readonly encoded: EncodedMutation
+  /** A put's bytes, when they are in memory anyway. */
+  readonly bytes: Uint8Array | undefined
+  /** A put's bytes otherwise; must be closed. */
+  readonly object: OpenObject | undefined
+}
+
 export interface ChangeFeed {
   /** The highest seq that is durable and indexed; 0 when there is none. */
   head(): number
@@ -187,6 +198,8 @@ export interface ChangeFeed {
   readPlaces(after: number, limit: number): Promise<readonly FeedPlace[]>
   /** The change at `place`, or undefined when a newer mutation of the slot has taken its place, or a purge. */
   loadChange(place: FeedPlace): OutgoingChange | undefined
+  /** The same for whoever only passes it on. Above `bytesMax` it comes as an object. */
+  loadEncoded(place: FeedPlace, bytesMax: number): EncodedChange | undefined
   /** The place whose arrival says all about the slot: its own, or that of the purge which covers it. */
   placeOf(slot: Slot): Pick<FeedPlace, 'seq' | 'slot'> | undefined
   /** Called after each durable advance of the head. Returns the unsubscriber. */

@@ -281,6 +281,7 @@ export class Sequencer {
     assert(slot.kind === 'object', 'objects live in object slots')
     const encoded = encodeMutation({ kind: 'put', slot, version, context, meta })
     const blobs = 'blobs' in put.body ? put.body.blobs : []
+    const written = 'bytes' in put.body ? { written: { encoded, bytes: put.body.bytes } } : {}
     const next: LiveEntry = {
       kind: 'live',
       seq,
@@ -302,7 +303,7 @@ export class Sequencer {
       },
       effects: (batch) => {
         const context = this.effectContext(batch)
-        replaceSlot(context, { ...name, previous, next, newBlobs: blobs, encoded })
+        replaceSlot(context, { ...name, previous, next, newBlobs: blobs, ...written })
         this.#options.onEffect({ ...name, version, context })
       },
     })

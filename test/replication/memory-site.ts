@@ -4,11 +4,13 @@
  */
 import { createHash } from 'node:crypto'
 import type { Clock } from '../../src/base/clock.ts'
+import { encodedChange } from '../../src/store/change-feed.ts'
 import type { Mutation, PutMutation } from '../../src/store/mutation.ts'
 import type {
   ChangeFeed,
   ConfirmedPeer,
   DeadLetter,
+  EncodedChange,
   FeedPlace,
   LedgerCounters,
   OpenObject,
@@ -124,6 +126,10 @@ export class MemoryFeed implements ChangeFeed {
       return { seq: place.seq, mutation, object: undefined }
     }
     return { seq: place.seq, mutation, object: this.#open(place.seq, mutation, body) }
+  }
+
+  loadEncoded(place: FeedPlace): EncodedChange | undefined {
+    return encodedChange(this.loadChange(place))
   }
 
   placeOf(slot: FeedPlace['slot']): FeedPlace | undefined {

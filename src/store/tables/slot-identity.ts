@@ -39,6 +39,19 @@ export function versionIn({ version }: SlotIdentity): Version {
   return decodeVersion(new ByteReader(version))
 }
 
+/** Context and metadata of a live object: the head of its put, in the bytes that log and wire have. */
+export function headIn(value: Buffer): Buffer {
+  const reader = entryReader(value)
+  reader.u64() // the seq
+  for (let field = 0; field < 5; field++) reader.varint() // the location
+  reader.raw(8)
+  reader.bytes()
+  const at = reader.position
+  skipContext(reader)
+  skipMeta(reader)
+  return value.subarray(at, reader.position)
+}
+
 function skipContext(reader: ByteReader): void {
   for (let left = reader.varint(); left > 0; left--) {
     reader.raw(8)
