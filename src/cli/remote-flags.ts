@@ -10,11 +10,16 @@ export const remoteFlags = {
   'remote-token': Flags.string({
     summary: 'Token that the remote accepts. Others on this machine can see it: prefer the file.',
     helpValue: 'TOKEN',
-    exclusive: ['remote-token-file'],
+    exclusive: ['remote-token-file', 'remote-token-path'],
   }),
   'remote-token-file': Flags.string({
     summary: 'File that holds it; read here, kept in the volume of the site.',
     helpValue: 'FILE',
+    exclusive: ['remote-token-path'],
+  }),
+  'remote-token-path': Flags.string({
+    summary: 'File at the site that holds it; the site reads it again when the remote refuses.',
+    helpValue: 'PATH',
   }),
   'remote-ca': Flags.string({
     summary: "File with the issuer of the remote's certificate, as PEM; read here, kept there.",
@@ -52,6 +57,7 @@ export const remoteFlags = {
 export interface RemoteFlags {
   readonly 'remote-token'?: string | undefined
   readonly 'remote-token-file'?: string | undefined
+  readonly 'remote-token-path'?: string | undefined
   readonly 'remote-ca'?: string | undefined
   readonly 'remote-cert'?: string | undefined
   readonly 'remote-key'?: string | undefined
@@ -74,6 +80,7 @@ export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDo
     token:
       flags['remote-token'] ??
       (await readIfNamed('--remote-token-file', flags['remote-token-file'])),
+    token_file: flags['remote-token-path'],
     ca: await readPem('--remote-ca', flags['remote-ca']),
     client_cert: await readPem('--remote-cert', flags['remote-cert']),
     client_key: await readPem('--remote-key', flags['remote-key']),

@@ -25,7 +25,7 @@ import { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
 import { Receiver } from './receiver.ts'
 import type { RemoteReport, Roles } from './standing.ts'
-import { defaultSyncOptions, SyncGate, type SyncOptions } from './sync-gate.ts'
+import { defaultSyncOptions, type LinkWatcher, SyncGate, type SyncOptions } from './sync-gate.ts'
 import type { LinkTally, ResultTally } from './tally.ts'
 import { TicketBook } from './tickets.ts'
 import type { Traffic } from './traffic.ts'
@@ -99,6 +99,8 @@ export interface Replicator {
   add(remote: RemoteDefinition): void
   /** Ends shipping to a remote, promptly; what was not acknowledged stays pending in its ledger. */
   remove(name: string): Promise<void>
+  /** The same, until it is added again at once: who waits for it in sync mode goes on waiting. */
+  suspend(name: string): Promise<void>
   /** One for each remote, in the order given. */
   status(): Promise<readonly LinkStatus[]>
   /** What was counted since the start. */
@@ -185,7 +187,7 @@ class RunningReplicator implements Replicator {
         random,
       },
       roles,
-      watcher: remote.isSync === true ? this.gate.add(ledger) : undefined,
+      watcher: this.#watcherOf(remote),
       tickets: this.tickets,
       filterHash: filterHashOf(filter),
       options: { ...options, ...remote.options },
@@ -197,10 +199,14 @@ class RunningReplicator implements Replicator {
   }
 
   async remove(name: string): Promise<void> {
+    this.gate.remove(name)
+    await this.suspend(name)
+  }
+
+  async suspend(name: string): Promise<void> {
     const link = this.#links.get(name)
     this.#links.delete(name)
     this.#definitions.delete(name)
-    this.gate.remove(name)
     await link?.close()
   }
 
@@ -239,6 +245,12 @@ class RunningReplicator implements Replicator {
     const ends = [...links.map((link) => link.close()), this.receiver.close()]
     await Promise.all([...ends, this.verifier.close()])
     this.tickets.close()
+  }
+
+  #watcherOf({ name, isSync, ledger }: RemoteDefinition): LinkWatcher | undefined {
+    if (isSync === true) return this.gate.add(ledger)
+    this.gate.remove(name)
+    return undefined
   }
 
   #owedTo(volumeId: string): number | undefined {

@@ -90,9 +90,13 @@ export class SyncGate {
     return this.#remotes.size > 0
   }
 
-  /** A remote whose acknowledgement counts; what is returned must be told of its link. */
+  /**
+   * A remote whose acknowledgement counts; what is returned must be told of its link. One that is here
+   * already got another link: whoever waits for it goes on waiting.
+   */
   add(ledger: RemoteLedger): LinkWatcher {
-    const remote = new Remote(ledger)
+    const present = this.#remotes.get(ledger.remote)
+    const remote = present?.ledger === ledger ? present : new Remote(ledger)
     this.#remotes.set(remote.name, remote)
     this.#left(remote)
     return {

@@ -148,7 +148,7 @@ export class Reloading {
     hide(secretsOf(next))
     const { acceptTokens } = next.replication
     access.replaceTokens({ tokens: next.auth.tokens, acceptTokens })
-    remoteTokens.replace(next.replication.remotes)
+    await remoteTokens.replace(next.replication.remotes)
     await remoteCertificates.replace(next.replication.remotes)
     this.#config = { ...config, replication }
     this.#takeCertificates(certificates)

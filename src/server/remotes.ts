@@ -4,6 +4,7 @@
  * for both. It promises that what is answered is durable, and that removing works while the remote is
  * away.
  */
+import { isAbsolute } from 'node:path'
 import { NoSuchRemoteError, RemoteConflictError, RemoteSettingsError } from '../admin/errors.ts'
 import type { RemotesControl } from '../admin/ports.ts'
 import type { RemoteChangeDocument, RemoteDocument, RemovedDocument } from '../admin/protocol.ts'
@@ -102,13 +103,13 @@ export class Remotes implements RemotesControl {
           hint: `Change it with comio repl remote set ${remote.name}, or choose another name.`,
         })
       }
-      await this.#assertUsable(remote)
+      const token = await this.#assertUsable(remote)
       const linked = await this.#options.registry.link(remote.name, {
         filter: remote.filter,
         settings: JSON.stringify(settings),
         state: remote.paused ? 'paused' : 'linked',
       })
-      this.#known.set(remote.name, { remote, isAdded: true })
+      this.#know(remote, token)
       if (!linked.isPaused) this.#replicator?.add(this.#definitionOf(linked))
       return this.#documentOf(linked)
     })
@@ -119,15 +120,18 @@ export class Remotes implements RemotesControl {
       const before = this.#requireAdded(name)
       const merged = mergeSettings(JSON.parse(before.settings) as SettingsDocument, change)
       const { remote, settings } = settingsOf({ ...merged, name })
-      await this.#assertUsable(remote)
-      await this.#replicator?.remove(name)
-      const linked = await this.#options.registry.change(name, {
-        filter: remote.filter,
-        settings: JSON.stringify(settings),
-      })
-      this.#known.set(name, { remote, isAdded: true })
-      if (!linked.isPaused) this.#replicator?.add(this.#definitionOf(linked))
-      return this.#documentOf(linked)
+      const token = await this.#assertUsable(remote)
+      const exchange = async (): Promise<LinkedRemote> => {
+        const linked = await this.#options.registry.change(name, {
+          filter: remote.filter,
+          settings: JSON.stringify(settings),
+        })
+        this.#know(remote, token)
+        return linked
+      }
+      // The link asks for the token with each request: for a token alone it need not be cut.
+      const isTokenAlone = Object.keys(change).every((field) => tokenFields.includes(field))
+      return this.#documentOf(await (isTokenAlone ? exchange() : this.#unlinked(name, exchange)))
     })
   }
 
@@ -135,13 +139,13 @@ export class Remotes implements RemotesControl {
     return this.#inTurn(async () => {
       const { epoch } = this.#require(name)
       const known = this.#known.get(name)
-      await this.#replicator?.remove(name)
-      await this.#options.registry.unlink(name)
+      await this.#unlinked(name, () => this.#options.registry.unlink(name))
       this.#known.delete(name)
       this.#pausedSince.delete(name)
       const why =
         known === undefined ? 'its address is not known' : await this.#tell(known.remote, epoch)
       this.#options.certificates.forget(name)
+      this.#options.remoteTokens.forget(name)
       this.#options.logger.warn({ remote: name, told: why ?? true }, 'A remote was removed')
       return { name, told: why === undefined, reason: why ?? null }
     })
@@ -150,9 +154,11 @@ export class Remotes implements RemotesControl {
   pause(name: string): Promise<RemoteDocument> {
     return this.#inTurn(async () => {
       this.#require(name)
-      await this.#replicator?.remove(name)
-      if (!this.isPaused(name)) this.#pausedSince.set(name, systemClock.now())
-      return this.#documentOf(await this.#options.registry.change(name, { state: 'paused' }))
+      const pause = () => this.#options.registry.change(name, { state: 'paused' })
+      const wasPaused = this.isPaused(name)
+      const linked = await this.#unlinked(name, pause)
+      if (!wasPaused) this.#pausedSince.set(name, systemClock.now())
+      return this.#documentOf(linked)
     })
   }
 
@@ -164,6 +170,28 @@ export class Remotes implements RemotesControl {
       if (wasPaused && this.#known.has(name)) this.#replicator?.add(this.#definitionOf(linked))
       return this.#documentOf(linked)
     })
+  }
+
+  /**
+   * Ships nothing to the remote while `work` changes it, and afterwards as the volume has it then, also
+   * when `work` failed. In sync mode writes go on waiting for it meanwhile.
+   */
+  async #unlinked<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const replicator = this.#replicator
+    await replicator?.suspend(name)
+    try {
+      return await work()
+    } finally {
+      const linked = this.#options.registry.list().find((one) => one.name === name)
+      const isShipped = linked !== undefined && !linked.isPaused && this.#known.has(name)
+      if (isShipped) replicator?.add(this.#definitionOf(linked))
+      else await replicator?.remove(name)
+    }
+  }
+
+  #know(remote: RemoteConfig, token: string): void {
+    this.#options.remoteTokens.put(remote, token)
+    this.#known.set(remote.name, { remote, isAdded: true })
   }
 
   /** A remote of the configuration. One that was removed stays so: its deletions must not travel. */
@@ -194,6 +222,7 @@ export class Remotes implements RemotesControl {
     const parsed = parseRemoteDocument(JSON.parse(settings) as SettingsDocument)
     if ('remote' in parsed) {
       await this.#options.certificates.take(parsed.remote)
+      await this.#options.remoteTokens.recall(parsed.remote)
       this.#known.set(name, { remote: parsed.remote, isAdded: true })
     } else {
       const { problem } = parsed
@@ -218,14 +247,22 @@ export class Remotes implements RemotesControl {
     }
   }
 
-  /** Takes over its certificates, too. @throws RemoteSettingsError */
-  async #assertUsable(remote: RemoteConfig): Promise<void> {
+  /** Takes over its certificates, too. @returns the token. @throws RemoteSettingsError */
+  async #assertUsable(remote: RemoteConfig): Promise<string> {
     try {
       await this.#options.certificates.take(remote)
       await this.#transportOf(remote).close()
     } catch (error) {
       const hint = error instanceof ComioError ? error.hint : undefined
       throw new RemoteSettingsError(messageOf(error), hint === undefined ? {} : { hint })
+    }
+    try {
+      return await this.#options.remoteTokens.find(remote)
+    } catch (error) {
+      const words = `token_file is ${remote.tokenFile}, but cannot be used: ${messageOf(error)}`
+      throw new RemoteSettingsError(words, {
+        hint: 'Name a file at the site that holds the token and nothing else.',
+      })
     }
   }
 
@@ -242,7 +279,7 @@ export class Remotes implements RemotesControl {
   #transportOf(remote: RemoteConfig, traffic = this.#trafficOf(remote)): RemoteTransport {
     const { config, remoteTokens, certificates } = this.#options
     const { workers, allowPlaintext } = config.replication
-    const { token, urls } = remote
+    const { token, tokenFile, urls } = remote
     const transports = urls.map((url) =>
       createHttpTransport({
         url,
@@ -250,7 +287,7 @@ export class Remotes implements RemotesControl {
         tls: certificates.sourceOf(remote),
         workers: remote.workers ?? workers,
         // Without a token there is nothing that could be read on the way.
-        allowPlaintext: allowPlaintext || token === undefined,
+        allowPlaintext: allowPlaintext || (token === undefined && tokenFile === undefined),
         traffic,
         clock: systemClock,
       }),
@@ -340,9 +377,15 @@ function overridesOf({
   }
 }
 
-/** What was not said stays, what is null goes. */
+/** Of which a remote has one. */
+const tokenFields: readonly string[] = ['token', 'token_file']
+
+/** What was not said stays, what is null goes, and one way of giving the token replaces the other. */
 function mergeSettings(before: SettingsDocument, change: RemoteChangeDocument): SettingsDocument {
   const merged: Record<string, string | readonly string[]> = { ...before }
+  if (tokenFields.some((field) => typeof change[field] === 'string')) {
+    for (const field of tokenFields) delete merged[field]
+  }
   for (const [field, value] of Object.entries(change)) {
     if (value === null) delete merged[field]
     else if (value !== undefined) merged[field] = value
@@ -357,9 +400,10 @@ function settingsOf(document: RemoteChangeDocument): {
 } {
   const settings = mergeSettings({}, document)
   const parsed = parseRemoteDocument(settings)
-  if ('remote' in parsed && parsed.remote.tokenFile !== undefined) {
-    throw new RemoteSettingsError('a remote that is added at run time has no token_file', {
-      hint: 'Send the token itself: the volume keeps it.',
+  const tokenFile = 'remote' in parsed ? parsed.remote.tokenFile : undefined
+  if (tokenFile !== undefined && !isAbsolute(tokenFile)) {
+    throw new RemoteSettingsError('token_file must be an absolute path', {
+      hint: 'The site reads it: name it as it is called there.',
     })
   }
   if ('remote' in parsed) {

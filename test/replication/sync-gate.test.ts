@@ -101,6 +101,18 @@ describe('a write in sync mode', () => {
     expect([early.verdict, late.verdict]).toEqual([{ confirmed: true }, { confirmed: true }])
   })
 
+  test('goes on waiting for a remote whose link is exchanged', async () => {
+    const rig = new Rig({})
+    const place = rig.feed.write('one', Buffer.from('1'))
+    const wait = rig.confirm(place)
+    const [ledger] = rig.ledgers
+    if (ledger !== undefined) rig.links[0] = rig.gate.add(ledger)
+    await Promise.resolve()
+    expect(wait.verdict).toBeUndefined()
+    await rig.answer(place)
+    expect(wait.verdict).toEqual({ confirmed: true })
+  })
+
   test('is confirmed when the remote turns out to have made what replaced it', async () => {
     const rig = new Rig({})
     const wait = rig.confirm(rig.feed.write('one', Buffer.from('1')))

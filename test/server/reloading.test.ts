@@ -88,6 +88,57 @@ describe('rotating the token between two sites', () => {
   })
 })
 
+describe('the token of a remote that was added at run time', () => {
+  const asJson = { 'content-type': 'application/json' }
+  const post = (path: string, document: object) =>
+    a.json('POST', `/admin/replication/remotes${path}`, {
+      ...{ headers: asJson, body: JSON.stringify(document) },
+    })
+  const linkedTimes = (): number => a.log.join('').split('Connected to the remote').length - 1
+
+  test('is exchanged in the link that there is, and a refused file is read again', async () => {
+    const named = (name: string, token: string) => ({ name, token })
+    const both = [named('old', oldToken), named('new', newToken)]
+    const auth = { tokens: [ops] }
+    const reload = await startB({ auth, replication: { acceptTokens: both } })
+    await a.start({ server: { siteId: 'site-a' }, replication: { mode: 'sync' } })
+    const added = await post('', { name: 'b', url: [b.url], token: oldToken })
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    await writeFile(tokenFile(), newToken)
+    const changed = await post('/b', { token_file: tokenFile() })
+    expect(changed).toEqual(added)
+    expect((await a.send('PUT', '/docs/two', { body: 'two' })).status).toBe(200)
+    const listed = await b.json('GET', '/admin/tokens', asOps)
+    expect(listed.tokens[2]).toMatchObject({ name: 'new', last_used: expect.any(String) })
+    expect(linkedTimes()).toBe(1)
+    // The other way round than is advised: refused first, the file later.
+    const third = 'third-token-0123456789-0123456789-01'
+    await reload({ auth, replication: { acceptTokens: [named('third', third)] } })
+    await writeFile(tokenFile(), third)
+    expect((await a.send('PUT', '/docs/three', { body: 'three' })).status).toBe(200)
+    await a.stop()
+    await a.start({ server: { siteId: 'site-a' }, replication: { mode: 'sync' } })
+    expect((await a.send('PUT', '/docs/four', { body: 'four' })).status).toBe(200)
+    expect(await a.json('GET', '/admin/replication/remotes')).toEqual({ remotes: [added] })
+    const said = a.log.join('') + b.log.join('') + JSON.stringify([added, changed])
+    expect(said).not.toMatch(/new-token|old-token|third-token/)
+  })
+
+  test('is refused when its file is of no use, and what held before goes on', async () => {
+    await startB({ replication: { acceptTokens: [oldToken] } })
+    await a.start({ server: { siteId: 'site-a' } })
+    await post('', { name: 'b', url: [b.url], token: oldToken })
+    expect(await post('/b', { token_file: tokenFile() })).toMatchObject({
+      error: { code: 'REMOTE_SETTINGS', message: expect.stringContaining('ENOENT') },
+    })
+    expect(await post('/b', { token_file: 'remote.token' })).toMatchObject({
+      error: { message: 'token_file must be an absolute path' },
+    })
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    await statusWhen(shipped)
+  })
+})
+
 describe('a revoked token', () => {
   test('is refused at once, also for a session that runs, and nothing is lost', async () => {
     const accepted = { name: 'site-a', token: oldToken }

@@ -11,12 +11,14 @@ export default class ReplRemoteSet extends BaseCommand {
   static override description =
     'Takes effect at once. What is not said stays as it is; --clear takes a field back. With another ' +
     'choice of buckets or prefixes the remote gets everything of it from the beginning: what it has ' +
-    'already it takes for a duplicate. Remotes of the configuration are changed there.'
+    'already it takes for a duplicate. Another token alone is shown from the next request on, and the ' +
+    'link goes on. Remotes of the configuration are changed there.'
 
   static override examples = [
     '<%= config.bin %> repl remote set site-b --workers 8',
     '<%= config.bin %> repl remote set site-b --remote-url https://b1.example.com --remote-url https://b2.example.com',
     '<%= config.bin %> repl remote set photos --clear buckets',
+    '<%= config.bin %> repl remote set site-b --remote-token-file ./new.token',
   ]
 
   static override args = {
