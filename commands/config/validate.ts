@@ -1,9 +1,8 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
-import { judgeConfig } from '../../src/cli/config-verdict.ts'
+import { judgeConfig, validateConfig } from '../../src/cli/config-verdict.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { writeJson, writeResult, writeWarning } from '../../src/cli/output.ts'
-import { readConfig } from '../../src/cli/read-config.ts'
 import { serverFlags } from '../../src/cli/server-flags.ts'
 
 export default class ConfigValidate extends BaseCommand {
@@ -11,7 +10,9 @@ export default class ConfigValidate extends BaseCommand {
 
   static override description =
     'Names every problem with its key and its place, all at once, and exits 2; or says that there ' +
-    'is none and exits 0. Warnings do not change the exit code. Takes the flags of comio server.'
+    'is none and exits 0. Opens the certificates, keys and tokens that it names, too: whether they are ' +
+    'there, in PEM form, not expired, and belong together. Warnings do not change the exit code. ' +
+    'Takes the flags of comio server.'
 
   static override examples = [
     '<%= config.bin %> config validate --config config.yaml',
@@ -31,8 +32,7 @@ export default class ConfigValidate extends BaseCommand {
       if (!verdict.valid) this.exit(exitCodes.usage)
       return
     }
-    const { warnings } = await readConfig(flags)
-    for (const warning of warnings) writeWarning(warning)
+    for (const warning of await validateConfig(flags)) writeWarning(warning)
     writeResult('the configuration is valid')
   }
 }

@@ -69,6 +69,16 @@ describe.concurrent('config validate', () => {
     })
   })
 
+  test('opens the certificates and keys, and names each that is of no use', async ({ expect }) => {
+    const file = 'server:\n  tls_cert: site.pem\n  tls_key: config.yaml\n'
+    await inFolderWith(file, async (cwd) => {
+      const { code, stderr } = await runComio(['config', 'validate'], { cwd })
+      expect(code).toBe(2)
+      expect(stderr).toMatch(/config\.yaml:2: server\.tls_cert is \S+, but there is no such file/)
+      expect(stderr).toMatch(/config\.yaml:3: server\.tls_key is \S+, but there is no private key/)
+    })
+  })
+
   test('--json prints the verdict either way', async ({ expect }) => {
     await inFolderWith('server:\n  port: x\n', async (cwd) => {
       const bad = await runComio(['config', 'validate', '--json'], { cwd })
