@@ -6,6 +6,7 @@
 import { rethrowAssertion } from '../base/assert.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import { restartKeys } from '../config/restart-keys.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import { acceptEntryOf } from '../config/tokens.ts'
 import type { ClientTls } from '../replication/tls-connector.ts'
@@ -153,11 +154,11 @@ export class Reloading {
     this.#config = { ...config, replication }
     this.#takeCertificates(certificates)
     tokens.watch()
-    const accepted = acceptTokens.length
-    logger.info(
-      { tokens: next.auth.tokens.length, accepted },
-      'Tokens and certificates were reloaded',
-    )
+    const counts = { tokens: next.auth.tokens.length, accepted: acceptTokens.length }
+    const done = 'Tokens and certificates were reloaded'
+    const waiting = restartKeys(this.#options.config, next)
+    if (waiting.length === 0) logger.info(counts, done)
+    else logger.warn(counts, `${done}; what else changed needs a restart: ${waiting.join(', ')}`)
   }
 
   #takeCertificates(certificates: Certificates): void {

@@ -201,6 +201,17 @@ describe('a revoked token', () => {
 })
 
 describe('a reload', () => {
+  test('names what else changed in the file and waits for a restart', async () => {
+    const reload = await startB({ auth: { tokens: [ops] } })
+    await reload({ auth: { tokens: [] }, server: { siteId: 'site-b' } })
+    await reload({ server: { siteId: 'other' }, replication: { workers: 9 } })
+    const said = b.records().filter(({ msg }) => String(msg).includes('were reloaded'))
+    expect(said).toMatchObject([
+      { msg: 'Tokens and certificates were reloaded' },
+      { msg: expect.stringMatching(/needs a restart: server\.site_id, replication\.workers$/) },
+    ])
+  })
+
   test('of a broken configuration keeps what holds, and says why', async () => {
     let broken = false
     const load = async () => {
