@@ -81,24 +81,24 @@ export class ClientStore implements ObjectStore {
 
   putObject(input: PutInput): Promise<ObjectInfo> {
     const slot = objectSlot(input.bucket, input.key)
-    return this.#write(slot, () => this.#store.putObject(input))
+    return this.write(slot, () => this.#store.putObject(input))
   }
 
   deleteObject(input: ObjectName & { readonly conditions?: WriteConditions }): Promise<boolean> {
     const slot = objectSlot(input.bucket, input.key)
-    return this.#write(slot, () => this.#store.deleteObject(input))
+    return this.write(slot, () => this.#store.deleteObject(input))
   }
 
   createBucket(bucket: string): Promise<boolean> {
-    return this.#write({ kind: 'bucket', bucket }, () => this.#store.createBucket(bucket))
+    return this.write({ kind: 'bucket', bucket }, () => this.#store.createBucket(bucket))
   }
 
   deleteBucket(bucket: string): Promise<void> {
-    return this.#write({ kind: 'bucket', bucket }, () => this.#store.deleteBucket(bucket))
+    return this.write({ kind: 'bucket', bucket }, () => this.#store.deleteBucket(bucket))
   }
 
   purgeBucket(bucket: string): Promise<PurgePreview> {
-    return this.#write({ kind: 'floor', bucket }, () => this.#store.purgeBucket(bucket))
+    return this.write({ kind: 'floor', bucket }, () => this.#store.purgeBucket(bucket))
   }
 
   headObject(name: ObjectName): ObjectInfo | undefined {
@@ -125,8 +125,11 @@ export class ClientStore implements ObjectStore {
     return this.#store.previewPurge(bucket)
   }
 
-  /** What did nothing waits too: that there was nothing to do may rest on a write not confirmed yet. */
-  async #write<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
+  /**
+   * A write of a client, whichever way it comes. What did nothing waits too: that there was nothing to do
+   * may rest on a write not confirmed yet.
+   */
+  async write<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
     const endWrite = this.#options.beginWrite()
     try {
       const result = await work()

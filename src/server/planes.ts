@@ -10,6 +10,7 @@ import { systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { ServerConfig } from '../config/server-config.ts'
+import { ClientConflicts } from '../replication/client-conflicts.ts'
 import { ClientStore } from '../replication/client-store.ts'
 import { createHttpReceiver } from '../replication/http-receiver.ts'
 import { replicationPaths } from '../replication/protocol.ts'
@@ -124,7 +125,7 @@ function createControl(
   })
   return createControlPlane({
     store: clients,
-    conflicts: storage.engine.conflicts,
+    conflicts: new ClientConflicts(storage.engine.conflicts, clients),
     replication,
     remotes,
     tokens,

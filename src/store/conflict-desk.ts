@@ -5,8 +5,14 @@
 import type { ConflictPolicy } from './bucket-register.ts'
 import { policyOf } from './bucket-register.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
-import type { Conflicts } from './conflicts.ts'
-import { LoserNotKeptError, NoSuchBucketError, NoSuchConflictError } from './errors.ts'
+import { type Conflicts, isMarkOf } from './conflicts.ts'
+import {
+  LoserNotKeptError,
+  NoSuchBucketError,
+  NoSuchConflictError,
+  PreconditionFailedError,
+} from './errors.ts'
+import { keptVersionOf, markOf } from './kept-copy.ts'
 import type { Losers } from './losers.ts'
 import type {
   ConflictChoice,
@@ -17,14 +23,19 @@ import type {
   OpenObject,
   WriteConflict,
 } from './object-store.ts'
+import type { ReservedRoom } from './reserved-room.ts'
 import { runDecision } from './run-decision.ts'
-import type { Sequencer } from './sequencer.ts'
+import type { Sequencer, WriteDecision } from './sequencer.ts'
+import { joinContext, siteOf, type VersionClock } from './version.ts'
+import { contextAfter, withoutSite } from './write-rules.ts'
 
 export interface ConflictDeskOptions {
   readonly conflicts: Conflicts
   readonly losers: Losers
   readonly sequencer: Sequencer
   readonly pipeline: CommitPipeline
+  readonly reserved: ReservedRoom
+  readonly versions: VersionClock
   readonly store: Pick<ObjectStore, 'putObject' | 'deleteObject' | 'openObject'>
 }
 
@@ -52,10 +63,16 @@ export class ConflictDesk implements ConflictStore {
     const { conflicts, sequencer } = this.#options
     const conflict = conflicts.get(id)
     if (conflict === undefined) throw new NoSuchConflictError(id)
-    if (choice === 'loser') await this.#makeCurrent(conflict)
+    const { bucket, key, keptAs, loser } = conflict
+    // A copy that fell to a purge is kept under its own name: there it is current already.
+    const isInPlace = keptAs === key
+    if (choice === 'loser') await this.#makeCurrent(conflict, { isInPlace })
+    else if (isInPlace && loser.kind === 'put') {
+      await this.#deleteIfSame({ bucket, key }, loser.etag)
+    }
     // Only once the object is where it shall be: what fails in between is done again.
-    await this.#dropCopy(conflict)
-    await conflicts.resolve(conflict, sequencer)
+    await this.#leaveMark(conflict)
+    if (conflicts.get(id) !== undefined) await conflicts.resolve(conflict, sequencer)
   }
 
   conflictPolicy(bucket: string): { readonly policy: ConflictPolicy; readonly isOwn: boolean } {
@@ -74,7 +91,10 @@ export class ConflictDesk implements ConflictStore {
   }
 
   /** A write of its own: it has seen the winner, and whatever came after. */
-  async #makeCurrent(conflict: WriteConflict): Promise<void> {
+  async #makeCurrent(
+    conflict: WriteConflict,
+    { isInPlace }: { readonly isInPlace: boolean },
+  ): Promise<void> {
     const { store } = this.#options
     const { bucket, key, loser } = conflict
     if (loser.kind === 'delete') {
@@ -85,6 +105,7 @@ export class ConflictDesk implements ConflictStore {
     if (object === undefined) throw new LoserNotKeptError(conflict.id)
     const { size, headers, userMetadata } = object.info.meta
     try {
+      if (isInPlace) return
       await store.putObject({
         bucket,
         key,
@@ -99,16 +120,54 @@ export class ConflictDesk implements ConflictStore {
     }
   }
 
-  /** What somebody has written in its place since is not the copy. */
-  async #dropCopy(conflict: WriteConflict): Promise<void> {
-    const copy = copyNameOf(conflict)
-    const { loser } = conflict
-    if (copy === undefined || loser.kind !== 'put') return
-    const object = this.#openCopy(conflict)
-    object?.close()
-    if (object === undefined) return
-    const conditions = { ifMatch: [loser.etag] }
-    await this.#options.store.deleteObject({ ...copy, conditions })
+  /**
+   * Deletes the kept copy, or the place where it would be, as somebody who has seen both writes: by
+   * that every site that lists the conflict takes it off its list. What somebody has written in the
+   * copy's place since is not the copy, and stays.
+   */
+  async #leaveMark(conflict: WriteConflict): Promise<void> {
+    const { pipeline, reserved } = this.#options
+    await runDecision(pipeline, {
+      decide: () => this.#decideMark(conflict),
+      answer: () => undefined,
+      essential: true,
+      room: () => reserved.forDelete(),
+    })
+  }
+
+  #decideMark(conflict: WriteConflict): WriteDecision {
+    const { sequencer, losers, versions } = this.#options
+    const { bucket, key, loser, winner } = conflict
+    const mark = markOf(conflict)
+    const hidden = losers.loseHidden(mark)
+    if (hidden !== undefined) return { kind: 'wait', until: hidden }
+    const { entry, live, after } = sequencer.current(mark)
+    const isCopy = loser.kind === 'put' && live?.meta.etag === loser.etag
+    if (live !== undefined && !isCopy) return { kind: 'nothing-to-do', after }
+    const sides = { loser: loser.version, winner: winner.version }
+    if (entry?.kind === 'tombstone' && isMarkOf(entry, sides)) {
+      return { kind: 'nothing-to-do', after }
+    }
+    const floor = winner.kind === 'purge' ? winner.version : undefined
+    const { entry: current } = sequencer.current({ bucket, key })
+    const seen = [
+      ...[loser.version, winner.version, keptVersionOf(loser.version, floor)],
+      // A third write may have won at another site.
+      ...(current === undefined ? [] : [...current.context, current.version]),
+    ]
+    const version = versions.next()
+    const known = joinContext(contextAfter(entry, version), seen)
+    const context = withoutSite(known, siteOf(version))
+    return sequencer.sequenceDelete(mark, { version, context, previous: entry })
+  }
+
+  async #deleteIfSame(name: ObjectName, etag: string): Promise<void> {
+    try {
+      await this.#options.store.deleteObject({ ...name, conditions: { ifMatch: [etag] } })
+    } catch (thrown) {
+      // What somebody has written in its place since is another object, and stays.
+      if (!(thrown instanceof PreconditionFailedError)) throw thrown
+    }
   }
 
   #openCopy(conflict: WriteConflict): OpenObject | undefined {

@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location } from '../volume/volume.ts'
 import type { EffectContext } from './effects.ts'
+import { markOf } from './kept-copy.ts'
 import type { ConflictTotals, WriteConflict } from './object-store.ts'
 import { readAll } from './read-all.ts'
 import { conflictRecord } from './records.ts'
@@ -18,7 +19,7 @@ import {
   encodeConflictTotals,
   type StoredTotals,
 } from './tables/small-entries.ts'
-import type { Version } from './version.ts'
+import { type Context, covers, type Version } from './version.ts'
 
 /** More than anybody goes through by hand. */
 const conflictsMax = 10_000
@@ -29,7 +30,21 @@ export type NoticedConflict = Omit<WriteConflict, 'id' | 'noticedAt'>
 
 interface Listed {
   readonly identity: string
+  readonly mark: string
+  /** The versions of both sides. */
+  readonly loser: Version
+  readonly winner: Version
   readonly location: Location
+}
+
+/** A delete that took effect, also in replay. */
+interface Deletion {
+  readonly bucket: string
+  /** Undefined for a purge. */
+  readonly key: string | undefined
+  readonly version: Version
+  readonly seen?: Context
+  readonly context: EffectContext
 }
 
 export class Conflicts {
@@ -38,6 +53,8 @@ export class Conflicts {
   readonly #max: number
   /** By id, ascending: what is in the index. */
   readonly #listed = new Map<number, Listed>()
+  /** By the slot whose tombstone resolves them. */
+  readonly #byMark = new Map<string, number>()
   /** Of those listed and those on their way, by what they are about. */
   readonly #known = new Map<string, Promise<void> | undefined>()
   #totals: StoredTotals
@@ -132,11 +149,25 @@ export class Conflicts {
     this.#remove(context, conflict.id)
   }
 
+  /** Somebody who had seen both writes has dealt with the one that lost, here or at another site. */
+  deleted({ bucket, key, version, seen, context }: Deletion): void {
+    if (key === undefined || seen === undefined || this.#byMark.size === 0) return
+    const id = this.#byMark.get(`${bucket}/${key}`)
+    const listed = id === undefined ? undefined : this.#listed.get(id)
+    if (id !== undefined && listed !== undefined && isMarkOf({ version, context: seen }, listed)) {
+      this.#remove(context, id)
+    }
+  }
+
   // --- inner parts
 
   #add(conflict: WriteConflict, location: Location): void {
     const identity = identityOf(conflict)
-    this.#listed.set(conflict.id, { identity, location })
+    const { bucket, key } = markOf(conflict)
+    const mark = `${bucket}/${key}`
+    const [loser, winner] = [conflict.loser.version, conflict.winner.version]
+    this.#listed.set(conflict.id, { identity, mark, loser, winner, location })
+    this.#byMark.set(mark, conflict.id)
     if (!this.#known.has(identity)) this.#known.set(identity, undefined)
     this.#lastId = Math.max(this.#lastId, conflict.id)
   }
@@ -147,6 +178,7 @@ export class Conflicts {
     context.accounts.recordDies(listed.location)
     context.batch.del(conflictKey(id))
     this.#listed.delete(id)
+    if (this.#byMark.get(listed.mark) === id) this.#byMark.delete(listed.mark)
     this.#known.delete(listed.identity)
   }
 
@@ -160,6 +192,14 @@ export interface ConflictsOptions {
   readonly clock: Clock
   /** How many are listed; 10,000 unless told. */
   readonly max?: number
+}
+
+/** Whether a tombstone was made by somebody who had seen both writes. */
+export function isMarkOf(
+  tombstone: { readonly version: Version; readonly context: Context },
+  sides: { readonly loser: Version; readonly winner: Version },
+): boolean {
+  return covers(tombstone, sides.loser) && covers(tombstone, sides.winner)
 }
 
 function identityOf({

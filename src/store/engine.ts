@@ -62,7 +62,7 @@ import { SegmentFreer } from './segment-freer.ts'
 import { SegmentMover } from './segment-mover.ts'
 import { Sequencer } from './sequencer.ts'
 import { SiteCensus } from './site-census.ts'
-import { openStored } from './stored-object.ts'
+import { infoOf, openStored } from './stored-object.ts'
 import type { Survey } from './survey.ts'
 import { Sweeper } from './sweeper.ts'
 import { objectKey } from './tables/keys.ts'
@@ -201,16 +201,18 @@ export class Engine implements ObjectStore, ChangeSink {
       accounts,
       pipeline,
       launched: this.#launched,
-      onEffect: (effect) => uploads.overtaken(effect),
+      onEffect: (effect) => {
+        uploads.overtaken(effect)
+        conflicts.deleted(effect)
+      },
     })
     this.#sequencer = sequencer
     this.#mover = this.#createMover(parts, sequencer)
     this.#admission = admission
     this.#reserved = new ReservedRoom({ admission, mover: this.#mover })
-    const launched = this.#launched
-    this.#links = new RemoteLinks({ accounts, index, pipeline, sequencer, feed, clock, launched })
+    this.#links = this.#createLinks(parts, sequencer)
     const losers = this.#createLosers(parts, sequencer)
-    this.conflicts = new ConflictDesk({ conflicts, losers, sequencer, pipeline, store: this })
+    this.conflicts = this.#createDesk(parts, { losers, sequencer })
     this.#objects = new ObjectWriter({
       volume,
       sequencer,
@@ -461,6 +463,21 @@ export class Engine implements ObjectStore, ChangeSink {
     return mover
   }
 
+  #createLinks({ options, index, accounts }: Parts, sequencer: Sequencer): RemoteLinks {
+    const { clock } = options
+    const own = { feed: this.feed, pipeline: this.#pipeline, launched: this.#launched }
+    return new RemoteLinks({ accounts, index, sequencer, clock, ...own })
+  }
+
+  #createDesk(
+    { conflicts, versions }: Parts,
+    on: { readonly losers: Losers; readonly sequencer: Sequencer },
+  ): ConflictDesk {
+    const pipeline = this.#pipeline
+    const reserved = this.#reserved
+    return new ConflictDesk({ conflicts, versions, pipeline, reserved, store: this, ...on })
+  }
+
   #createLosers(parts: Parts, sequencer: Sequencer): Losers {
     const { options, index, accounts, conflicts, writers, admission } = parts
     const { volume, random, logger } = options
@@ -478,9 +495,4 @@ export class Engine implements ObjectStore, ChangeSink {
       logger,
     })
   }
-}
-
-function infoOf(name: ObjectName, entry: LiveEntry): ObjectInfo {
-  const { seq, version, meta } = entry
-  return { bucket: name.bucket, key: name.key, seq, version, meta }
 }

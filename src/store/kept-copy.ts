@@ -51,7 +51,24 @@ export function copyOf(
   const isCopy = isKeptVersion(loser)
   if (isCopy && floor === undefined) return undefined
   const key = isCopy ? name.key : conflictKey(name.key, loser)
-  return { bucket: name.bucket, key, version: keptVersion(floor ?? loser) }
+  return { bucket: name.bucket, key, version: keptVersionOf(loser, floor) }
+}
+
+/**
+ * Where a conflict that was resolved leaves a tombstone, for the other sites: its loser's copy would lie
+ * there. Who deletes that slot having seen both writes has dealt with what lost.
+ */
+export function markOf({
+  bucket,
+  key,
+  loser,
+}: ObjectName & { readonly loser: { readonly version: Version } }): ObjectName {
+  return { bucket, key: conflictKey(key, loser.version) }
+}
+
+/** The version that a loser's copy has, or would have. */
+export function keptVersionOf(loser: Version, floor: Version | undefined): Version {
+  return keptVersion(floor ?? loser)
 }
 
 /** Version and site make the name unique, so a key that is too long may lose its end. */

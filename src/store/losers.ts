@@ -11,10 +11,10 @@ import type { Accounts } from './accounts.ts'
 import type { Admission } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
 import { type ConflictPolicy, policyOf } from './bucket-register.ts'
-import type { Conflicts } from './conflicts.ts'
+import { type Conflicts, isMarkOf } from './conflicts.ts'
 import type { Floor } from './current-slot.ts'
 import { CorruptObjectError, StorageFullError } from './errors.ts'
-import { copyOf, type KeptCopy, originOf } from './kept-copy.ts'
+import { copyOf, type KeptCopy, markOf, originOf } from './kept-copy.ts'
 import type { DeleteMutation, ObjectMeta, PutMutation } from './mutation.ts'
 import type { ConflictSide, ObjectName, OpenObject } from './object-store.ts'
 import type { ReadyBody, Sequencer } from './sequencer.ts'
@@ -150,6 +150,10 @@ export class Losers {
     const { conflicts, sequencer } = this.#options
     const { bucket, key } = name
     const shown = { ...loser, version: originOf(key, loser.version) }
+    // Another site has noticed it before, and there it was resolved.
+    const mark = sequencer.current(markOf({ bucket, key, loser: shown }))
+    const sides = { loser: shown.version, winner: winner.version }
+    if (mark.entry?.kind === 'tombstone' && isMarkOf(mark.entry, sides)) return mark.after
     const done = conflicts.note({ bucket, key, loser: shown, winner, keptAs: copy?.key }, sequencer)
     // A failure reaches the caller through what is sequenced right behind.
     done?.catch(() => undefined)

@@ -215,11 +215,19 @@ class Replay {
       this.#moved(mutation.slot, previous, { kind: 'delete', seq, location })
       return
     }
-    const { version, context } = mutation
-    this.#replace(mutation.slot, {
+    const { version, context, slot } = mutation
+    this.#replace(slot, {
       previous,
       next: { kind: 'tombstone', seq, version, context, location },
       blobs: [],
+    })
+    const { bucket, key } = slot
+    this.#options.conflicts.deleted({
+      bucket,
+      key,
+      version,
+      seen: context,
+      context: this.#context(),
     })
   }
 

@@ -82,6 +82,8 @@ export interface SequencerOptions {
     readonly bucket: string
     readonly key: string | undefined
     readonly version: Version
+    /** What the author of a delete had seen of the slot. */
+    readonly seen?: Context
     readonly context: EffectContext
   }) => void
 }
@@ -327,7 +329,7 @@ export class Sequencer {
       effects: (batch) => {
         const context = this.effectContext(batch)
         replaceSlot(context, { ...name, previous, next, newBlobs: [] })
-        this.#options.onEffect({ ...name, version, context })
+        this.#options.onEffect({ ...name, version, seen: next.context, context })
       },
     })
     return { kind: 'sequenced', seq, version, done }

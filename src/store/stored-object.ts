@@ -187,3 +187,9 @@ function* piecesOf(
     if (offset >= range.end) return
   }
 }
+
+/** What an entry tells of its object. */
+export function infoOf(name: ObjectName, entry: LiveEntry): ObjectInfo {
+  const { seq, version, meta } = entry
+  return { bucket: name.bucket, key: name.key, seq, version, meta }
+}

@@ -1,7 +1,11 @@
+import { hash } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { ConflictDocument } from '../../src/admin/conflict-protocol.ts'
 import { bytesOf } from './content.ts'
-import { pointingAt } from './pair-settings.ts'
+import { HoldingProxy } from './holding-proxy.ts'
+import { acceptedToken, pointingAt, shippingTo } from './pair-settings.ts'
 import { inParallel } from './parallel.ts'
+import { runComio } from './run-program.ts'
 import { expectEqualBuckets } from './site-contents.ts'
 import { type SiteProcess, TestBed } from './site-process.ts'
 import { NotYet, until } from './until.ts'
@@ -90,3 +94,59 @@ test('what was deleted at one site while the other was away does not come back',
   expect(objects).toHaveLength(150)
   expect(Math.min(...old)).toBe(100)
 })
+
+test('a key written at both sites while they were cut is listed at both, kept, and resolved from one', async () => {
+  const [toA, toB] = [await HoldingProxy.listen(), await HoldingProxy.listen()]
+  try {
+    const settings = (url: string) =>
+      shippingTo(url, { accept_tokens: [acceptedToken], conflict_policy: 'keep-both' })
+    const a = await bed.site('a', settings(toB.url)).start()
+    const b = await bed.site('b', settings(toA.url)).start()
+    toA.passTo(a.url)
+    toB.passTo(b.url)
+    await a.put('/docs/before', 'before')
+    await untilAtRest([a, b])
+    for (const proxy of [toA, toB]) proxy.hold()
+    const [first, second] = ['written at a', 'written later at b']
+    await a.put('/docs/shared', first)
+    await b.put('/docs/shared', second)
+    await Promise.all([toA.holds('shared'), toB.holds('shared')])
+    for (const proxy of [toA, toB]) proxy.release()
+    await untilAtRest([a, b])
+
+    const siteIds = (await Promise.all([a.status(), b.status()])).map(({ site_id }) => site_id)
+    const listed = await Promise.all([a, b].map(conflictsOf))
+    for (const conflicts of listed) {
+      expect(conflicts).toMatchObject([
+        {
+          ...{ bucket: 'docs', key: 'shared', kept_now: true },
+          loser: { site: siteIds[0], kind: 'put', size: first.length, etag: md5(first) },
+          winner: { site: siteIds[1], kind: 'put', size: second.length, etag: md5(second) },
+        },
+      ])
+      const { loser, winner, kept_as } = conflicts[0] ?? {}
+      expect(Date.parse(loser?.time ?? '')).toBeLessThanOrEqual(Date.parse(winner?.time ?? ''))
+      expect((await b.send('GET', `/docs/${kept_as}`)).body.toString()).toBe(first)
+    }
+    expect(listed[0]?.[0]?.kept_as).toBe(listed[1]?.[0]?.kept_as)
+
+    const id = String(listed[0]?.[0]?.id)
+    const resolve = ['repl', 'conflicts', 'resolve', id, '--keep', 'loser', '--url', a.url]
+    expect(await runComio(resolve)).toMatchObject({ code: 0, stderr: '' })
+    await untilAtRest([a, b])
+    expect(await Promise.all([a, b].map(conflictsOf))).toEqual([[], []])
+    const objects = await expectEqualBuckets([a, b], 'docs', 1)
+    expect(objects.map(({ key }) => key)).toEqual(['before', 'shared'])
+    expect((await b.send('GET', '/docs/shared')).body.toString()).toBe(first)
+  } finally {
+    await Promise.all([toA.close(), toB.close()])
+  }
+})
+
+async function conflictsOf(site: SiteProcess): Promise<readonly ConflictDocument[]> {
+  const list = await runComio(['repl', 'conflicts', 'list', '--json', '--url', site.url])
+  expect(list).toMatchObject({ code: 0, stderr: '' })
+  return JSON.parse(list.stdout).conflicts
+}
+
+const md5 = (text: string): string => hash('md5', text)

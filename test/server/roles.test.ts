@@ -94,6 +94,12 @@ describe('a replica', () => {
       error: { code: 'REPLICA_READ_ONLY' },
     })
     expect((await b.send('DELETE', '/admin/docs/objects')).status).toBe(200)
+    const policy = await b.json('POST', '/admin/docs/conflict-policy', {
+      body: '{"policy":"keep-both"}',
+      headers: { 'content-type': 'application/json' },
+    })
+    expect(policy.error).toMatchObject({ code: 'REPLICA_READ_ONLY' })
+    expect(policy.error.message + policy.error.hint).toContain(a.url)
     expect((await b.send('GET', '/docs/one')).body.toString()).toBe('one')
     const health: HealthDocument = await b.json('GET', '/admin/health')
     expect(health.role).toBe('replica')

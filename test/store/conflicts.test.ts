@@ -304,6 +304,79 @@ describe('resolving a conflict', () => {
     expect(await textOf(b, keptAs)).toBe('mine')
   })
 
+  for (const policy of ['last-write-wins', 'keep-both'] as const) {
+    it(`at one site takes it off the list of the other (${policy}), also in an index built anew`, async () => {
+      const [a, b] = await openPair(policy)
+      await a.put('docs', 'other', 'x')
+      await collide(a, b)
+      // Both are under way at once, so that both notice.
+      const [fromA, fromB] = [await changesOf(a), await changesOf(b)]
+      for (const change of fromA) await b.engine.apply([change], undefined)
+      for (const change of fromB) await a.engine.apply([change], undefined)
+      const { id } = onlyConflict(a)
+      onlyConflict(b)
+      await a.engine.conflicts.resolveConflict(id, 'winner')
+      await exchange(a, b)
+      for (const store of [a, b]) {
+        expect(store.engine.conflicts.conflictTotals()).toMatchObject({ noticed: 1, open: 0 })
+        await store.loseIndex()
+        expect(store.engine.conflicts.conflictTotals()).toMatchObject({ noticed: 1, open: 0 })
+        expect(await store.keys('docs')).toEqual(['a', 'other'])
+        expect(await textOf(store, 'a')).toBe('from b')
+      }
+    })
+  }
+
+  it('is for who has seen both: no other write, and no deletion of the copy, takes it off a list', async () => {
+    const [a, b] = await openPair('keep-both')
+    await collide(a, b)
+    await exchange(a, b)
+    const { keptAs = '' } = onlyConflict(b)
+    a.skewMs = 10_000
+    await a.put('docs', 'a', 'overwritten')
+    await remove(a, keptAs)
+    await exchange(a, b)
+    expect(await b.keys('docs')).toEqual(['a'])
+    expect(onlyConflict(b).keptAs).toBe(keptAs)
+  })
+
+  it('holds at a site that meets the writes only afterwards: it neither lists nor keeps the loser', async () => {
+    const [a, b] = await openPair('keep-both')
+    const [c] = await openPair('keep-both')
+    await collide(a, b)
+    // What C gets of B is from before B has heard of the loser.
+    const [early, lost] = [await changesOf(b), await changesOf(a)]
+    await exchange(a, b)
+    await b.engine.conflicts.resolveConflict(onlyConflict(b).id, 'winner')
+    const marks = (await changesOf(b)).filter(({ mutation }) => mutation.kind === 'delete')
+    expect(marks).toHaveLength(1)
+    for (const change of [...early, ...marks, ...lost]) await c.engine.apply([change], undefined)
+    expect(await c.keys('docs')).toEqual(['a'])
+    expect(await textOf(c, 'a')).toBe('from b')
+    expect(c.engine.conflicts.conflictTotals()).toMatchObject({ noticed: 0, open: 0 })
+  })
+
+  it('for a copy that fell to a purge leaves the copy where it is', async () => {
+    const [a, b] = await openPair('keep-both')
+    await collide(a, b)
+    await exchange(a, b)
+    const { keptAs = '' } = onlyConflict(b)
+    const c = await TestStore.open({ siteId: 'site-c', segmentBytes: 256 * 1024 })
+    opened.push(c)
+    c.skewMs = 10_000
+    await c.put('docs', 'c', 'c')
+    await c.engine.purgeBucket('docs')
+    await ship(c, b)
+    // Waits for the sweep, and finds the copy.
+    await expect(b.engine.deleteBucket('docs')).rejects.toThrow('still holds objects')
+    const found = b.engine.conflicts.conflicts(10)
+    const inPlace = found.find(({ key }) => key === keptAs)
+    expect(inPlace).toMatchObject({ keptAs, winner: { kind: 'purge' } })
+    await b.engine.conflicts.resolveConflict(inPlace?.id ?? 0, 'loser')
+    expect(await textOf(b, keptAs)).toBe('from a')
+    expect(b.engine.conflicts.conflict(inPlace?.id ?? 0)).toBeUndefined()
+  })
+
   it('is refused for what is not listed, or not kept', async () => {
     const [a, b] = await openPair('last-write-wins')
     await collide(a, b)

@@ -9,7 +9,7 @@ export default class ReplConflictsResolve extends BaseCommand {
   static override description =
     'The winner is current already: keeping it drops the copy of the loser. Keeping the loser ' +
     'writes it to its key again, as a write that has seen both; then its copy goes too. Both ' +
-    'replicate. Other sites that noticed the conflict keep it on their own lists.'
+    'replicate, and as they arrive the other sites that noticed the conflict take it off their lists.'
 
   static override examples = [
     '<%= config.bin %> repl conflicts resolve 3 --keep winner',
