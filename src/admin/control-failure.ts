@@ -11,6 +11,7 @@ import {
   LoserNotKeptError,
   NoSuchBucketError,
   NoSuchConflictError,
+  RemoteTooLargeError,
   StorageFullError,
   StoreUnavailableError,
   TooManyReplaysError,
@@ -44,6 +45,7 @@ export function describeFailure(thrown: unknown): ControlFailure {
   if (error instanceof NoSuchConflictError) return failure({ status: 404, error })
   if (error instanceof LoserNotKeptError) return failure({ status: 409, error })
   if (error instanceof InvalidNameError) return failure({ status: 400, error })
+  if (error instanceof RemoteTooLargeError) return failure({ status: 400, error })
   if (error instanceof TooManyReplaysError) return failure({ status: 409, error })
   if (isFull(error)) return failure({ status: 507, error })
   if (isUnable(error)) return failure({ status: 503, error })

@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { systemCodeOf } from '../base/errors.ts'
 import { StoragePathError } from '../device/errors.ts'
 import { revokedTokensFile } from './revoked-tokens.ts'
+import { roleFile } from './role-keeper.ts'
 
 /** What a volume, an index beside it, or a freshly made file system may have put there. */
 const known = new Set([
@@ -11,8 +12,7 @@ const known = new Set([
   'superblock.tmp',
   'segments',
   'lost+found',
-  revokedTokensFile,
-  `${revokedTokensFile}.tmp`,
+  ...[revokedTokensFile, roleFile].flatMap((name) => [name, `${name}.tmp`]),
 ])
 
 /**

@@ -33,7 +33,7 @@ export interface SiteRoleOptions {
 }
 
 /** In the storage folder. */
-const roleFileName = 'role'
+export const roleFile = 'role'
 
 export class RoleKeeper implements Roles {
   readonly #options: SiteRoleOptions
@@ -56,7 +56,7 @@ export class RoleKeeper implements Roles {
 
   /** @throws RoleFileError when the role on disk cannot be understood */
   static async open(options: SiteRoleOptions): Promise<RoleKeeper> {
-    const path = join(options.storagePath, roleFileName)
+    const path = join(options.storagePath, roleFile)
     const text = await readSmallFile(path)
     const configured = { role: options.configured, term: 0, since: undefined }
     return new RoleKeeper(options, path, text === undefined ? configured : parseRole(text, path))

@@ -464,9 +464,10 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   #createLinks({ options, index, accounts }: Parts, sequencer: Sequencer): RemoteLinks {
-    const { clock } = options
+    const { clock, volume } = options
+    const { headBytesMax } = volume.limits
     const own = { feed: this.feed, pipeline: this.#pipeline, launched: this.#launched }
-    return new RemoteLinks({ accounts, index, sequencer, clock, ...own })
+    return new RemoteLinks({ accounts, index, sequencer, clock, headBytesMax, ...own })
   }
 
   #createDesk(

@@ -120,6 +120,21 @@ export class CorruptIndexError extends ComioError {
   readonly code = 'CORRUPT_INDEX'
 }
 
+/** What is said of a remote is kept in the head of one record. */
+export class RemoteTooLargeError extends ComioError {
+  readonly code = 'REMOTE_TOO_LARGE'
+  constructor(facts: { readonly remote: string; readonly bytes: number; readonly limit: number }) {
+    const { remote, bytes, limit } = facts
+    super(
+      `what remote ${remote} is to have and how it is reached takes ${bytes} bytes, and this volume keeps at most ${limit} of it`,
+      {
+        facts,
+        hint: 'Name fewer buckets and prefixes, or shorter ones that cover several.',
+      },
+    )
+  }
+}
+
 export class TooManyReplaysError extends ComioError {
   readonly code = 'TOO_MANY_REPLAYS'
   constructor(remote: string) {

@@ -10,6 +10,7 @@ import type { Location } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { dropLetter, remoteChanged } from './effects.ts'
+import { RemoteTooLargeError } from './errors.ts'
 import type { LaunchedPlaces } from './launched-places.ts'
 import { StoredLedger } from './ledger.ts'
 import type {
@@ -34,6 +35,8 @@ export interface RemoteLinksOptions {
   readonly feed: ChangeFeed
   readonly clock: Clock
   readonly launched: LaunchedPlaces
+  /** The longest head of a record. */
+  readonly headBytesMax: number
 }
 
 /** A link that nothing was said about. */
@@ -126,10 +129,14 @@ export class RemoteLinks implements RemoteRegistry {
     return this.#options.accounts.remote(name)?.record
   }
 
+  /** @throws RemoteTooLargeError */
   async #write(record: RemoteRecord): Promise<void> {
-    await this.#options.sequencer.sequenceUnplaced(
-      remoteRecord(record),
-      (context, location: Location) => remoteChanged(context, { record, location }),
+    const { sequencer, headBytesMax: limit } = this.#options
+    const input = remoteRecord(record)
+    const bytes = input.head.length
+    if (bytes > limit) throw new RemoteTooLargeError({ remote: record.name, bytes, limit })
+    await sequencer.sequenceUnplaced(input, (context, location: Location) =>
+      remoteChanged(context, { record, location }),
     )
   }
 

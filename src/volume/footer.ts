@@ -1,6 +1,6 @@
 /**
- * The footer of a sealed segment: what records it holds and where, so that rebuilding and cleaning
- * read a footer and not all bytes. It begins where the groups end and fills whole blocks; the last
+ * The footer of a sealed segment: what records it holds and where, so that rebuilding and the
+ * search for live records to move read a footer and not all bytes. It begins where the groups end and fills whole blocks; the last
  * bytes of the last block, the trailer, say where it begins.
  */
 import { assert } from '../base/assert.ts'

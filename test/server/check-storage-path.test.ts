@@ -20,6 +20,10 @@ describe('the storage path', () => {
     await mkdir(join(folder, 'lost+found'))
     await mkdir(join(folder, 'segments'))
     await mkdir(join(folder, 'index'))
+    // Of a first start that was cut off.
+    for (const name of ['superblock.tmp', 'role', 'role.tmp', 'revoked-tokens.json']) {
+      await writeFile(join(folder, name), '')
+    }
     await checkStoragePath(folder, join(folder, 'index'))
     await writeFile(join(folder, 'superblock'), '')
     await writeFile(join(folder, 'notes.txt'), '')

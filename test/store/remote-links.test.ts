@@ -49,6 +49,27 @@ async function handed(name: string): Promise<readonly string[]> {
 const remove = (key: string) => store.engine.deleteObject({ bucket: 'docs', key })
 
 describe('a remote', () => {
+  it('may have hundreds of prefixes, and is refused clearly with more than a record holds', async () => {
+    const prefixes = Array.from({ length: 300 }, (_, i) => `folder-of-department-${i}/`)
+    await store.put('docs', 'folder-of-department-299/a', 'wanted')
+    await store.put('docs', 'folder-of-nobody/a', 'not wanted')
+    const settings = JSON.stringify({ url: 'http://b', prefixes })
+    const change = { ...everything, settings, filter: { ...wantsEverything, prefixes } }
+    await store.engine.remotes.link('b', change)
+    await store.loseIndex()
+    expect(linked('b').filter.prefixes).toHaveLength(300)
+    expect(await handed('b')).toEqual(['folder-of-department-299/a'])
+    const many = prefixes.map((prefix) => prefix + 'x'.repeat(200))
+    const refused = { code: 'REMOTE_TOO_LARGE', message: expect.stringContaining('remote c') }
+    const tooMany = { ...everything, filter: { ...wantsEverything, prefixes: many } }
+    await expect(store.engine.remotes.link('c', tooMany)).rejects.toMatchObject(refused)
+    await expect(store.engine.remotes.change('b', tooMany)).rejects.toMatchObject({
+      code: 'REMOTE_TOO_LARGE',
+    })
+    expect(store.engine.remotes.list().map(({ name }) => name)).toEqual(['b'])
+    expect(linked('b').filter.prefixes).toEqual(prefixes.toSorted())
+  })
+
   it('is remembered with its settings, also when the index is lost', async () => {
     const { epoch } = await store.engine.remotes.link('b', everything)
     await store.engine.remotes.change('b', { state: 'paused' })
