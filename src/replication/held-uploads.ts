@@ -15,6 +15,8 @@ import { RangeWindow } from './range-window.ts'
 export interface HeldUpload {
   readonly mutation: PutMutation
   readonly upload: StagedUpload
+  /** The volumes that have offered it. */
+  readonly from: Set<string>
   /** What is fetched beyond the bytes that the upload holds. */
   readonly window: RangeWindow
   /** Bytes that were durable at the last look. */
@@ -27,6 +29,8 @@ export interface HeldUploadsOptions {
   readonly logger: Logger
   readonly rangeBytes: number
   readonly rangesMax: number
+  /** A newer write has taken effect where this one was to go. */
+  readonly onOvertaken: (mutation: PutMutation) => void
 }
 
 /** Interrupted uploads that are kept at hand to continue, or to give up when superseded. */
@@ -52,12 +56,14 @@ export class HeldUploads {
   }
 
   /** The upload of exactly this version, continued or begun: the caller's until it is handed back. */
-  async take(mutation: PutMutation): Promise<HeldUpload> {
+  async take(mutation: PutMutation, from: Iterable<string>): Promise<HeldUpload> {
     const key = keyOf(mutation)
     const kept = this.#kept.get(key)
     this.#kept.delete(key)
-    if (kept !== undefined) return { ...kept, mutation }
+    if (kept !== undefined) return { ...kept, mutation, from: new Set([...kept.from, ...from]) }
     const upload = await this.#options.sink.stageUpload(mutation)
+    const onOvertaken = (): void => this.#options.onOvertaken(mutation)
+    upload.overtaken.addEventListener('abort', onOvertaken, { once: true })
     const { rangeBytes, rangesMax } = this.#options
     const window = new RangeWindow({
       start: upload.heldBytes,
@@ -67,7 +73,7 @@ export class HeldUploads {
       takeRoom: (bytes) => this.#takeRoom(bytes),
       giveRoom: (bytes) => this.#room.release(bytes),
     })
-    return { mutation, upload, window, savedBytes: upload.heldBytes }
+    return { mutation, upload, from: new Set(from), window, savedBytes: upload.heldBytes }
   }
 
   /** Appends the next bytes; makes what is held durable now and then. */
@@ -123,6 +129,15 @@ export class HeldUploads {
     }
   }
 
+  /** The link of this volume is over: what nobody else has offered is given up. */
+  async leave(volumeId: string): Promise<void> {
+    const lonely = new Set<PutMutation>()
+    for (const { from, mutation } of this.#kept.values()) {
+      if (from.delete(volumeId) && from.size === 0) lonely.add(mutation)
+    }
+    await this.giveUpWhere((mutation) => lonely.has(mutation))
+  }
+
   async close(): Promise<void> {
     const kept = [...this.#kept.values()]
     this.#kept.clear()
@@ -139,6 +154,7 @@ export class HeldUploads {
   }
 }
 
-function keyOf(mutation: PutMutation): string {
+/** Tells one write of a slot from all others. */
+export function keyOf(mutation: PutMutation): string {
   return `${slotText(mutation.slot)}\n${mutation.version}`
 }

@@ -42,6 +42,11 @@ export class PullOutcomes {
     if (kept.size === 0) this.#bySender.delete(volumeId)
   }
 
+  /** Nobody asks for this sender's any more. */
+  drop(volumeId: string): void {
+    this.#bySender.delete(volumeId)
+  }
+
   /** What is kept for a sender: at once when there is any, else when there is, or when the wait ends. */
   async wait(
     volumeId: string,

@@ -15,7 +15,7 @@ import type { ApplyOutcome, ChangeSink } from '../store/object-store.ts'
 import { slotText } from '../store/slot.ts'
 import { covers } from '../store/version.ts'
 import { TicketGoneError } from './errors.ts'
-import { type HeldUpload, HeldUploads } from './held-uploads.ts'
+import { type HeldUpload, HeldUploads, keyOf } from './held-uploads.ts'
 import { ObjectFetch } from './object-fetch.ts'
 import type { PullOutcome } from './protocol.ts'
 import { type Intake, missingBytes, PushIntakes, untilFailure } from './push-intakes.ts'
@@ -57,8 +57,8 @@ interface Pull {
   /** Who offers it: the newest offer of each site, the latest last. */
   readonly offers: Map<string, PullOffer>
   readonly abort: AbortController
-  /** Set when nobody wants the bytes any more. */
-  superseded: boolean
+  /** Set when its bytes are not wanted any more: what those who offer it are told. */
+  end: PullOutcome | undefined
   /** The last offer was taken back, which may mean no more than that it is going to be made anew. */
   withdrawn: boolean
   isFetching: boolean
@@ -80,12 +80,15 @@ export class Puller {
   readonly #waiting = new Set<Pull>()
   readonly #refusedOnce = new Set<string>()
   readonly #running = new Set<Promise<void>>()
+  /** Uploads that are being given up for what has taken effect here. */
+  readonly #endings = new Set<Promise<void>>()
   #closed = false
 
   constructor(options: PullerOptions) {
     this.#options = options
     const { sink, clock, logger, rangeBytes } = options
-    this.#held = new HeldUploads({ sink, clock, logger, rangeBytes, rangesMax })
+    const onOvertaken = (mutation: PutMutation): void => this.#overtaken(mutation)
+    this.#held = new HeldUploads({ sink, clock, logger, rangeBytes, rangesMax, onOvertaken })
   }
 
   /** Takes an offer on; its outcome comes by `onOutcome`. */
@@ -134,11 +137,18 @@ export class Puller {
       if (!isReplaced(pull.mutation)) continue
       const isOfferedElsewhere = [...pull.offers.keys()].some((volumeId) => volumeId !== awaited)
       if (awaited !== undefined && isOfferedElsewhere) continue
-      pull.superseded = true
-      pull.abort.abort()
-      if (!isMoving(pull)) this.#conclude(pull, { result: 'superseded' })
+      this.#giveUp(pull, { result: 'superseded' })
     }
     await this.#held.giveUpWhere(isReplaced)
+  }
+
+  /** The link of this sender is over: what it offers is not to be had from it any more. */
+  async takeBack(volumeId: string): Promise<void> {
+    for (const pull of [...this.#pulls.values()]) {
+      if (!pull.offers.delete(volumeId) || pull.offers.size > 0) continue
+      this.#giveUp(pull, { result: 'again', reason: 'its link has ended' })
+    }
+    await this.#held.leave(volumeId)
   }
 
   /**
@@ -152,7 +162,7 @@ export class Puller {
     try {
       return await this.#intakes.run(find, async (pull, signal) => {
         pull.touchedAt = this.#options.clock.monotonic()
-        const held = await this.#held.take(pull.mutation)
+        const held = await this.#held.take(pull.mutation, pull.offers.keys())
         return await this.#takeIn(pull, held, missingBytes(held, { range, bytes, signal }))
       })
     } finally {
@@ -164,7 +174,7 @@ export class Puller {
   async close(): Promise<void> {
     this.#closed = true
     for (const pull of this.#pulls.values()) pull.abort.abort()
-    await Promise.all([...this.#running, this.#intakes.close()])
+    await Promise.all([...this.#running, ...this.#endings, this.#intakes.close()])
     await this.#held.close()
   }
 
@@ -173,7 +183,7 @@ export class Puller {
       mutation,
       offers: new Map(),
       abort: new AbortController(),
-      superseded: false,
+      end: undefined,
       withdrawn: false,
       isFetching: false,
       intake: undefined,
@@ -229,6 +239,29 @@ export class Puller {
     for (const offer of pull.offers.values()) this.#options.onOutcome(offer, outcome)
   }
 
+  /** At once where nothing moves; otherwise whoever moves its bytes sees the end and concludes. */
+  #giveUp(pull: Pull, end: PullOutcome): void {
+    pull.end = end
+    pull.abort.abort()
+    if (!isMoving(pull)) this.#conclude(pull, end)
+  }
+
+  /**
+   * A write that never came by here, a client's say, was newer. It need not have seen this one: its
+   * sender offers it again, and the store says whether the bytes are wanted all the same.
+   */
+  #overtaken(mutation: PutMutation): void {
+    const key = keyOf(mutation)
+    const pull = this.#pulls.get(key)
+    if (pull !== undefined && pull.end === undefined) {
+      this.#giveUp(pull, { result: 'again', reason: 'a newer write has come in between' })
+    }
+    const ending = this.#held
+      .giveUpWhere((held) => keyOf(held) === key)
+      .finally(() => this.#endings.delete(ending))
+    this.#endings.add(ending)
+  }
+
   /** The store failed, not the network: this site's trouble, which the sender waits out. */
   #storeFailure(error: unknown): PullOutcome {
     rethrowAssertion(error)
@@ -237,8 +270,8 @@ export class Puller {
   }
 
   async #fetchAndApply(pull: Pull): Promise<PullEnd> {
-    if (pull.superseded) return { kind: 'applied', outcome: { result: 'superseded' } }
-    const held = await this.#held.take(pull.mutation)
+    if (pull.end !== undefined) return { kind: 'applied', outcome: pull.end }
+    const held = await this.#held.take(pull.mutation, pull.offers.keys())
     try {
       return await this.#fetchInto(pull, held)
     } catch (error) {
@@ -251,9 +284,9 @@ export class Puller {
   /** Applied, given up or kept, the upload is no longer the caller's; it is when this throws. */
   async #fetchInto(pull: Pull, held: HeldUpload): Promise<PullEnd> {
     const missing = await this.#fetch(pull, held)
-    if (pull.superseded) {
+    if (pull.end !== undefined) {
       await this.#held.giveUp(held)
-      return { kind: 'applied', outcome: { result: 'superseded' } }
+      return { kind: 'applied', outcome: pull.end }
     }
     if (missing !== undefined && pull.withdrawn) {
       await this.#held.giveUp(held)
@@ -261,7 +294,7 @@ export class Puller {
     }
     if (missing !== undefined) {
       await this.#keep(pull, held)
-      return pull.superseded ? { kind: 'applied', outcome: { result: 'superseded' } } : missing
+      return pull.end === undefined ? missing : { kind: 'applied', outcome: pull.end }
     }
     return { kind: 'applied', outcome: await this.#apply(pull.mutation, held) }
   }
@@ -319,7 +352,7 @@ export class Puller {
   #pushedTo(ticket: string): Pull {
     for (const pull of this.#pulls.values()) {
       for (const offer of pull.offers.values()) {
-        if (offer.pushed && offer.ticket === ticket && !pull.superseded) return pull
+        if (offer.pushed && offer.ticket === ticket && pull.end === undefined) return pull
       }
     }
     throw new TicketGoneError('unknown')
@@ -334,7 +367,7 @@ export class Puller {
     const { upload } = held
     try {
       for await (const piece of untilFailure(bytes, note)) await this.#held.append(held, piece)
-      if (pull.superseded) await this.#held.giveUp(held)
+      if (pull.end !== undefined) await this.#held.giveUp(held)
       else if (upload.heldBytes < pull.mutation.meta.size) await this.#keep(pull, held)
       else this.#conclude(pull, await this.#apply(pull.mutation, held))
     } catch (error) {
@@ -342,8 +375,8 @@ export class Puller {
       await this.#held.end(held)
       throw error
     }
-    if (pull.superseded) {
-      this.#conclude(pull, { result: 'superseded' })
+    if (pull.end !== undefined) {
+      this.#conclude(pull, pull.end)
       throw new TicketGoneError('superseded')
     }
     if (broken !== undefined) throw broken.error
@@ -353,7 +386,7 @@ export class Puller {
   /** What replaces it may arrive while it is made durable: then nobody continues it. */
   async #keep(pull: Pull, held: HeldUpload): Promise<void> {
     await this.#held.keep(held)
-    if (!pull.superseded) return
+    if (pull.end === undefined) return
     await this.#held.giveUpWhere((mutation) => mutation === held.mutation)
   }
 
@@ -368,7 +401,7 @@ export class Puller {
     // For `later` the bytes are kept: the next offer continues behind those that are durable.
     // Applying has ended the handle: what it left behind is given up through another.
     if (!isTaken && outcome.result !== 'later') {
-      await this.#held.giveUp(await this.#held.take(mutation))
+      await this.#held.giveUp(await this.#held.take(mutation, []))
     }
     if (outcome.result !== 'refused') return pullOutcomeOf(outcome)
     const key = keyOf(mutation)
@@ -405,10 +438,6 @@ function replaces(newer: Exclude<Mutation, BucketMutation>, held: PutMutation): 
   }
   if (slotText(newer.slot) !== slotText(held.slot)) return false
   return newer.version !== held.version && covers(newer, held.version)
-}
-
-function keyOf(mutation: PutMutation): string {
-  return `${slotText(mutation.slot)}\n${mutation.version}`
 }
 
 function pullOutcomeOf(outcome: ApplyOutcome): PullOutcome {

@@ -212,11 +212,18 @@ export class Receiver {
     return { completions: await this.#outcomes.wait(volumeId, { waitMs, signal }) }
   }
 
-  /** Durable when resolved: nothing comes from this sender under this epoch any more. */
+  /** Durable when resolved: nothing comes, or is fetched, from this sender under this epoch any more. */
   async farewell(farewell: Farewell): Promise<void> {
-    this.#senders.delete(farewell.volumeId)
+    const { volumeId, epoch } = farewell
+    // One that comes late must not end the link that was made since.
+    const isOver = (this.#senders.get(volumeId)?.epoch ?? epoch) <= epoch
+    if (isOver) this.#senders.delete(volumeId)
     await this.#options.sink.endLink(farewell)
-    this.#options.logger.info({ senderVolume: farewell.volumeId }, 'A sender has ended its link')
+    if (isOver) {
+      await this.#puller.takeBack(volumeId)
+      this.#outcomes.drop(volumeId)
+    }
+    this.#options.logger.info({ senderVolume: volumeId }, 'A sender has ended its link')
   }
 
   /**
@@ -231,6 +238,11 @@ export class Receiver {
   /** @throws MalformedBytesError, ComparisonBusyError; whatever the store fails with */
   inquire(what: Inquiry, question: string): Promise<Buffer> {
     return this.#options.responder.answer(what, question)
+  }
+
+  /** Whether anything is held of large objects that are not complete. */
+  get isReceiving(): boolean {
+    return this.#puller.isBusy
   }
 
   /** Ends all pulls; what was fetched is kept. */

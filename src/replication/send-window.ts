@@ -238,6 +238,8 @@ export class SendWindow {
     for (const timer of this.#parked.values()) timer.cancel()
     this.#parked.clear()
     this.#deferTimer?.cancel()
+    // What was offered is not to be had any more: the remote keeps what it has, for the next offer.
+    for (const { lease } of this.#shipments.values()) lease?.end('unknown')
     for (const queue of this.#queues) queue.bell.ring()
     this.#bell.ring()
     this.#drained?.()

@@ -408,6 +408,11 @@ export interface PeerMark {
 export interface StagedUpload {
   /** Bytes held so far, a restart's survivors included: append continues here. */
   readonly heldBytes: number
+  /**
+   * Aborted when a newer write takes effect on the slot, whoever made it: what was made durable is gone
+   * then, and whether the rest is still wanted must be asked anew.
+   */
+  readonly overtaken: AbortSignal
   append(bytes: Uint8Array): Promise<void>
   /** What was appended survives a restart once resolved. */
   checkpoint(): Promise<void>

@@ -72,7 +72,10 @@ export class Uploads {
     await this.#open.get(id)?.close()
     // Not asked for again: the offer was refused unless there was room for what is missing.
     const promise = this.#options.admission.promise(this.missingBytesOf(mutation))
-    const upload = new OpenUpload({ ...this.#options, sequencer, label, uploads: this, promise })
+    const upload = new OpenUpload({
+      ...{ ...this.#options, sequencer, label, uploads: this, promise },
+      target: mutation,
+    })
     this.#open.set(id, upload)
     try {
       await upload.resume(this.#entries.get(id))
@@ -145,6 +148,11 @@ export class Uploads {
         this.#drop(effect.context, entry)
       else this.aborted(effect.context, entry.label)
     }
+    for (const upload of [...this.#open.values()]) {
+      const { slot, version } = upload.target
+      if (slot.bucket !== effect.bucket || version >= effect.version) continue
+      if (effect.key === undefined || slot.key === effect.key) upload.overtake()
+    }
   }
 
   isOpen(label: Buffer): boolean {
@@ -180,6 +188,8 @@ export interface UploadsOptions {
 interface OpenUploadOptions extends UploadsOptions {
   readonly sequencer: Sequencer
   readonly label: Buffer
+  /** What it will become. */
+  readonly target: Pick<PutMutation, 'slot' | 'version'>
   readonly uploads: Uploads
   /** Room for what has still to come. */
   readonly promise: RoomPromise
@@ -195,6 +205,7 @@ export class OpenUpload implements StagedUpload {
   #writer: BlobWriter | undefined
   #digests: BodyDigests | undefined
   readonly #promise: RoomPromise
+  readonly #overtaken = new AbortController()
   #closed = false
 
   constructor(options: OpenUploadOptions) {
@@ -205,6 +216,18 @@ export class OpenUpload implements StagedUpload {
 
   get heldBytes(): number {
     return this.#held
+  }
+
+  get target(): OpenUploadOptions['target'] {
+    return this.#options.target
+  }
+
+  get overtaken(): AbortSignal {
+    return this.#overtaken.signal
+  }
+
+  overtake(): void {
+    this.#overtaken.abort()
   }
 
   /** Whether some of it was made durable as parts. */

@@ -85,6 +85,7 @@ export class MemoryUpload implements StagedUpload {
   aborted = false
   closed = 0
   readonly #drop: () => void
+  readonly #overtaken = new AbortController()
   #bytes: Buffer[] = []
   #held = 0
 
@@ -94,6 +95,14 @@ export class MemoryUpload implements StagedUpload {
 
   get heldBytes(): number {
     return this.#held
+  }
+
+  get overtaken(): AbortSignal {
+    return this.#overtaken.signal
+  }
+
+  overtake(): void {
+    this.#overtaken.abort()
   }
 
   async append(bytes: Uint8Array): Promise<void> {

@@ -223,6 +223,24 @@ describe('the handle of an upload', () => {
     expect(pair.missing()).toEqual([])
   })
 
+  test('is fetched no further once the link was paused or removed, and kept for the next offer', async () => {
+    const pair = startPair()
+    let release = (): void => undefined
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    pair.blobs.fault = (range, sent) => (range.start + sent >= mib ? gate : undefined)
+    pair.feed.write('large', bodyOf(12 * mib))
+    const held = (): MemoryUpload | undefined => [...pair.sink.uploads.values()][0]
+    await runUntil(pair.clock, () => held()?.heldBytes === mib)
+    await pair.sender.remove('default')
+    release()
+    await runUntil(pair.clock, () => pair.feed.openObjects === 0 && held()?.heldBytes !== mib)
+    expect(pair.blobs.bytes).toBeLessThan(2 * mib)
+    expect(pair.sink.slots.has('o/box/large')).toBe(false)
+    expect(held()?.aborted).toBe(false)
+  })
+
   test('is closed at the end, when it was kept to be continued', async () => {
     const pair = startPair({ options: { transfer: 'pull' } })
     pair.blobs.tickets = undefined

@@ -219,4 +219,20 @@ describe('a completions query', () => {
     expect(() => receiver.handshake({ ...hello, epoch: 6 })).toThrow(LinkEndedError)
     expect(receiver.handshake({ ...hello, epoch: 7 }).applied).toBeNull()
   })
+
+  test('of a link that has ended leaves nothing to be fetched, and a late farewell takes nothing back', async () => {
+    const { receiver, send } = setUp()
+    const { volumeId, incarnation } = sender
+    const large = putOf('large', Buffer.alloc(2 ** 21), version)
+    const offer = frameOf(large, { kind: 'offer', ticket: Buffer.alloc(32, 7), length: 2 ** 21 })
+    for (const epoch of [1, 2]) {
+      const answer = receiver.handshake({ ...hello, epoch })
+      expect(await send(answer, [offer])).toEqual([{ result: 'pulling' }])
+      await receiver.farewell({ volumeId, incarnation, epoch: epoch - 1 })
+      expect(receiver.isReceiving).toBe(true)
+      await receiver.farewell({ volumeId, incarnation, epoch })
+      await settleTasks()
+      expect(receiver.isReceiving).toBe(false)
+    }
+  })
 })

@@ -344,6 +344,25 @@ describe('a staged upload', () => {
     }
   })
 
+  it('is told of whatever takes its place here, be it a client, and of nothing else', async () => {
+    await store.put('photos', 'a', 'a client wrote before')
+    const { engine } = store
+    const takers = {
+      put: () => store.put('photos', 'a', 'a client writes'),
+      delete: () => engine.deleteObject({ bucket: 'photos', key: 'a' }),
+      purge: () => engine.purgeBucket('photos'),
+    }
+    for (const take of Object.values(takers)) {
+      const upload = await engine.stageUpload(mutation())
+      await store.put('photos', 'b', 'another object')
+      await store.put('videos', 'a', 'in another bucket')
+      expect(upload.overtaken.aborted).toBe(false)
+      await take()
+      expect(upload.overtaken.aborted).toBe(true)
+      await upload.abort()
+    }
+  })
+
   it('leaves nothing behind when it is overtaken while it is made durable', async () => {
     for (const newer of [putOf(at(9), 'newer'), deleteOf(at(19)), purgeOf(at(29))]) {
       const upload = await store.engine.stageUpload(mutation())
