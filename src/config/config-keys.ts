@@ -179,7 +179,7 @@ export const configKeys = {
   },
   'replication.role': {
     kind: 'role',
-    default: 'primary',
+    unset: 'primary',
     summary:
       'primary takes writes, replica refuses them. Holds until comio repl promote or demote is run.',
   },

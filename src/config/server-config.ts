@@ -52,8 +52,8 @@ export interface ReplicationConfig {
   readonly syncTimeoutMs: number
   readonly syncFallback: 'error' | 'async'
   readonly syncMin: number
-  /** What the site is unless it was promoted or demoted since. */
-  readonly role: 'primary' | 'replica'
+  /** What the site is unless it was promoted or demoted since; undefined where nobody speaks of roles. */
+  readonly role: 'primary' | 'replica' | undefined
   /** What remote_url and its fellows make, called `default`, and those of replication.remotes. */
   readonly remotes: readonly RemoteConfig[]
   readonly acceptTokens: readonly AcceptedToken[]
@@ -151,7 +151,7 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     syncTimeoutMs: effective(values, 'replication.sync_timeout'),
     syncFallback: effective(values, 'replication.sync_fallback'),
     syncMin: effective(values, 'replication.sync_min'),
-    role: effective(values, 'replication.role'),
+    role: values['replication.role'],
     remotes: remotesOf(values, surroundings),
     acceptTokens: effective(values, 'replication.accept_tokens'),
     batchSize: effective(values, 'replication.batch_size'),

@@ -28,7 +28,7 @@ export type SyncFallback = 'error' | 'async'
 export interface ClientStoreOptions {
   readonly store: ObjectStore
   /** Called before each write; what it returns, after it. @throws when clients may not write here */
-  readonly beginWrite: () => () => void
+  readonly beginWrite: () => (() => void) | Promise<() => void>
   readonly sync: {
     readonly gate: SyncGate
     readonly fallback: SyncFallback
@@ -130,7 +130,8 @@ export class ClientStore implements ObjectStore {
    * may rest on a write not confirmed yet.
    */
   async write<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
-    const endWrite = this.#options.beginWrite()
+    const begun = this.#options.beginWrite()
+    const endWrite = begun instanceof Promise ? await begun : begun
     try {
       const result = await work()
       const { gate } = this.#options.sync

@@ -99,7 +99,7 @@ export interface Replicator {
   add(remote: RemoteDefinition): void
   /** Ends shipping to a remote, promptly; what was not acknowledged stays pending in its ledger. */
   remove(name: string): Promise<void>
-  /** The same, until it is added again at once: who waits for it in sync mode goes on waiting. */
+  /** The same for a remote that is to be added anew: those who wait for it go on waiting. */
   suspend(name: string): Promise<void>
   /** One for each remote, in the order given. */
   status(): Promise<readonly LinkStatus[]>
@@ -200,14 +200,12 @@ class RunningReplicator implements Replicator {
 
   async remove(name: string): Promise<void> {
     this.gate.remove(name)
-    await this.suspend(name)
+    await this.#end(name)
   }
 
   async suspend(name: string): Promise<void> {
-    const link = this.#links.get(name)
-    this.#links.delete(name)
-    this.#definitions.delete(name)
-    await link?.close()
+    this.gate.suspend(name)
+    await this.#end(name)
   }
 
   verifiedRemotes(): readonly VerifiedRemote[] {
@@ -251,6 +249,13 @@ class RunningReplicator implements Replicator {
     if (isSync === true) return this.gate.add(ledger)
     this.gate.remove(name)
     return undefined
+  }
+
+  async #end(name: string): Promise<void> {
+    const link = this.#links.get(name)
+    this.#links.delete(name)
+    this.#definitions.delete(name)
+    await link?.close()
   }
 
   #owedTo(volumeId: string): number | undefined {

@@ -91,13 +91,14 @@ export class SyncGate {
   }
 
   /**
-   * A remote whose acknowledgement counts; what is returned must be told of its link. One that is here
-   * already got another link: whoever waits for it goes on waiting.
+   * A remote whose acknowledgement counts; what is returned must be told of its link, which has the
+   * time of a wait to greet it.
    */
   add(ledger: RemoteLedger): LinkWatcher {
-    const present = this.#remotes.get(ledger.remote)
-    const remote = present?.ledger === ledger ? present : new Remote(ledger)
+    const remote = this.#remotes.get(ledger.remote) ?? new Remote(ledger)
+    assert(remote.ledger === ledger, 'a remote keeps its ledger as long as it is linked')
     this.#remotes.set(remote.name, remote)
+    this.#came(remote)
     this.#left(remote)
     return {
       answered: (settled) => this.#answered(remote, settled),
@@ -105,6 +106,12 @@ export class SyncGate {
       unable: (place, reason) => this.#unable(remote, place, reason),
       presence: (isUp) => (isUp ? this.#came(remote) : this.#left(remote)),
     }
+  }
+
+  /** Its link ends, and is to be added anew: it counts as a remote that is away. */
+  suspend(name: string): void {
+    const remote = this.#remotes.get(name)
+    if (remote !== undefined) this.#left(remote)
   }
 
   /** Nobody waits for it any more: it is shipped to no longer. */

@@ -72,6 +72,14 @@ export class Remotes implements RemotesControl {
       .map((linked) => this.#definitionOf(linked))
   }
 
+  /** How those of them are shown that have answered before. */
+  metUrls(): readonly string[] {
+    return this.#options.registry
+      .list()
+      .filter(({ isPaused, ledger }) => !isPaused && ledger.confirmedPeer() !== undefined)
+      .map(({ name }) => this.urlOf(name))
+  }
+
   /** What a paused remote, or one that nothing is sent to, is shown as. */
   urlOf(name: string): string {
     return this.#known.get(name)?.remote.urls.join(', ') ?? ''

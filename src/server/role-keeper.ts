@@ -18,6 +18,7 @@ import { ReplicaReadOnlyError, RoleChangingError } from '../replication/errors.t
 import type { SiteRole, Standing } from '../replication/protocol.ts'
 import type { HeardStanding, Roles } from '../replication/standing.ts'
 import { RoleFileError } from './errors.ts'
+import { FirstWord } from './first-word.ts'
 
 interface RoleRecord extends Standing {
   /** Wall ms; undefined while the configuration decides. */
@@ -26,8 +27,8 @@ interface RoleRecord extends Standing {
 
 export interface SiteRoleOptions {
   readonly storagePath: string
-  /** What holds until a promotion or demotion. */
-  readonly configured: SiteRole
+  /** What holds until a promotion or demotion; a primary where the configuration says nothing. */
+  readonly configured: SiteRole | undefined
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -46,6 +47,8 @@ export class RoleKeeper implements Roles {
   #writes = 0
   #calm: (() => void)[] = []
   #saving: Promise<void> = Promise.resolve()
+  /** Writes wait for it. */
+  #firstWord: FirstWord | undefined
 
   private constructor(options: SiteRoleOptions, path: string, record: RoleRecord) {
     this.#options = options
@@ -58,7 +61,7 @@ export class RoleKeeper implements Roles {
   static async open(options: SiteRoleOptions): Promise<RoleKeeper> {
     const path = join(options.storagePath, roleFile)
     const text = await readSmallFile(path)
-    const configured = { role: options.configured, term: 0, since: undefined }
+    const configured = { role: options.configured ?? 'primary', term: 0, since: undefined }
     return new RoleKeeper(options, path, text === undefined ? configured : parseRole(text, path))
   }
 
@@ -76,6 +79,28 @@ export class RoleKeeper implements Roles {
     return { role, term }
   }
 
+  /**
+   * A primary that was stopped may have been replaced: the writes of clients wait until the sites at
+   * these addresses have said what they are, for `waitMs` at most. Where roles are not used nobody
+   * is promoted, and nothing waits.
+   */
+  awaitWord(urls: readonly string[], waitMs: number): void {
+    const { configured, clock, logger } = this.#options
+    const { role, since } = this.#record
+    const areRolesUsed = configured !== undefined || since !== undefined
+    if (role !== 'primary' || !areRolesUsed || urls.length === 0) return
+    const onSilence = (silent: readonly string[]): void =>
+      logger.warn(
+        { silent },
+        'This site takes writes without knowing whether another one was promoted meanwhile',
+      )
+    const firstWord = new FirstWord({ urls, waitMs, clock, onSilence })
+    this.#firstWord = firstWord
+    void firstWord.over.then(() => {
+      this.#firstWord = undefined
+    })
+  }
+
   heard({ siteId, url, standing }: HeardStanding): void {
     this.#highestTerm = Math.max(this.#highestTerm, standing.term)
     if (standing.role === 'primary' && standing.term >= (this.#primary?.term ?? 0)) {
@@ -84,8 +109,11 @@ export class RoleKeeper implements Roles {
       this.#primary = undefined
     }
     const { role, term } = this.#record
-    if (standing.role !== 'primary' || role !== 'primary' || standing.term <= term) return
-    this.#stepDown({ siteId, url, standing })
+    if (standing.role === 'primary' && role === 'primary' && standing.term > term) {
+      this.#stepDown({ siteId, url, standing })
+      this.#firstWord?.end()
+    }
+    this.#firstWord?.heard(url)
   }
 
   /** The term that a promotion takes. */
@@ -110,7 +138,12 @@ export class RoleKeeper implements Roles {
   }
 
   /** What a client's write begins with; what is returned ends it. @throws ReplicaReadOnlyError, RoleChangingError */
-  beginWrite(): () => void {
+  beginWrite(): (() => void) | Promise<() => void> {
+    const firstWord = this.#firstWord
+    return firstWord === undefined ? this.#begin() : firstWord.over.then(() => this.#begin())
+  }
+
+  #begin(): () => void {
     if (this.#record.role === 'replica') throw this.#readOnly()
     if (this.#paused) {
       throw new RoleChangingError('this site is about to become a replica', {
@@ -137,6 +170,7 @@ export class RoleKeeper implements Roles {
 
   /** What was written is on disk. */
   async close(): Promise<void> {
+    this.#firstWord?.end()
     await this.#saving
   }
 

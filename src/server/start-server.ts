@@ -28,6 +28,8 @@ import { SiteTokens } from './token-control.ts'
 
 /** How long requests under way may take to finish at shutdown. */
 const closeGraceMs = 10_000
+/** How long a primary that was started again waits to hear whether it was replaced. */
+const firstWordMs = 5000
 
 export interface RunningServer {
   /** Where this machine reaches the site. */
@@ -196,6 +198,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
     // Together: the polls of senders wait in the listener, and the replicator ends them.
     await Promise.all([listener.close(graceMs), closeReplication()])
   })
+  keeper.awaitWord(remotes.metUrls(), firstWordMs)
   const isDebugging = config.logging.level === 'debug'
   listener.serve(isDebugging ? withAccessLog(planes.handle, logger) : planes.handle)
   replicator.start()

@@ -36,7 +36,6 @@ describe('defaults', () => {
         syncTimeoutMs: 10_000,
         syncFallback: 'error',
         syncMin: 1,
-        role: 'primary',
         remotes: [],
         acceptTokens: [],
         batchSize: 100,

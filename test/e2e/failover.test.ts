@@ -94,6 +94,7 @@ describe('failover', () => {
     await b.send('DELETE', '/box/early-7')
 
     await a.start()
+    expect((await a.send('PUT', '/box/too-late')).status).toBe(403)
     await role(a, 'replica')
     await Promise.all([a.shipped(), b.shipped()])
     const ofA = await guide.run(/^repl status/)

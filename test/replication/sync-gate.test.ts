@@ -128,6 +128,32 @@ describe('a write in sync mode', () => {
     expect(await rig.gate.confirm({ kind: 'floor', bucket: 'box' })).toEqual({ confirmed: true })
   })
 
+  test('waits on while the link is replaced, and is confirmed over the one that takes its place', async () => {
+    const rig = new Rig({})
+    const { gate, feed, clock } = rig
+    const before = rig.confirm(feed.write('one', Buffer.from('1')))
+    gate.suspend('default')
+    const between = feed.write('two', Buffer.from('2'))
+    const during = rig.confirm(between)
+    expect([gate.isOpen, gate.waiting]).toEqual([true, 2])
+    clock.advance(timeoutMs - 1)
+    rig.links[0] = gate.add(rig.ledgers[0] as MemoryLedger)
+    const late = rig.confirm(feed.write('three', Buffer.from('3')))
+    await rig.answer(between)
+    expect([during.verdict, before.verdict, late.verdict]).toEqual([
+      { confirmed: true },
+      undefined,
+      undefined,
+    ])
+    // The new link has not greeted anybody yet, and has the time of a wait for it.
+    clock.advance(timeoutMs - 1)
+    await Promise.resolve()
+    expect([before.verdict?.confirmed, late.verdict]).toEqual([false, undefined])
+    clock.advance(1)
+    await Promise.resolve()
+    expect(late.verdict?.confirmed).toBe(false)
+  })
+
   test('is given up after the time-out, by name', async () => {
     const rig = new Rig({})
     const wait = rig.confirm(rig.feed.write('one', Buffer.from('1')))

@@ -8,6 +8,9 @@ import type {
   RoleRequestDocument,
 } from '../../src/admin/protocol.ts'
 import { demotionChecks, promotionChecks } from '../../src/server/role-control.ts'
+import { RoleKeeper } from '../../src/server/role-keeper.ts'
+import { ManualClock } from '../replication/manual-clock.ts'
+import { collectingLogger, type LogLine } from '../replication/memory-pair.ts'
 import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
 
 const token = 'a-token-for-both-sites-0123456789'
@@ -173,8 +176,10 @@ describe('the loss of a primary', () => {
 
     const port = Number(new URL(aUrl).port)
     await a.start(site({ siteId: 'site-a', to: b.url, port }))
-    await eventually('A steps down', async () => (await statusOf(a)).role.role === 'replica')
-    expect((await a.send('PUT', '/docs/three')).headers['x-comio-primary']).toBe(b.url)
+    // The very first write waits until A has heard.
+    const first = await a.send('PUT', '/docs/three', { body: 'three' })
+    expect([first.status, first.headers['x-comio-primary']]).toEqual([403, b.url])
+    expect((await statusOf(a)).role).toMatchObject({ role: 'replica', term: 1 })
     await eventually('A has it', async () => (await a.send('GET', '/docs/two')).status === 200)
     expect(a.records().map(({ msg }) => msg)).toContain(
       'Another site was promoted while this one was away: this site is a replica from now on',
@@ -183,6 +188,59 @@ describe('the loss of a primary', () => {
       const text = await readFile(join(a.storage, 'role'), 'utf8').catch(() => '{}')
       return JSON.parse(text).term === 1
     })
+  })
+})
+
+describe('a primary that was started again', () => {
+  const clock = new ManualClock()
+  const lines: LogLine[] = []
+  const open = (configured?: 'primary'): Promise<RoleKeeper> => {
+    const logger = collectingLogger(lines)
+    return RoleKeeper.open({ storagePath: a.folder, configured, clock, logger })
+  }
+  const urls = ['http://b', 'http://c']
+  const wordOf = (url: string, role: 'primary' | 'replica', term: number) => {
+    return { siteId: url, url, standing: { role, term } }
+  }
+
+  it('takes writes once every site that it had met has said that it was not promoted', async () => {
+    const keeper = await open('primary')
+    keeper.awaitWord(urls, 5000)
+    const begun = keeper.beginWrite()
+    keeper.heard(wordOf('http://b', 'replica', 0))
+    expect(await Promise.race([begun, 'waiting'])).toBe('waiting')
+    keeper.heard(wordOf('http://c', 'replica', 0))
+    ;(await begun)()
+    expect(keeper.beginWrite()).toBeTypeOf('function')
+  })
+
+  it('refuses those that waited once it hears of its successor, whatever the others say', async () => {
+    const keeper = await open('primary')
+    keeper.awaitWord(urls, 5000)
+    const begun = keeper.beginWrite()
+    keeper.heard(wordOf('http://b', 'primary', 1))
+    await expect(begun).rejects.toMatchObject({ code: 'REPLICA_READ_ONLY' })
+    await keeper.close()
+  })
+
+  it('is of use after five seconds all the same when nobody answers, and says what that means', async () => {
+    const keeper = await open('primary')
+    keeper.awaitWord(urls, 5000)
+    const begun = keeper.beginWrite()
+    clock.advance(4999)
+    expect(await Promise.race([begun, 'waiting'])).toBe('waiting')
+    clock.advance(1)
+    ;(await begun)()
+    expect(lines.at(-1)).toMatchObject({ level: 'warn', fields: { silent: urls } })
+  })
+
+  it('waits for nobody where it has met nobody, or where nobody has spoken of roles', async () => {
+    const alone = await open('primary')
+    alone.awaitWord([], 5000)
+    expect(alone.beginWrite()).toBeTypeOf('function')
+    const equal = await open()
+    equal.awaitWord(urls, 5000)
+    expect(equal.beginWrite()).toBeTypeOf('function')
   })
 })
 

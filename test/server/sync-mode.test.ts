@@ -81,6 +81,31 @@ describe('sync mode', () => {
     expect((await b.send('GET', '/docs/one')).body.toString()).toBe('one')
   })
 
+  it('is answered without a remote at no time while the remote is being changed', async () => {
+    await a.start({ server: { siteId: 'site-a' }, replication: { syncTimeoutMs: 60_000 } })
+    const remotes = '/admin/replication/remotes'
+    const send = (method: string, path: string, document: object) =>
+      a.send(method, path, {
+        body: JSON.stringify(document),
+        headers: { 'content-type': 'application/json' },
+      })
+    const added = await send('POST', remotes, { name: 'b', url: b.url, token, mode: 'sync' })
+    expect(added.status).toBe(200)
+    const wrong: unknown[] = []
+    const writer = async (lane: number): Promise<void> => {
+      for (let i = 0; i < 8; i++) {
+        const path = `/docs/${lane}-${i}`
+        const { status } = await a.send('PUT', path, { body: 'x' })
+        const shown = await b.send('HEAD', path)
+        if (status !== 200 || shown.status !== 200) wrong.push([path, status, shown.status])
+      }
+    }
+    const changing = send('POST', `${remotes}/b`, { workers: '2' })
+    await Promise.all([1, 2, 3, 4].map(writer))
+    expect((await changing).status).toBe(200)
+    expect(wrong).toEqual([])
+  })
+
   it('stops in time although answers wait', async () => {
     await a.start(syncTo(b.url))
     await a.send('PUT', '/docs/before', { body: 'x' })
