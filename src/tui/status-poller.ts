@@ -2,7 +2,7 @@ import type { ReplicationStatusDocument } from '../admin/protocol.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import { StatusHistory } from './status-history.ts'
 import type { StatusSource } from './status-source.ts'
-import { type SourceFailure, type StatusView, viewLink } from './status-view.ts'
+import { type SourceFailure, type StatusView, viewLink, viewSite } from './status-view.ts'
 
 export interface StatusPollerOptions {
   readonly source: StatusSource
@@ -51,6 +51,7 @@ export class StatusPoller {
       role: this.#document?.role.role,
       asOf: this.#asOf,
       failure: this.#failure ?? this.#silence(now),
+      rows: this.#document === undefined ? [] : viewSite(this.#document, now),
       links: (this.#document?.remotes ?? []).map((remote) => viewLink(remote, this.#history, now)),
     }
   }

@@ -29,6 +29,9 @@ export function StatusScreen({ view, columns, color, keys }: StatusScreenProps):
       <Header view={view} color={color} keys={keys} />
       {view.failure === undefined ? null : <Failure {...{ view, color, failure: view.failure }} />}
       {view.siteId === undefined && view.failure === undefined ? <Line>asking…</Line> : null}
+      {view.rows.map((row) => (
+        <Row key={row.name} row={row} color={color} />
+      ))}
       {view.links.map((link) => (
         <Headline key={link.name} link={link} color={color} />
       ))}

@@ -1,4 +1,4 @@
-import type { RemoteStatus } from '../admin/protocol.ts'
+import type { RemoteStatus, ReplicationStatusDocument, SyncStatus } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatDuration } from '../base/duration.ts'
 import {
@@ -29,6 +29,8 @@ export interface StatusView {
   /** When the figures were true; undefined before the first answer. */
   readonly asOf: Date | undefined
   readonly failure: SourceFailure | undefined
+  /** About the site as a whole: whose replica it is, and how its answers wait in sync mode. */
+  readonly rows: readonly LinkRow[]
   readonly links: readonly LinkView[]
 }
 
@@ -55,6 +57,27 @@ export function viewLink(remote: RemoteStatus, history: StatusHistory, now: Date
     rows: rowsOf(remote, rates, now),
     backlog: (columns) => history.backlog(remote.name, columns),
   }
+}
+
+export function viewSite({ role, sync }: ReplicationStatusDocument, now: Date): readonly LinkRow[] {
+  const rows = sync === null ? [] : syncRows(sync, now)
+  if (role.role === 'primary') return rows
+  const primary = role.primary === null ? 'has not heard of a primary yet' : `of ${role.primary}`
+  return [{ name: 'role', text: `replica ${primary}` }, ...rows]
+}
+
+function syncRows(sync: SyncStatus, now: Date): readonly LinkRow[] {
+  const { confirmed, waiting, timed_out: timedOut, fallbacks, degraded_since: degraded } = sync
+  const parts = [
+    `${formatCount(confirmed)} confirmed`,
+    `${formatCount(waiting)} waiting`,
+    `${formatCount(timedOut)} not in time`,
+    `${formatCount(fallbacks)} answered without`,
+  ]
+  const row = { name: 'sync', text: parts.join(' · ') }
+  if (degraded === null) return [row]
+  const text = `no remote has all writes since ${formatTime(degraded, now)}`
+  return [row, { name: 'unconfirmed', text, tone: 'bad' }]
 }
 
 function rowsOf(remote: RemoteStatus, rates: LinkRates | undefined, now: Date): LinkRow[] {

@@ -62,6 +62,21 @@ describe('the status screen', () => {
     expect(text).toContain('site-b has everything up to seq 1,284')
   })
 
+  test('tells whose replica the site is, and how its answers wait in sync mode', async () => {
+    const document = statusDocument(remoteStatus())
+    const primary = 'http://127.0.0.1:8081'
+    const replica = { role: 'replica', term: 1, since: null, primary } as const
+    const calm = { waiting: 3, confirmed: 1200, timed_out: 2, fallbacks: 0, degraded_since: null }
+    const text = await plain({ ...document, role: replica, sync: calm })
+    expect(text).toContain(`role        replica of ${primary}`)
+    expect(text).toContain('sync        1,200 confirmed · 3 waiting · 2 not in time · 0 answered')
+    const sync = { ...calm, fallbacks: 1, degraded_since: todayAt(14, 2, 11) }
+    const later = await plain({ ...document, role: { ...replica, primary: null }, sync })
+    expect(later).toContain('role        replica has not heard of a primary yet')
+    expect(later).toContain('unconfirmed no remote has all writes since 14:02:11')
+    expect(await plain(document)).not.toContain('sync ')
+  })
+
   test('says so when there is no remote', async () => {
     expect(await plain(statusDocument())).toContain('replication is off at this site')
   })
