@@ -170,7 +170,6 @@ export class FinalChecks {
     const process = processOf(site)
     const { uploads, buckets, segments, state } = readContents(site.indexDisk.durable)
     if (uploads.length > 0) return `keeps ${uploads.length} uploads that nobody continues`
-    if (process.replicator.receiver.isReceiving) return 'holds on to objects that nobody sends'
     for (const [bucket, entry] of buckets) {
       if (entry.sweeping) return `does not finish sweeping ${bucket}`
     }
