@@ -25,8 +25,10 @@ import type { EventQueue } from './event-queue.ts'
 import { type HardwareClock, SimClock } from './sim-clock.ts'
 import { SimDevice, SimSystemError } from './sim-device.ts'
 import type { SimDisk } from './sim-disk.ts'
-import type { SimNetwork } from './sim-network.ts'
+import type { Caller, SimNetwork } from './sim-network.ts'
 import { type Directory, SimBlobTransport, SimRemoteTransport, urlOf } from './sim-transport.ts'
+import { SimWire } from './sim-wire.ts'
+import type { Trace } from './trace.ts'
 
 /** Where tests put something between the parts, to see that a bug there is found. */
 export interface Seams {
@@ -36,6 +38,7 @@ export interface Seams {
   readonly ledger?: (ledger: RemoteLedger) => RemoteLedger
   readonly sink?: (sink: ChangeSink) => ChangeSink
   readonly gate?: (gate: SyncGate) => SyncGate
+  readonly traffic?: (traffic: LinkTraffic) => LinkTraffic
 }
 
 export interface IndexConduct {
@@ -62,6 +65,11 @@ export interface SimSiteOptions {
   readonly conflictPolicy: ConflictPolicy
   /** Undefined in async mode. */
   readonly sync: SyncOptions | undefined
+  /** Whether it packs what it sends, and takes what is packed. */
+  readonly packs: boolean
+  /** Bytes per second to each remote; 0 for no limit. */
+  readonly bandwidthLimit: number
+  readonly trace: Trace
   readonly logger: Logger
   readonly seams: Seams
   /** Sees what is written to the index. */
@@ -280,7 +288,7 @@ export class SimSite {
     readonly isAlive: () => boolean
   }): Replicator {
     const { engine, volume, ledgers, clock, random, isAlive } = parts
-    const { network, directory, replication, sync, logger, seams } = this.#options
+    const { network, directory, replication, sync, logger, seams, packs, trace } = this.#options
     const from = { site: this.name, isAlive }
     return createReplicator({
       feed: engine.feed,
@@ -291,20 +299,35 @@ export class SimSite {
         ...linkOf(engine, to),
         name: to,
         url: urlOf(to),
-        transport: new SimRemoteTransport({ network, directory, from, to }),
-        traffic: new LinkTraffic({ clock, compression: 'off', bandwidthLimit: 0 }),
+        ...this.#wired({ clock, from, to }),
         ledger,
         isSync: sync !== undefined,
       })),
       ...(sync === undefined ? {} : { sync }),
       advertiseUrl: urlOf(this.name),
-      blobTransport: new SimBlobTransport({ network, directory, from }),
+      blobTransport: new SimBlobTransport({ network, directory, from, takesPacked: packs, trace }),
       options: replication,
-      takesCompressed: false,
+      takesCompressed: packs,
       clock,
       random,
       logger,
     })
+  }
+
+  #wired({
+    clock,
+    from,
+    to,
+  }: {
+    readonly clock: SimClock
+    readonly from: Caller
+    readonly to: string
+  }): Pick<RemoteDefinition, 'transport' | 'traffic'> {
+    const { network, directory, packs, bandwidthLimit, trace, seams } = this.#options
+    const own = new LinkTraffic({ clock, compression: packs ? 'auto' : 'off', bandwidthLimit })
+    const traffic = seams.traffic?.(own) ?? own
+    const wire = new SimWire(traffic, trace)
+    return { transport: new SimRemoteTransport({ network, directory, from, to, wire }), traffic }
   }
 }
 

@@ -34,6 +34,8 @@ import type {
 } from '../replication/transport.ts'
 import { SimSystemError } from './sim-device.ts'
 import type { Call, Caller, SimNetwork } from './sim-network.ts'
+import { arrived, type SentBytes, SimWire } from './sim-wire.ts'
+import type { Trace } from './trace.ts'
 
 /** What a running site serves. */
 export interface Peer {
@@ -68,11 +70,13 @@ function siteAt(url: string): string {
 export class SimRemoteTransport implements RemoteTransport {
   readonly #options: TransportOptions
   readonly #to: string
+  readonly #wire: SimWire
   readonly #closed = new AbortController()
 
-  constructor(options: TransportOptions & { readonly to: string }) {
+  constructor(options: TransportOptions & { readonly to: string; readonly wire: SimWire }) {
     this.#options = options
     this.#to = options.to
+    this.#wire = options.wire
   }
 
   async handshake(hello: Hello, signal: AbortSignal): Promise<HelloAnswer> {
@@ -80,12 +84,14 @@ export class SimRemoteTransport implements RemoteTransport {
     const answer = await this.#call('handshake', signal, async ({ receiver }) =>
       JSON.stringify(receiver.handshake(parseHello(text))),
     )
-    return parseHelloAnswer(answer)
+    const parsed = parseHelloAnswer(answer)
+    this.#wire.heard(parsed)
+    return parsed
   }
 
-  sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer> {
-    const bytes = Buffer.concat(pieces)
-    return this.#call('batch', signal, ({ receiver }) => receiver.batch(Buffer.from(bytes)))
+  async sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer> {
+    const sent = await this.#wire.batch(pieces, signal)
+    return await this.#call('batch', signal, async ({ receiver }) => receiver.batch(arrived(sent)))
   }
 
   async awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
@@ -106,8 +112,8 @@ export class SimRemoteTransport implements RemoteTransport {
     bytes: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<number> {
-    const pieces: Buffer[] = []
-    for await (const piece of bytes) pieces.push(Buffer.from(piece))
+    const pieces: SentBytes[] = []
+    for await (const piece of this.#wire.pushed(bytes, signal)) pieces.push(piece)
     const what = `push ${range.start}-${range.end}`
     return await this.#call(what, signal, (peer) =>
       peer.receiver.push(range, this.#arriving(pieces, { peer, signal })),
@@ -126,7 +132,7 @@ export class SimRemoteTransport implements RemoteTransport {
 
   /** The pieces of a body as they come to the other site: one by one, until the connection breaks. */
   async *#arriving(
-    pieces: readonly Buffer[],
+    pieces: readonly SentBytes[],
     to: { readonly peer: Peer; readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
     const { network, directory, from } = this.#options
@@ -136,8 +142,8 @@ export class SimRemoteTransport implements RemoteTransport {
       return peer === undefined || peer.tickets === to.peer.tickets
     }
     const there = { network, directory, from: { site: this.#to, isAlive } }
-    for (const bytes of pieces) {
-      const serve = async (): Promise<Buffer> => Buffer.from(bytes)
+    for (const piece of pieces) {
+      const serve = async (): Promise<Buffer> => arrived(piece)
       const call = { what: 'pushed piece', to: from.site, signal: to.signal, serve }
       yield await network.piece(callOf(there, call))
     }
@@ -151,10 +157,17 @@ export class SimRemoteTransport implements RemoteTransport {
   }
 }
 
-export class SimBlobTransport implements BlobTransport {
-  readonly #options: TransportOptions
+/** How a site fetches. */
+interface FetchOptions extends TransportOptions {
+  /** It takes what is packed. */
+  readonly takesPacked: boolean
+  readonly trace: Trace
+}
 
-  constructor(options: TransportOptions) {
+export class SimBlobTransport implements BlobTransport {
+  readonly #options: FetchOptions
+
+  constructor(options: FetchOptions) {
     this.#options = options
   }
 
@@ -172,7 +185,10 @@ export class SimBlobTransport implements BlobTransport {
         }),
       }),
     )
-    return this.#body(reading.bytes[Symbol.asyncIterator](), { to, served, signal })
+    const { takesPacked: wanted, trace } = this.#options
+    const wire = new SimWire(reading.traffic, trace)
+    const bytes = wire.body(reading.bytes, { wanted, signal })
+    return this.#body(bytes, { to, served, signal })
   }
 
   async close(): Promise<void> {
@@ -180,11 +196,11 @@ export class SimBlobTransport implements BlobTransport {
   }
 
   async *#body(
-    bytes: AsyncIterator<Buffer>,
+    bytes: AsyncGenerator<SentBytes>,
     from: { readonly to: string; readonly served: Peer; readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
     const { to, served, signal } = from
-    const serve = async (peer: Peer): Promise<IteratorResult<Buffer>> => {
+    const serve = async (peer: Peer): Promise<IteratorResult<SentBytes>> => {
       if (peer.tickets !== served.tickets)
         throw new RemoteUnreachableError('the site was started again')
       return await bytes.next()
@@ -195,11 +211,11 @@ export class SimBlobTransport implements BlobTransport {
           callOf(this.#options, { what: 'piece', to, signal, serve }),
         )
         if (step.done === true) return
-        yield Buffer.from(step.value)
+        yield arrived(step.value)
       }
     } finally {
       // Not awaited: a site that has crashed never answers.
-      bytes.return?.().catch(() => undefined)
+      bytes.return(undefined).catch(() => undefined)
     }
   }
 }

@@ -76,6 +76,10 @@ export interface SimulationOptions {
   readonly replication: ReplicationOptions
   /** An answer waits until this many remotes have the write; undefined in async mode. */
   readonly sync: SyncOptions | undefined
+  /** Share of the sites that pack what they send, and take what is packed. */
+  readonly packShare: number
+  /** Bytes per second from a site to each of its remotes; 0 for no limit. */
+  readonly bandwidthLimit: number
   /** Mean time between two bits that turn over on a disk, ms; 0 for none. */
   readonly rotEveryMs: number
   /** Mean time between two replays that an operator asks for, ms; 0 for none. */
@@ -132,6 +136,7 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     // Of a chance of their own: what a seed chose before stays what it chooses.
     replayEveryMs: new Chance(seed).fork('replays').pick([0, 0, 100 + thinkMs * 10]),
     sync: chooseSync(new Chance(seed).fork('sync'), fixed),
+    ...chooseWire(new Chance(seed).fork('wire')),
     rebuild: chance.hits(0.3),
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
     keepBoth: fixed.keepBoth ?? chance.hits(0.5),
@@ -148,6 +153,13 @@ function chooseCramped(chance: Chance): Partial<SimulationOptions> {
     operations: chance.between(200, 600),
     keys: chance.pick([8, 30, 100]),
     largeShare: 0,
+  }
+}
+
+function chooseWire(chance: Chance): Pick<SimulationOptions, 'packShare' | 'bandwidthLimit'> {
+  return {
+    packShare: chance.pick([0, 0.5, 1, 1]),
+    bandwidthLimit: chance.pick([0, 0, 30_000, 300_000]),
   }
 }
 

@@ -4,6 +4,7 @@ import type { Seams } from '../../src/sim/sim-site.ts'
 import type { SimulationOptions } from '../../src/sim/swarm.ts'
 import {
   confirmsAtOnce,
+  forgetsWaiters,
   ignoresContexts,
   ignoresPins,
   neverSyncs,
@@ -76,6 +77,12 @@ const planted: readonly Planted[] = [
     change: (options) => ({ ...options, sync: { timeoutMs: 1000, min: 1 } }),
     seedsMax: 10,
     by: ['sync'],
+  },
+  {
+    bug: 'a limit that forgets who waits',
+    seams: { traffic: forgetsWaiters },
+    seedsMax: 10,
+    by: ['liveness'],
   },
 ]
 

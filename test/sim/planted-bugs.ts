@@ -1,6 +1,7 @@
 /** Bugs that ComIO does not have: each is put between two of its parts, for the simulation to find. */
 import type { Device, DeviceSegment } from '../../src/device/device.ts'
 import type { IndexOperation, OrderedIndex } from '../../src/index/ordered-index.ts'
+import type { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import type { SyncGate } from '../../src/replication/sync-gate.ts'
 import type { Mutation } from '../../src/store/mutation.ts'
 import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
@@ -79,6 +80,17 @@ export function tearsBatches(index: OrderedIndex): OrderedIndex {
 /** A volume that lets segments go while they are being read. */
 export function ignoresPins(volume: Volume): Volume {
   return withReplaced(volume, { pin: () => () => undefined })
+}
+
+/** A limit that forgets some of those who wait for their turn. */
+export function forgetsWaiters(traffic: LinkTraffic): LinkTraffic {
+  let turn = 0
+  const { bandwidth } = traffic
+  const forgetful = withReplaced(bandwidth, {
+    spend: (bytes, options) =>
+      ++turn % 20 === 0 ? new Promise(() => undefined) : bandwidth.spend(bytes, options),
+  })
+  return withReplaced(traffic, { bandwidth: forgetful })
 }
 
 /** A gate that lets every answer through before the remote has the write. */
