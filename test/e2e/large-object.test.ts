@@ -1,17 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { FaultProxy } from '../faults/fault-proxy.ts'
 import { digestOf, piecesOf } from './content.ts'
-import { CuttingProxy } from './cutting-proxy.ts'
 import { accepting, shippingTo } from './pair-settings.ts'
 import { type SiteProcess, TestBed } from './site-process.ts'
 
 const mib = 2 ** 20
 
 let bed: TestBed
-let proxy: CuttingProxy
+let proxy: FaultProxy
 
 beforeEach(async () => {
   bed = await TestBed.make()
-  proxy = await CuttingProxy.listen()
+  proxy = await FaultProxy.listen()
 })
 
 afterEach(async () => {
@@ -45,7 +45,8 @@ describe('a large object', () => {
     const bytes = 160 * mib
     const [a, b] = await startPair()
     const cuts = [3, 4, 13, 20, 21, 37, 55, 63, 101, 150].map((at) => at * mib)
-    proxy.passTo(a.url, cuts)
+    proxy.passTo(a.url)
+    proxy.cutAt(cuts)
     await putLarge(a, bytes)
     const status = await a.shipped()
     expect(status.events_failed).toBe(0)

@@ -1,10 +1,11 @@
 /** What an operator does: purge, replay, and the care of dead letters. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FailedDocument } from '../../src/admin/protocol.ts'
+import { FaultProxy } from '../faults/fault-proxy.ts'
+import { refusingChangesOf } from '../faults/refused-changes.ts'
 import { bytesOf } from './content.ts'
 import { accepting, acceptingWith, shippingTo } from './pair-settings.ts'
 import { inParallel } from './parallel.ts'
-import { RefusingProxy } from './refusing-proxy.ts'
 import { runComio } from './run-program.ts'
 import { expectEqualBuckets, listBucket } from './site-contents.ts'
 import { type SiteProcess, TestBed } from './site-process.ts'
@@ -92,7 +93,8 @@ describe('comio repl replay', () => {
 describe('a change that the remote refuses for its own sake', () => {
   test('is logged, listed and counted, keeps nothing back, and arrives once it is replayed', async () => {
     const b = await bed.site('b', accepting).start()
-    const proxy = await RefusingProxy.listen(b.url, 'poison key')
+    const proxy = await FaultProxy.listen(b.url)
+    proxy.answerWith(refusingChangesOf('poison key', b.url))
     try {
       const a = await bed.site('a', shippingTo(proxy.url)).start()
       await inParallel(8, 40, (i) => a.put(`/docs/${i}`, bytesOf(i, 1000)))
@@ -127,7 +129,8 @@ describe('a change that the remote refuses for its own sake', () => {
 
   test('can be looked at, and discarded for good', async () => {
     const b = await bed.site('b', accepting).start()
-    const proxy = await RefusingProxy.listen(b.url, 'poison key')
+    const proxy = await FaultProxy.listen(b.url)
+    proxy.answerWith(refusingChangesOf('poison key', b.url))
     try {
       const a = await bed.site('a', shippingTo(proxy.url)).start()
       await a.put('/docs/poison%20key', 'poison')

@@ -1,18 +1,18 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { digestOf, piecesOf } from '../e2e/content.ts'
-import { CuttingProxy } from '../e2e/cutting-proxy.ts'
 import { accepting, shippingTo } from '../e2e/pair-settings.ts'
 import { TestBed } from '../e2e/site-process.ts'
 import { NotYet, until } from '../e2e/until.ts'
+import { FaultProxy } from '../faults/fault-proxy.ts'
 
 const mib = 2 ** 20
 
 let bed: TestBed
-let proxy: CuttingProxy
+let proxy: FaultProxy
 
 beforeEach(async () => {
   bed = await TestBed.make()
-  proxy = await CuttingProxy.listen()
+  proxy = await FaultProxy.listen()
 })
 
 afterEach(async () => {
@@ -26,7 +26,8 @@ test('1 GiB over a link that is cut ten times arrives with less than 64 MiB sent
   const args = ['--advertise-url', proxy.url]
   const a = await bed.site('a', { ...shippingTo(b.url), args }).start()
   const cuts = Array.from({ length: 10 }, (_, i) => (50 + 100 * i) * mib)
-  proxy.passTo(a.url, cuts)
+  proxy.passTo(a.url)
+  proxy.cutAt(cuts)
   const headers = { 'content-length': String(bytes) }
   const put = await a.send('PUT', '/films/film', { headers, body: piecesOf(7, bytes) })
   expect(put.status).toBe(200)

@@ -1,6 +1,6 @@
 import { cp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { systemClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import type { CompressionMode } from '../../src/replication/compression.ts'
@@ -211,83 +211,6 @@ export class HttpSite {
     await this.#replicator?.close()
     this.#replicator = undefined
     if (server !== undefined) await new Promise((resolve) => server.close(resolve))
-  }
-}
-
-/** Passes bytes on to `target`, and cuts all connections once so many have come back. */
-export class CuttingProxy {
-  readonly #target: URL
-  readonly #sockets = new Set<Socket>()
-  readonly #server = createTcpServer((socket) => this.#serve(socket))
-  /** Bytes from the target until the next cut; Infinity for none. */
-  bytesUntilCut = Number.POSITIVE_INFINITY
-  /** The same for bytes to the target, each time. */
-  cutEveryUp = Number.POSITIVE_INFINITY
-  passed = 0
-  cuts = 0
-  #up = 0
-
-  constructor(target: string) {
-    this.#target = new URL(target)
-  }
-
-  static async open(target: string): Promise<CuttingProxy> {
-    const proxy = new CuttingProxy(target)
-    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve))
-    return proxy
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  async close(): Promise<void> {
-    this.#cut()
-    await new Promise((resolve) => this.#server.close(resolve))
-  }
-
-  #serve(client: Socket): void {
-    const target = connect(Number(this.#target.port), this.#target.hostname)
-    for (const socket of [client, target]) {
-      this.#sockets.add(socket)
-      // Errors are the point here: both ends see theirs.
-      socket.on('error', () => undefined)
-      socket.on('close', () => {
-        this.#sockets.delete(socket)
-        client.destroy()
-        target.destroy()
-      })
-    }
-    client.on('data', (bytes: Buffer) => {
-      this.#up += bytes.length
-      if (this.#up >= this.cutEveryUp) {
-        this.#up = 0
-        this.cuts++
-        this.#cut()
-        return
-      }
-      if (target.write(bytes)) return
-      client.pause()
-      target.once('drain', () => client.resume())
-    })
-    client.on('end', () => target.end())
-    target.on('data', (bytes: Buffer) => {
-      this.passed += bytes.length
-      this.bytesUntilCut -= bytes.length
-      if (this.bytesUntilCut <= 0) {
-        this.bytesUntilCut = Number.POSITIVE_INFINITY
-        this.cuts++
-        this.#cut()
-        return
-      }
-      if (client.write(bytes)) return
-      target.pause()
-      client.once('drain', () => target.resume())
-    })
-  }
-
-  #cut(): void {
-    for (const socket of this.#sockets) socket.destroy()
   }
 }
 

@@ -2,7 +2,8 @@ import { request } from 'node:http'
 import { zstdCompressSync } from 'node:zlib'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { bytesOf } from '../e2e/content.ts'
-import { CuttingProxy, eventually, goodToken, HttpSite, type HttpSiteOptions } from './http-site.ts'
+import { FaultProxy } from '../faults/fault-proxy.ts'
+import { eventually, goodToken, HttpSite, type HttpSiteOptions } from './http-site.ts'
 
 // Real disks and sockets, on machines that do other things too.
 vi.setConfig({ testTimeout: 90_000 })
@@ -95,11 +96,11 @@ describe('compression', () => {
 describe('a site that the other one cannot reach', () => {
   test('has its large objects pushed, through every cut, without a second beginning', async () => {
     const [a, b] = await openPair({ compression: 'off' })
-    const proxy = await CuttingProxy.open(b.url)
+    const proxy = await FaultProxy.listen(b.url)
     opened.push(proxy)
     const bodies = { one: bytesOf(1, 12 * mib), two: bytesOf(2, 3 * mib), small: text(100) }
     for (const [key, body] of Object.entries(bodies)) await a.store.put('films', key, body)
-    proxy.cutEveryUp = 4 * mib
+    proxy.cutEveryUp(4 * mib)
     await a.connectTo({ url: proxy.url, advertiseUrl: nowhere })
     await settled(a)
     await expectSame(b, 'films', bodies)

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { CuttingProxy, eventually, goodToken, HttpSite, type HttpSiteOptions } from './http-site.ts'
+import { FaultProxy } from '../faults/fault-proxy.ts'
+import { eventually, goodToken, HttpSite, type HttpSiteOptions } from './http-site.ts'
 
 // Real disks and sockets, on machines that do other things too.
 vi.setConfig({ testTimeout: 90_000 })
@@ -16,8 +17,8 @@ async function openSite(options: HttpSiteOptions): Promise<HttpSite> {
   return site
 }
 
-async function openProxy(target: string): Promise<CuttingProxy> {
-  const proxy = await CuttingProxy.open(target)
+async function openProxy(target: string): Promise<FaultProxy> {
+  const proxy = await FaultProxy.listen(target)
   opened.push(proxy)
   return proxy
 }
@@ -118,23 +119,23 @@ describe('two sites over HTTP', () => {
   test('go on with a pull that is cut in the middle', async () => {
     const [a, b] = await openPair({ compression: 'off' })
     const proxy = await openProxy(a.url)
-    proxy.bytesUntilCut = 5 * mib
+    proxy.cutAfter(5 * mib)
     await a.connectTo({ url: b.url, advertiseUrl: proxy.url })
     await a.store.put('files', 'large', bodyOf(24 * mib, 7))
     await settled(a)
     await expectEqual(a, b, 'files')
     expect(proxy.cuts).toBe(1)
-    expect(proxy.passed).toBeLessThan(26 * mib)
+    expect(proxy.bytes).toBeLessThan(26 * mib)
   })
 
   test('lose nothing when the connection for batches is cut again and again', async () => {
     const [a, b] = await openPair()
     const proxy = await openProxy(b.url)
-    proxy.bytesUntilCut = 700
+    proxy.cutAfter(700)
     await a.connectTo({ url: proxy.url })
     for (let i = 0; i < 300; i++) {
       await a.store.put('files', `key-${i % 200}`, `body ${i}`)
-      if (i % 50 === 49) proxy.bytesUntilCut = 50
+      if (i % 50 === 49) proxy.cutAfter(50)
     }
     await settled(a)
     await expectEqual(a, b, 'files')

@@ -1,7 +1,5 @@
-/** Stands in front of a site and refuses, in its name, every change of one object. */
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+/** Answers in a site's name, and refuses every change of one object. */
+import type { IncomingMessage, RequestListener } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { decodeAnswer, encodeAnswer } from '../../src/replication/answer-codec.ts'
 import {
@@ -13,41 +11,27 @@ import {
 import { type ChangeOutcome, replicationPaths } from '../../src/replication/protocol.ts'
 import { decodeMutation } from '../../src/store/mutation.ts'
 
-export class RefusingProxy {
-  readonly #server: Server
+/** For a proxy in front of `target`: it passes everything on, but for changes of the object `key`. */
+export function refusingChangesOf(key: string, target: string): RequestListener {
+  const site = new RefusingSite(target, key)
+  return (request, response) => {
+    site.pass(request).then(
+      ({ status, body }) => response.writeHead(status).end(body),
+      (error: unknown) => response.destroy(error instanceof Error ? error : undefined),
+    )
+  }
+}
+
+class RefusingSite {
   readonly #target: string
   readonly #key: string
 
-  private constructor(target: string, key: string) {
+  constructor(target: string, key: string) {
     this.#target = target
     this.#key = key
-    this.#server = createServer((request, response) => {
-      this.#pass(request).then(
-        ({ status, body }) => response.writeHead(status).end(body),
-        (error: unknown) => response.destroy(error instanceof Error ? error : undefined),
-      )
-    })
   }
 
-  static async listen(target: string, key: string): Promise<RefusingProxy> {
-    const proxy = new RefusingProxy(target, key)
-    proxy.#server.listen(0, '127.0.0.1')
-    await once(proxy.#server, 'listening')
-    return proxy
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  async close(): Promise<void> {
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    this.#server.closeAllConnections()
-    await closed
-  }
-
-  async #pass(request: IncomingMessage): Promise<{ status: number; body: Buffer }> {
+  async pass(request: IncomingMessage): Promise<{ status: number; body: Buffer }> {
     const body = await buffer(request)
     if (request.url !== replicationPaths.batch) return this.#forward(request, body)
     const { header, frames } = decodeBatch(body)
