@@ -14,7 +14,7 @@ import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.
 import type { BlobRange, BlobTransport } from './transport.ts'
 
 const connectMs = 10_000
-const progressMs = 30_000
+const defaultProgressMs = 30_000
 const errorBytesMax = 64 * 1024
 /** To one site at a time: as many ranges as are ever fetched at once. */
 const connectionsMax = 16
@@ -23,6 +23,8 @@ export interface BlobTransportOptions {
   readonly compression: CompressionMode
   /** What https:// connections trust and show; what the system trusts unless told. */
   readonly tls?: ClientTlsSource
+  /** Without a byte for this long, a transfer has failed; 30 s unless told. */
+  readonly progressMs?: number
 }
 
 export function createHttpBlobTransport(options: BlobTransportOptions): BlobTransport {
@@ -33,7 +35,11 @@ class HttpBlobTransport implements BlobTransport {
   readonly #agent: Agent
   readonly #compression: CompressionMode
 
-  constructor({ compression, tls = systemTrust }: BlobTransportOptions) {
+  constructor({
+    compression,
+    tls = systemTrust,
+    progressMs = defaultProgressMs,
+  }: BlobTransportOptions) {
     this.#compression = compression
     this.#agent = new Agent({
       connections: connectionsMax,

@@ -55,12 +55,15 @@ export interface HttpTransportOptions {
   readonly allowPlaintext: boolean
   /** Says how fast and in what form, and counts. */
   readonly traffic: LinkTraffic
+  /** Without a byte in either direction for this long, a request has failed; 30 s unless told. */
+  readonly progressMs?: number
   readonly clock: Clock
 }
 
 const connectMs = 10_000
-/** Without a byte in either direction for this long, a request has failed. */
-const progressMs = 30_000
+const defaultProgressMs = 30_000
+/** A greeting is answered at once, and how soon one fails is how soon a link that was dead is noticed to live. */
+const greetingMs = 10_000
 const answerBytesMax = 16 * 2 ** 20
 /** Batches up to this size are one write; larger ones go in pieces, each of which is progress. */
 const oneWriteBytes = 512 * 1024
@@ -92,7 +95,11 @@ interface Exchange {
   /** Makes it anew for each attempt; undefined when it cannot be made twice. */
   readonly body: () => Uint8Array | string | AsyncIterable<Uint8Array> | undefined
   readonly signal: AbortSignal
+  /** Until the answer begins, when it is not what all requests have. */
+  readonly answerMs?: number
 }
+
+type Asked = Pick<Exchange, 'path' | 'answerMs'>
 
 interface Attempt {
   readonly token: string
@@ -105,6 +112,7 @@ class HttpTransport implements RemoteTransport {
   readonly #tls: ClientTlsSource
   readonly #pool: Pool
   readonly #traffic: LinkTraffic
+  readonly #progressMs: number
   readonly #clock: Clock
   readonly #meter = new TrafficMeter()
   /** Whether the remote has ever answered, with whatever status. */
@@ -113,7 +121,8 @@ class HttpTransport implements RemoteTransport {
   #isPackedTaken = false
 
   constructor(url: RemoteUrl, options: HttpTransportOptions) {
-    const { token } = options
+    const { token, progressMs = defaultProgressMs } = options
+    this.#progressMs = progressMs
     this.#url = url
     this.#tls = options.tls ?? systemTrust
     this.#token =
@@ -132,7 +141,9 @@ class HttpTransport implements RemoteTransport {
   }
 
   async handshake(hello: Hello, signal: AbortSignal): Promise<HelloAnswer> {
-    const bytes = await this.#exchangeJson(replicationPaths.handshake, hello, signal)
+    const answerMs = Math.min(greetingMs, this.#progressMs)
+    const what = { path: replicationPaths.handshake, answerMs }
+    const bytes = await this.#exchangeJson(what, hello, signal)
     const answer = this.#parsed(bytes, parseHelloAnswer)
     this.#isPackedTaken = answer.accepts?.includes(acceptedParts.zstd) === true
     return answer
@@ -200,16 +211,16 @@ class HttpTransport implements RemoteTransport {
   }
 
   async awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {
-    const bytes = await this.#exchangeJson(replicationPaths.completions, query, signal)
+    const bytes = await this.#exchangeJson({ path: replicationPaths.completions }, query, signal)
     return this.#parsed(bytes, parseCompletionsAnswer)
   }
 
   async sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
-    await this.#exchangeJson(replicationPaths.farewell, farewell, signal)
+    await this.#exchangeJson({ path: replicationPaths.farewell }, farewell, signal)
   }
 
   inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {
-    return this.#exchangeText(replicationPaths[what], question, signal)
+    return this.#exchangeText({ path: replicationPaths[what] }, question, signal)
   }
 
   traffic(): Traffic {
@@ -228,16 +239,16 @@ class HttpTransport implements RemoteTransport {
     return gate.learned(length, small.length) ? small : undefined
   }
 
-  #exchangeJson(path: string, document: object, signal: AbortSignal): Promise<Buffer> {
-    return this.#exchangeText(path, JSON.stringify(document), signal)
+  #exchangeJson(what: Asked, document: object, signal: AbortSignal): Promise<Buffer> {
+    return this.#exchangeText(what, JSON.stringify(document), signal)
   }
 
-  #exchangeText(path: string, body: string, signal: AbortSignal): Promise<Buffer> {
+  #exchangeText(what: Asked, body: string, signal: AbortSignal): Promise<Buffer> {
     const headers = {
       'content-type': 'application/json',
       'content-length': String(Buffer.byteLength(body)),
     }
-    return this.#exchange({ method: 'POST', path, headers, body: () => body, signal })
+    return this.#exchange({ method: 'POST', ...what, headers, body: () => body, signal })
   }
 
   /** A token that was exchanged at both ends meanwhile costs one more attempt, and no pause. */
@@ -257,9 +268,9 @@ class HttpTransport implements RemoteTransport {
   }
 
   async #attempt(exchange: Exchange, { token, body }: Attempt): Promise<Buffer> {
-    const { method, path, headers, signal } = exchange
+    const { method, path, headers, answerMs, signal } = exchange
     const isStreamed = typeof body !== 'string' && !(body instanceof Uint8Array)
-    const watch = isStreamed ? new SendWatch(this.#clock, signal) : undefined
+    const watch = isStreamed ? new SendWatch(this.#clock, this.#progressMs, signal) : undefined
     try {
       const response = await this.#pool.request({
         method,
@@ -267,6 +278,7 @@ class HttpTransport implements RemoteTransport {
         headers: { authorization: `Bearer ${token}`, ...headers },
         // A body that goes slowly on purpose is no silence: its own watch knows.
         ...(isStreamed ? { headersTimeout: 0 } : {}),
+        ...(answerMs === undefined ? {} : { headersTimeout: answerMs }),
         body: (isStreamed ? watch?.over(body) : body) as Uint8Array,
         signal: watch?.signal ?? signal,
       })
@@ -277,7 +289,7 @@ class HttpTransport implements RemoteTransport {
       if (response.statusCode !== 200) throw refusalOf(response.statusCode, bytes, token)
       return bytes
     } catch (error) {
-      const failure = watch?.hasStalled ? stalled(error) : error
+      const failure = watch?.hasStalled ? stalled(error, this.#progressMs) : error
       throw translateFailure(failure, this.#url.base, this.#cutWords())
     } finally {
       watch?.end()
@@ -313,14 +325,16 @@ function once<T>(body: T): () => T | undefined {
 /** The deadline of a request with a long body: what counts is when its last bytes were taken. */
 class SendWatch {
   readonly #clock: Clock
+  readonly #progressMs: number
   readonly #abort = new AbortController()
   readonly signal: AbortSignal
   #timer: Timer | undefined
   #hasStalled = false
   #hasEnded = false
 
-  constructor(clock: Clock, signal: AbortSignal) {
+  constructor(clock: Clock, progressMs: number, signal: AbortSignal) {
     this.#clock = clock
+    this.#progressMs = progressMs
     this.signal = AbortSignal.any([signal, this.#abort.signal])
   }
 
@@ -344,15 +358,18 @@ class SendWatch {
   #beat(): void {
     this.#timer?.cancel()
     if (this.#hasEnded) return
-    this.#timer = this.#clock.after(progressMs, () => {
+    this.#timer = this.#clock.after(this.#progressMs, () => {
       this.#hasStalled = true
       this.#abort.abort()
     })
   }
 }
 
-function stalled(cause: unknown): RemoteUnreachableError {
-  return new RemoteUnreachableError(`the remote took nothing for ${progressMs / 1000} s`, { cause })
+function stalled(cause: unknown, progressMs: number): RemoteUnreachableError {
+  return new RemoteUnreachableError(
+    `the remote took and answered nothing for ${progressMs / 1000} s`,
+    { cause },
+  )
 }
 
 /** Batches as pieces of even size: fewer writes than frames, and no second copy of the whole. */

@@ -38,7 +38,7 @@ export class Flow {
     this.#waiting.push({ dueAt, piece })
     this.#waitingBytes += piece?.length ?? 0
     if (this.#waitingBytes > waitingBytesMax) this.#from.pause()
-    this.#timer ??= setTimeout(() => this.#pump(), dueAt - performance.now())
+    this.#timer ??= setTimeout(() => this.#pump(), Math.max(0, dueAt - performance.now()))
   }
 
   /** Nothing arrives any more. */

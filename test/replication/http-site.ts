@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import type { CompressionMode } from '../../src/replication/compression.ts'
 import { createHttpBlobTransport } from '../../src/replication/http-blob-transport.ts'
@@ -27,6 +27,8 @@ export interface HttpSiteOptions {
   readonly options?: Partial<ReplicationOptions>
   readonly compression?: CompressionMode
   readonly bandwidthLimit?: number
+  /** Time passes so many times as fast for replication, so that its deadlines can be met in a test. */
+  readonly hurry?: number
 }
 
 interface RemoteOptions {
@@ -154,10 +156,13 @@ export class HttpSite {
       identity: volume.identity,
       remotes: remote === undefined ? [] : [this.#remoteDefinition(remote, options)],
       advertiseUrl: remote?.advertiseUrl ?? this.url,
-      blobTransport: createHttpBlobTransport({ compression: this.#compression }),
+      blobTransport: createHttpBlobTransport({
+        compression: this.#compression,
+        progressMs: this.#progressMs,
+      }),
       options,
       takesCompressed: this.#compression !== 'off',
-      clock: systemClock,
+      clock: this.#clock,
       random: systemRandom,
       logger,
     })
@@ -170,7 +175,7 @@ export class HttpSite {
         request.headers.authorization === `Bearer ${this.#options.acceptToken ?? goodToken}`
           ? undefined
           : { status: 401, code: 'UNAUTHORIZED', message: 'the token is not known here' },
-      clock: systemClock,
+      clock: this.#clock,
       logger,
     })
     server.on('request', (request, response) => {
@@ -181,6 +186,15 @@ export class HttpSite {
     replicator.start()
   }
 
+  get #clock(): Clock {
+    const { hurry = 1 } = this.#options
+    return hurry === 1 ? systemClock : hurriedClock(hurry)
+  }
+
+  get #progressMs(): number {
+    return 30_000 / (this.#options.hurry ?? 1)
+  }
+
   get #compression(): CompressionMode {
     return this.#options.compression ?? 'auto'
   }
@@ -188,7 +202,7 @@ export class HttpSite {
   #remoteDefinition(remote: RemoteOptions, options: ReplicationOptions) {
     const compression = this.#compression
     const { bandwidthLimit = 0 } = this.#options
-    const traffic = new LinkTraffic({ clock: systemClock, compression, bandwidthLimit })
+    const traffic = new LinkTraffic({ clock: this.#clock, compression, bandwidthLimit })
     this.traffic = traffic
     const transport = createHttpTransport({
       url: remote.url,
@@ -196,7 +210,8 @@ export class HttpSite {
       workers: options.workers,
       allowPlaintext: false,
       traffic,
-      clock: systemClock,
+      progressMs: this.#progressMs,
+      clock: this.#clock,
     })
     const linked = this.store.engine.remotes.list().find(({ name }) => name === 'default')
     if (linked === undefined) throw new Error('the remote is not linked')
@@ -211,6 +226,15 @@ export class HttpSite {
     await this.#replicator?.close()
     this.#replicator = undefined
     if (server !== undefined) await new Promise((resolve) => server.close(resolve))
+  }
+}
+
+/** Its timers and its monotonic time run fast; wall time, which sites compare, does not. */
+function hurriedClock(times: number): Clock {
+  return {
+    now: () => systemClock.now(),
+    monotonic: () => systemClock.monotonic() * times,
+    after: (ms, callback) => systemClock.after(ms / times, callback),
   }
 }
 

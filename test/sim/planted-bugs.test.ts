@@ -7,16 +7,20 @@ import {
   forgetsWaiters,
   ignoresContexts,
   ignoresPins,
+  ignoresSeenVersions,
   neverSyncs,
   settlesEarly,
   syncsLater,
   tearsBatches,
+  trustsClocks,
 } from './planted-bugs.ts'
 import { firstFinding, type SeedOptions } from './run-seeds.ts'
 
 interface Planted {
   readonly bug: string
   readonly seams: Seams
+  /** Puts it where there is no seam; returns what takes it out. */
+  readonly plant?: () => () => void
   /** What makes it show sooner. */
   readonly change?: SeedOptions['change']
   readonly seedsMax: number
@@ -36,6 +40,13 @@ const slowReadsOfWhatGoes: Partial<SimulationOptions> = {
   capacitySegments: 400,
   diskLatency: { readMs: 5, writeMs: 0.1, syncMs: 1 },
   diskFaults: noDiskFaults,
+}
+
+/** Both are written with few keys, and set forwards and back by a minute all the time. */
+const clocksThatAreSet: Partial<SimulationOptions> = {
+  twoWay: true,
+  keys: 3,
+  clock: { skewMs: 10_000, drift: 0.0001, jumpEveryMs: 500, jumpMs: 60_000 },
 }
 
 const planted: readonly Planted[] = [
@@ -84,12 +95,32 @@ const planted: readonly Planted[] = [
     seedsMax: 10,
     by: ['liveness'],
   },
+  {
+    bug: 'a sink that trusts clocks, which are set forwards and back,',
+    seams: { sink: trustsClocks },
+    change: (options) => ({ ...options, ...clocksThatAreSet }),
+    seedsMax: 10,
+    by: ['order', 'convergence', 'conflicts'],
+  },
+  {
+    bug: 'versions that follow a clock which is set back',
+    seams: {},
+    plant: ignoresSeenVersions,
+    change: (options) => ({ ...options, ...clocksThatAreSet }),
+    seedsMax: 10,
+    by: ['order', 'convergence', 'conflicts'],
+  },
 ]
 
 describe('the simulation', () => {
-  it.for(planted)('finds $bug', { timeout: 60_000 }, async ({ seams, change, seedsMax, by }) => {
-    const how = change === undefined ? { seams } : { seams, change }
-    const found = await firstFinding(seedsMax, how)
-    expect(by).toContain(found?.violation?.check)
-  })
+  it.for(planted)(
+    'finds $bug',
+    { timeout: 60_000 },
+    async ({ seams, plant, change, seedsMax, by }) => {
+      const how = change === undefined ? { seams } : { seams, change }
+      const takeOut = plant?.()
+      const found = await firstFinding(seedsMax, how).finally(takeOut)
+      expect(by).toContain(found?.violation?.check)
+    },
+  )
 })

@@ -5,7 +5,7 @@ import type { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import type { SyncGate } from '../../src/replication/sync-gate.ts'
 import type { Mutation } from '../../src/store/mutation.ts'
 import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import { makeVersion, timeOf, VersionClock } from '../../src/store/version.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
 /** Everything of `target`, but for what `replaced` does instead. */
@@ -64,6 +64,32 @@ export function ignoresContexts(sink: ChangeSink): ChangeSink {
         mark,
       ),
   })
+}
+
+/** A sink to which the later one of two clocks is right: it takes a change for one that has seen all that is older. */
+export function trustsClocks(sink: ChangeSink): ChangeSink {
+  const widened = (mutation: Mutation): Mutation => {
+    if (mutation.kind !== 'put' && mutation.kind !== 'delete') return mutation
+    const time = timeOf(mutation.version)
+    const context = ['site-1', 'site-2', 'site-3'].map((site) => makeVersion(time, 0, site))
+    return { ...mutation, context }
+  }
+  return withReplaced(sink, {
+    apply: (changes, mark) =>
+      sink.apply(
+        changes.map(({ mutation, body }) => ({ mutation: widened(mutation), body })),
+        mark,
+      ),
+  })
+}
+
+/** Versions by the wall clock alone, which do not rise with what was seen. Returns what takes the bug out. */
+export function ignoresSeenVersions(): () => void {
+  const { observe } = VersionClock.prototype
+  VersionClock.prototype.observe = () => undefined
+  return () => {
+    VersionClock.prototype.observe = observe
+  }
 }
 
 /** An index whose batches are not atomic: a crash finds them half written. */
