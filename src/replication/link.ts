@@ -374,6 +374,8 @@ export class Link {
       retryDelayMs: options.retryDelayMs,
       clock,
       random,
+      onLapsed: (shipment) =>
+        this.#sender.finish(shipment, { result: 'again', reason: 'its lease ended meanwhile' }),
       onError: (reason) => this.#noteError(reason),
     })
   }

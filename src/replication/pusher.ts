@@ -7,7 +7,7 @@ import { rethrowAssertion } from '../base/assert.ts'
 import { type Clock, delay } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { Backoff } from './backoff.ts'
-import type { Connection, Session } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { RemoteProtocolError, RemoteRefusedError, TicketGoneError } from './errors.ts'
 import { judgeFailure } from './failure.ts'
 import type { Shipment } from './shipment.ts'
@@ -23,6 +23,8 @@ export interface PusherOptions {
   readonly retryDelayMs: number
   readonly clock: Clock
   readonly random: Random
+  /** The remote was away for longer than its bytes are pinned: without a new offer it waits for ever. */
+  readonly onLapsed: (shipment: Shipment) => Promise<void>
   readonly onError: (reason: string) => void
 }
 
@@ -80,8 +82,13 @@ export class Pusher {
       if (session === undefined) return
       try {
         const range = this.#rangeBehind(held, { ticket, size: shipment.place.bytes })
+        const bytes = this.#bytesOf(range)
+        if (bytes === undefined) {
+          if (this.#isWanted(shipment, ticket)) await this.#options.onLapsed(shipment)
+          return
+        }
         const before = held
-        held = await this.#pushOnce(session, range)
+        held = await this.#options.transport.pushRange(range, bytes, session.signal)
         if (held >= range.size) return
         if (before !== undefined && held <= before) {
           throw new RemoteProtocolError('the remote holds no more bytes after a push than before')
@@ -114,11 +121,15 @@ export class Pusher {
     return { ...object, start: held, end: Math.min(object.size, held + length) }
   }
 
-  async #pushOnce(session: Session, range: PushedRange): Promise<number> {
-    const { transport, tickets } = this.#options
-    const { ticket, start, end } = range
-    const bytes = start === end ? nothing() : tickets.read(ticket, { start, end }).bytes
-    return await transport.pushRange(range, bytes, session.signal)
+  /** Undefined when the ticket opens nothing any more. */
+  #bytesOf({ ticket, start, end }: PushedRange): AsyncIterable<Uint8Array> | undefined {
+    if (start === end) return nothing()
+    try {
+      return this.#options.tickets.read(ticket, { start, end }).bytes
+    } catch (error) {
+      if (error instanceof TicketGoneError) return undefined
+      throw error
+    }
   }
 }
 

@@ -28,6 +28,7 @@ export class FaultProxy {
   readonly #waiting = new Map<() => void, number>()
   readonly #recorded: Buffer[] = []
   readonly #closed: Interval[] = []
+  readonly #lines = [{ freeAt: 0 }, { freeAt: 0 }] as const
   #target = { host: '127.0.0.1', port: 0 }
   #answers: RequestListener | undefined
   #weather: Weather = fair
@@ -176,6 +177,7 @@ export class FaultProxy {
       client,
       target: connect(this.#target),
       weather: () => this.#weather,
+      lines: this.#lines,
       onUp: (bytes) => this.#countUp(bytes),
       onDown: (bytes) => this.#countDown(bytes),
       onRequest: (request) => this.#record(request),

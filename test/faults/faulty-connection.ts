@@ -1,6 +1,6 @@
 /** A client's connection through the proxy, and the one to its target. */
 import type { Socket } from 'node:net'
-import { Flow } from './flow.ts'
+import { Flow, type Line } from './flow.ts'
 import { RequestRecorder } from './request-recorder.ts'
 import type { Weather } from './weather.ts'
 
@@ -8,6 +8,8 @@ export interface ConnectionOptions {
   readonly client: Socket
   readonly target: Socket
   readonly weather: () => Weather
+  /** To the target, and back. */
+  readonly lines: readonly [Line, Line]
   /** Before a piece goes on: whether it still may. */
   readonly onUp: (bytes: number) => boolean
   readonly onDown: (bytes: number) => boolean
@@ -25,11 +27,11 @@ export class FaultyConnection {
   #isSwallowing = false
 
   constructor(options: ConnectionOptions) {
-    const { client, target, weather, onRequest } = options
+    const { client, target, weather, lines, onRequest } = options
     this.#options = options
     this.#recorder = new RequestRecorder(onRequest)
-    this.#up = new Flow(client, target, weather)
-    this.#down = new Flow(target, client, weather)
+    this.#up = new Flow([client, target], { weather, line: lines[0] })
+    this.#down = new Flow([target, client], { weather, line: lines[1] })
     client.on('data', (piece: Buffer) => this.#sendUp(piece))
     target.on('data', (piece: Buffer) => {
       if (!this.#isSwallowing && options.onDown(piece.length)) this.#down.push(piece)

@@ -8,6 +8,11 @@ interface Waiting {
   readonly piece: Buffer | undefined
 }
 
+/** What the connections of one direction share: when it will have passed on all that waits. */
+export interface Line {
+  freeAt: number
+}
+
 /** Beyond this the sender is held up. */
 const waitingBytesMax = 512 * 1024
 
@@ -15,16 +20,21 @@ export class Flow {
   readonly #from: Socket
   readonly #to: Socket
   readonly #weather: () => Weather
+  readonly #line: Line
   #waiting: Waiting[] = []
   #waitingBytes = 0
   #timer: NodeJS.Timeout | undefined
   #lastDueAt = 0
   #isStopped = false
 
-  constructor(from: Socket, to: Socket, weather: () => Weather) {
+  constructor(
+    [from, to]: readonly [Socket, Socket],
+    options: { readonly weather: () => Weather; readonly line: Line },
+  ) {
     this.#from = from
     this.#to = to
-    this.#weather = weather
+    this.#weather = options.weather
+    this.#line = options.line
     to.on('drain', () => this.#from.resume())
   }
 
@@ -53,7 +63,8 @@ export class Flow {
     const weather = this.#weather()
     if (weather.kind === 'delayed') this.#lastDueAt = Math.max(this.#lastDueAt, now + weather.ms)
     if (weather.kind === 'throttled') {
-      this.#lastDueAt = Math.max(this.#lastDueAt, now) + (1000 * bytes) / weather.bytesPerSecond
+      this.#line.freeAt = Math.max(this.#line.freeAt, now) + (1000 * bytes) / weather.bytesPerSecond
+      this.#lastDueAt = Math.max(this.#lastDueAt, this.#line.freeAt)
     }
     return this.#lastDueAt
   }

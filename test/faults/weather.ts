@@ -3,7 +3,7 @@ export type Weather =
   | { readonly kind: 'fair' }
   /** Every piece arrives so much later, both ways; the bandwidth does not suffer. */
   | { readonly kind: 'delayed'; readonly ms: number }
-  /** Each connection and direction passes no more. */
+  /** Each direction passes no more, all connections together. */
   | { readonly kind: 'throttled'; readonly bytesPerSecond: number }
   /** Connections end at once. */
   | { readonly kind: 'cut' }
