@@ -15,6 +15,7 @@ export default class ReplVerify extends BaseCommand {
     '<%= config.bin %> repl verify',
     '<%= config.bin %> repl verify --bucket photos --deep',
     '<%= config.bin %> repl verify --repair',
+    '<%= config.bin %> repl verify --deep --repair',
     '<%= config.bin %> repl verify --json | jq .results[].verdict',
   ]
 
@@ -26,7 +27,9 @@ export default class ReplVerify extends BaseCommand {
       default: false,
     }),
     repair: Flags.boolean({
-      summary: 'Send again what is missing or older there, fetch what is missing or older here.',
+      summary:
+        'Send again what is missing or older there, fetch what is missing or older here; with --deep ' +
+        'also replace damaged bytes by those of the other site.',
       default: false,
     }),
     stop: Flags.boolean({

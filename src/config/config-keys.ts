@@ -304,6 +304,17 @@ export const configKeys = {
     range: [60_000, 720 * hour],
     summary: 'How often this site compares itself with its remotes, unasked.',
   },
+  'replication.proxy_reads': {
+    kind: 'switch',
+    default: false,
+    summary: 'Answer a read of an object that has not arrived yet with that of a remote.',
+  },
+  'replication.proxy_timeout': {
+    kind: 'duration',
+    default: 2000,
+    range: [100, 60_000],
+    summary: 'How long such a read, or one of damaged bytes, waits for a remote to answer.',
+  },
   'replication.allow_plaintext': {
     kind: 'switch',
     default: false,

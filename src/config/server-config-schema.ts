@@ -84,6 +84,8 @@ export const serverConfigSchema = z.object({
   'replication.max_clock_skew': duration('replication.max_clock_skew'),
   'replication.conflict_policy': oneOf('last-write-wins', 'keep-both'),
   'replication.verify_interval': duration('replication.verify_interval'),
+  'replication.proxy_reads': onOff(),
+  'replication.proxy_timeout': duration('replication.proxy_timeout'),
   'replication.allow_plaintext': onOff(),
   'replication.ca': path(),
   'replication.client_cert': path(),

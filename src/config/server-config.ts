@@ -74,6 +74,8 @@ export interface ReplicationConfig {
   readonly conflictPolicy: 'last-write-wins' | 'keep-both'
   /** Undefined: never. */
   readonly verifyIntervalMs: number | undefined
+  readonly proxyReads: boolean
+  readonly proxyTimeoutMs: number
   readonly allowPlaintext: boolean
   /** Files. */
   readonly ca: string | undefined
@@ -169,6 +171,8 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
     conflictPolicy: effective(values, 'replication.conflict_policy'),
     verifyIntervalMs: values['replication.verify_interval'],
+    proxyReads: effective(values, 'replication.proxy_reads'),
+    proxyTimeoutMs: effective(values, 'replication.proxy_timeout'),
     allowPlaintext: effective(values, 'replication.allow_plaintext'),
     ca: file('replication.ca'),
     clientCert: file('replication.client_cert'),

@@ -27,6 +27,8 @@ export type SyncFallback = 'error' | 'async'
 
 export interface ClientStoreOptions {
   readonly store: ObjectStore
+  /** The same object, read from elsewhere where its bytes are damaged. */
+  readonly heal?: (object: OpenObject) => OpenObject
   /** Called before each write; what it returns, after it. @throws when clients may not write here */
   readonly beginWrite: () => (() => void) | Promise<() => void>
   readonly sync: {
@@ -106,7 +108,9 @@ export class ClientStore implements ObjectStore {
   }
 
   openObject(name: ObjectName): OpenObject | undefined {
-    return this.#store.openObject(name)
+    const object = this.#store.openObject(name)
+    const { heal } = this.#options
+    return object === undefined || heal === undefined ? object : heal(object)
   }
 
   listObjects(input: ListInput): Promise<ListPage> {

@@ -101,6 +101,21 @@ export class ComparisonBusyError extends ComioError {
   readonly code = 'COMPARISON_BUSY'
 }
 
+/** More objects at once are read or mended for other sites than this site answers. */
+export class ReadsBusyError extends ComioError {
+  readonly code = 'READS_BUSY'
+}
+
+/** The asked site does not hold this version of the object, or not any more. */
+export class ObjectGoneError extends ComioError {
+  readonly code = 'OBJECT_GONE'
+}
+
+/** An object that only another site has was begun to be read there, and could not be to its end. */
+export class ProxiedReadError extends ComioError {
+  readonly code = 'PROXIED_READ_FAILED'
+}
+
 /** Sync mode: the write is durable here, and no remote has said in time that it is there as well. */
 export class SyncUnconfirmedError extends ComioError {
   readonly code = 'SYNC_UNCONFIRMED'

@@ -346,7 +346,7 @@ function beatWhile(
  *
  * @throws BatchTooLargeError, RemoteUnreachableError when it stalls or is cut
  */
-async function readBody(
+export async function readBody(
   request: IncomingMessage,
   options: { readonly limit: number; readonly clock: Clock },
 ): Promise<Buffer> {
@@ -368,7 +368,10 @@ async function readBody(
 }
 
 /** The body of a request. @throws RemoteUnreachableError when it stalls or is cut */
-async function* watchedBody(request: IncomingMessage, clock: Clock): AsyncGenerator<Uint8Array> {
+export async function* watchedBody(
+  request: IncomingMessage,
+  clock: Clock,
+): AsyncGenerator<Uint8Array> {
   const stall = (): void => void request.destroy(new Error('the body stalled'))
   let watchdog = clock.after(stallMs, stall)
   try {
@@ -418,7 +421,7 @@ function decodedLengthOf({ headers }: IncomingMessage): number | undefined {
   )
 }
 
-async function drained(response: ServerResponse): Promise<void> {
+export async function drained(response: ServerResponse): Promise<void> {
   if (response.destroyed) return
   const stop = new AbortController()
   const close = (): void => stop.abort()

@@ -78,7 +78,7 @@ export function createHttpTransport(options: HttpTransportOptions): RemoteTransp
 }
 
 /** @throws PlaintextRefusedError */
-function refusePlaintext(url: RemoteUrl, allowPlaintext: boolean): void {
+export function refusePlaintext(url: RemoteUrl, allowPlaintext: boolean): void {
   if (!url.isPlaintext || url.isLoopback || allowPlaintext) return
   throw new PlaintextRefusedError(
     `the token would travel over plain HTTP to ${url.origin}, readable on the way`,

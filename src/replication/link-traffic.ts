@@ -97,10 +97,11 @@ export async function packedWhereItPays(
     : { bytes: whole, isPacked: false }
 }
 
-async function* startingWith(
-  first: IteratorResult<Uint8Array>,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
+/** The pieces of an iterator whose first result is known already; ending it ends the iterator. */
+export async function* startingWith<T>(
+  first: IteratorResult<T>,
+  rest: AsyncIterator<T>,
+): AsyncGenerator<T> {
   try {
     for (let step = first; step.done !== true; step = await rest.next()) yield step.value
   } finally {

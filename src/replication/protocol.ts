@@ -19,6 +19,9 @@ export const replicationPaths = {
   /** What a site that compares asks: `verify/documents.ts`. */
   digest: '/admin/replication/digest',
   fetch: '/admin/replication/fetch',
+  /** Single objects, for a site that lacks them or their bytes: `reads/documents.ts`. */
+  read: '/admin/replication/read',
+  mend: '/admin/replication/mend',
 } as const
 
 /** Beside a Content-Encoding on a batch: how many bytes it has when it is decoded. */

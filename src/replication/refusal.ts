@@ -9,6 +9,7 @@ import {
   BatchTooLargeError,
   HandshakeRequiredError,
   LinkEndedError,
+  ObjectGoneError,
   ProtocolMismatchError,
   RemoteUnreachableError,
   SelfReplicationError,
@@ -95,6 +96,7 @@ function statusOf(error: unknown): number {
   if (error instanceof BatchTooLargeError) return 413
   if (error instanceof BadRangeError) return 416
   if (error instanceof TicketGoneError) return error.end === 'unknown' ? 404 : 410
+  if (error instanceof ObjectGoneError) return 410
   if (error instanceof RemoteUnreachableError) return 408
   const isWrongPeer =
     error instanceof ProtocolMismatchError ||

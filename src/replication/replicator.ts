@@ -23,6 +23,7 @@ import { filterHashOf } from './filter-hash.ts'
 import { Link, type LinkStatus } from './link.ts'
 import { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
+import type { ReadableRemote, SiteReader } from './reads/site-reader.ts'
 import { Receiver } from './receiver.ts'
 import type { RemoteReport, Roles } from './standing.ts'
 import { defaultSyncOptions, type LinkWatcher, SyncGate, type SyncOptions } from './sync-gate.ts'
@@ -39,6 +40,8 @@ export interface RemoteDefinition {
   /** For people: what the remote is shown as. Carries no credentials. */
   readonly url: string
   readonly transport: RemoteTransport
+  /** Reads single objects there; closed with the link. */
+  readonly reader?: SiteReader
   /** How much goes to it and how fast; the transport counts there. */
   readonly traffic: LinkTraffic
   readonly ledger: RemoteLedger
@@ -91,6 +94,8 @@ export interface Replicator {
   readonly verifier: Verifier
   /** What {@link Verifier.begin} can be told to compare with. */
   verifiedRemotes(): readonly VerifiedRemote[]
+  /** Those that single objects can be read from. */
+  readableRemotes(): readonly ReadableRemote[]
   /** Where writes wait for the remotes that are sync. */
   readonly gate: SyncGate
   /** Begins to ship. A remote that is away delays nothing. */
@@ -210,10 +215,16 @@ class RunningReplicator implements Replicator {
 
   verifiedRemotes(): readonly VerifiedRemote[] {
     const { site, sink, identity, clock, blobTransport: blobs } = this.#options
-    return [...this.#definitions.values()].map(({ name, url, transport, ledger }) => ({
+    return [...this.#definitions.values()].map(({ name, url, transport, ledger, reader }) => ({
       name,
-      options: { site, sink, identity, transport, blobs, ledger, url, clock },
+      options: { site, sink, identity, transport, blobs, ledger, reader, url, clock },
     }))
+  }
+
+  readableRemotes(): readonly ReadableRemote[] {
+    return [...this.#definitions.values()].flatMap(({ name, reader, ledger }) =>
+      reader === undefined ? [] : { name, reader, ledger },
+    )
   }
 
   status(): Promise<readonly LinkStatus[]> {
@@ -240,7 +251,8 @@ class RunningReplicator implements Replicator {
   async close(): Promise<void> {
     this.gate.close()
     const links = [...this.#links.values()]
-    const ends = [...links.map((link) => link.close()), this.receiver.close()]
+    const readers = this.readableRemotes().map(({ reader }) => reader.close())
+    const ends = [...links.map((link) => link.close()), ...readers, this.receiver.close()]
     await Promise.all([...ends, this.verifier.close()])
     this.tickets.close()
   }
@@ -253,9 +265,10 @@ class RunningReplicator implements Replicator {
 
   async #end(name: string): Promise<void> {
     const link = this.#links.get(name)
+    const reader = this.#definitions.get(name)?.reader
     this.#links.delete(name)
     this.#definitions.delete(name)
-    await link?.close()
+    await Promise.all([link?.close(), reader?.close()])
   }
 
   #owedTo(volumeId: string): number | undefined {

@@ -143,6 +143,7 @@ const translations: Readonly<Record<string, { readonly to: S3ErrorCode; readonly
     SYNC_UNCONFIRMED: { to: 'ServiceUnavailable', own: true },
     ROLE_CHANGING: { to: 'ServiceUnavailable', own: true },
     REPLICA_READ_ONLY: { to: 'AccessDenied', own: true },
+    PROXIED_READ_FAILED: { to: 'ServiceUnavailable', own: true },
     BUDGET_EXHAUSTED: { to: 'SlowDown', own: false },
   }
 

@@ -16,6 +16,7 @@ import type { Clock } from '../base/clock.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
+import type { ObjectsElsewhere } from '../store/elsewhere.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import type { Authorize } from './access.ts'
 import { S3Error, toS3Error } from './errors.ts'
@@ -46,6 +47,8 @@ export interface S3Observation {
 
 export interface S3HandlerOptions {
   readonly store: ObjectStore
+  /** Asked for objects that the store lacks. */
+  readonly elsewhere?: ObjectsElsewhere | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -106,6 +109,7 @@ function makeService(options: S3HandlerOptions): S3Service {
   const { store, clock, logger, budget, autoCreateBuckets } = options
   return {
     store,
+    elsewhere: options.elsewhere,
     logger,
     budget,
     autoCreateBuckets,

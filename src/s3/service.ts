@@ -1,5 +1,6 @@
 import type { ByteBudget } from '../base/byte-budget.ts'
 import type { Logger } from '../base/log.ts'
+import type { ObjectsElsewhere } from '../store/elsewhere.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import type { Exchange } from './exchange.ts'
 import type { ProgressWatch } from './progress-watch.ts'
@@ -7,6 +8,8 @@ import type { ProgressWatch } from './progress-watch.ts'
 /** What the handlers of all operations share. */
 export interface S3Service {
   readonly store: ObjectStore
+  /** Asked for what the store lacks; undefined where nobody is. */
+  readonly elsewhere: ObjectsElsewhere | undefined
   readonly logger: Logger
   readonly budget: ByteBudget
   readonly watch: ProgressWatch

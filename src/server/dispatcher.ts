@@ -12,7 +12,7 @@ export interface Planes {
 }
 
 const replicationPattern =
-  /^\/admin\/replication\/(?:batch|handshake|completions|farewell|digest|fetch|blob\/[^/?]*)(?:\?|$)/
+  /^\/admin\/replication\/(?:batch|handshake|completions|farewell|digest|fetch|read|mend|blob\/[^/?]*)(?:\?|$)/
 
 export function createDispatcher(planes: Planes): RequestHandler {
   return (request: IncomingMessage, response: ServerResponse) => {

@@ -5,9 +5,11 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { RemoteStatus, RoleStatus, SyncStatus } from '../admin/protocol.ts'
+import type { ReadsTally } from '../replication/reads/reads-tally.ts'
 import type { ReplicationFigures } from '../replication/replicator.ts'
 import type { ConflictTotals } from '../store/object-store.ts'
 import { addProcessMetrics } from './process-metrics.ts'
+import { addReadMetrics } from './read-metrics.ts'
 import { addRemoteMetrics } from './remote-metrics.ts'
 import { replicationText } from './replication-metrics.ts'
 import { type RequestObservation, RequestTally } from './request-tally.ts'
@@ -28,6 +30,7 @@ export interface SiteFigures {
   /** Put off since the start, for the difference of clocks. */
   readonly skewedChanges: number
   readonly replication: ReplicationFigures
+  readonly reads: ReadsTally
 }
 
 export class SiteMetrics {
@@ -42,10 +45,12 @@ export class SiteMetrics {
     const publishRemotes = addRemoteMetrics(this.#registry)
     const publishSync = addSyncMetrics(this.#registry)
     const publishConflicts = addConflictMetrics(this.#registry)
+    const publishReads = addReadMetrics(this.#registry)
     this.#publish = (current) => {
       publishSite(current)
       publishRemotes(current.remotes)
       publishConflicts(current)
+      publishReads(current.reads)
       if (current.sync !== null) publishSync(current.sync)
     }
     addProcessMetrics(this.#registry)

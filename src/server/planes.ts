@@ -14,6 +14,8 @@ import { ClientConflicts } from '../replication/client-conflicts.ts'
 import { ClientStore } from '../replication/client-store.ts'
 import { createHttpReceiver } from '../replication/http-receiver.ts'
 import { replicationPaths } from '../replication/protocol.ts'
+import { createReadHandler } from '../replication/reads/http-read-handler.ts'
+import { ReadResponder } from '../replication/reads/read-responder.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import type { Authorize } from '../s3/access.ts'
 import { createS3Handler } from '../s3/handler.ts'
@@ -27,6 +29,7 @@ import type { Remotes } from './remotes.ts'
 import { createReplicationControl } from './replication-control.ts'
 import { RoleControl } from './role-control.ts'
 import { type RoleKeeper, roleStatus } from './role-keeper.ts'
+import { createSiteReads, type SiteReads } from './site-reads.ts'
 import type { Storage } from './storage.ts'
 import { createVerifyControl, verifySummary } from './verify-control.ts'
 
@@ -56,25 +59,33 @@ export interface Planes {
 }
 
 export async function createPlanes(options: PlanesOptions): Promise<Planes> {
-  const clients = createClients(options)
+  const reads = createSiteReads(options.config, options)
+  const clients = createClients(options, reads)
   const replication = replicationControl(options, clients)
   const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
-  const metrics = new SiteMetrics(() => siteFigures(options, replication, budget))
+  const metrics = new SiteMetrics(() => siteFigures(options, { replication, reads, budget }))
   const control = await createControl(options, { clients, replication, metrics })
   const handle = createDispatcher({
-    data: createData(options, { clients, metrics, budget }),
+    data: createData(options, { clients, reads, metrics, budget }),
     control: control.handle,
     replication: createStreams(options, control),
   })
-  return { handle, close: () => control.close() }
+  const close = async (): Promise<void> => {
+    await Promise.all([control.close(), reads.healing.close()])
+  }
+  return { handle, close }
 }
 
 /** The store as clients get it: writes only at a primary, answered when the mode says so. */
-function createClients({ config, storage, replicator, keeper }: PlanesOptions): ClientStore {
+function createClients(
+  { config, storage, replicator, keeper }: PlanesOptions,
+  { healing }: SiteReads,
+): ClientStore {
   const { syncFallback: fallback, syncTimeoutMs: timeoutMs } = config.replication
   const { gate } = replicator
   return new ClientStore({
     store: storage.engine,
+    heal: (object) => healing.over(object),
     beginWrite: () => keeper.beginWrite(),
     sync: { gate, fallback, timeoutMs },
     clock: systemClock,
@@ -144,13 +155,15 @@ function createData(
   { config, access, logger }: PlanesOptions,
   parts: {
     readonly clients: ClientStore
+    readonly reads: SiteReads
     readonly metrics: SiteMetrics
     readonly budget: ByteBudget
   },
 ): RequestHandler {
-  const { clients, metrics, budget } = parts
+  const { clients, reads, metrics, budget } = parts
   return createS3Handler({
     store: clients,
+    elsewhere: reads.elsewhere,
     clock: systemClock,
     random: systemRandom,
     logger,
@@ -174,7 +187,7 @@ function dataAuthorize(access: AccessControl): Authorize {
 
 /** The replication streams. Their token is checked here, before anything of the body is read. */
 function createStreams(
-  { config, replicator, access, logger }: PlanesOptions,
+  { config, storage, replicator, access, logger }: PlanesOptions,
   control: ControlPlane,
 ): RequestHandler {
   const authorize = (request: IncomingMessage) => access.replication(request)
@@ -187,6 +200,13 @@ function createStreams(
     clock: systemClock,
     logger: logger.child({ component: 'replication' }),
   })
+  const { identity } = storage.volume
+  const handleRead = createReadHandler({
+    responder: new ReadResponder({ site: storage.engine, identity }),
+    authorize,
+    clock: systemClock,
+    logger: logger.child({ component: 'reads' }),
+  })
   return (request, response) => {
     const path = (request.url ?? '').split('?', 1)[0] ?? ''
     // A ticket is a credential of its own for whoever pulls with it.
@@ -198,7 +218,8 @@ function createStreams(
       }
     }
     if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue()
-    if (!handle(request, response, path)) control.handle(request, response)
+    if (handle(request, response, path) || handleRead(request, response, path)) return
+    control.handle(request, response)
   }
 }
 
@@ -228,9 +249,13 @@ function readFailure(engine: Storage['engine']): string | undefined {
 
 async function siteFigures(
   { storage, replicator }: PlanesOptions,
-  replication: ReplicationControl,
-  budget: ByteBudget,
+  parts: {
+    readonly replication: ReplicationControl
+    readonly reads: SiteReads
+    readonly budget: ByteBudget
+  },
 ): Promise<SiteFigures> {
+  const { replication, reads, budget } = parts
   const { engine, volume } = storage
   const [buckets, totals, status] = await Promise.all([
     engine.listBuckets(),
@@ -252,5 +277,6 @@ async function siteFigures(
     conflicts: engine.conflicts.conflictTotals(),
     skewedChanges: engine.skewedChanges,
     replication: replicator.figures(),
+    reads: reads.tally,
   }
 }

@@ -23,6 +23,8 @@ import { FailoverTransport } from '../replication/failover-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'
 import { LinkTraffic } from '../replication/link-traffic.ts'
 import type { ReplicationOptions } from '../replication/options.ts'
+import { createHttpSiteReader } from '../replication/reads/http-site-reader.ts'
+import type { SiteReader } from '../replication/reads/site-reader.ts'
 import type { RemoteDefinition, Replicator } from '../replication/replicator.ts'
 import type { RemoteTransport } from '../replication/transport.ts'
 import type { LinkedRemote, RemoteRegistry } from '../store/object-store.ts'
@@ -250,6 +252,7 @@ export class Remotes implements RemotesControl {
       ...{ name, ledger, epoch, filter, traffic },
       url: remote.urls.join(', '),
       transport: this.#transportOf(remote, traffic),
+      reader: this.#readerOf(remote),
       options: overridesOf(remote),
       isSync: (remote.mode ?? this.#options.config.replication.mode) === 'sync',
     }
@@ -301,6 +304,17 @@ export class Remotes implements RemotesControl {
       }),
     )
     return new FailoverTransport(transports)
+  }
+
+  #readerOf(remote: RemoteConfig): SiteReader {
+    const { config, remoteTokens, certificates } = this.#options
+    const { token, urls } = remote
+    return createHttpSiteReader({
+      urls,
+      token: remoteTokens.sourceOf(remote),
+      tls: certificates.sourceOf(remote),
+      allowPlaintext: config.replication.allowPlaintext || token === undefined,
+    })
   }
 
   /** @returns why the remote could not be told, undefined when it was */

@@ -19,6 +19,7 @@ import { CommitPipeline } from './commit-pipeline.ts'
 import { ConflictDesk } from './conflict-desk.ts'
 import { Conflicts } from './conflicts.ts'
 import { countAboveFloor } from './count-above-floor.ts'
+import type { ObjectMender } from './elsewhere.ts'
 import { type EngineHealth, healthOf } from './engine-health.ts'
 import { NoSuchBucketError } from './errors.ts'
 import { Incoming } from './incoming.ts'
@@ -29,6 +30,7 @@ import { LaunchedPlaces } from './launched-places.ts'
 import { listObjects } from './listing.ts'
 import { LiveRecords } from './live-records.ts'
 import { Losers } from './losers.ts'
+import { Mender } from './mender.ts'
 import type { PutMutation } from './mutation.ts'
 import { checkBucketName } from './names.ts'
 import type {
@@ -148,6 +150,8 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly conflicts: ConflictStore
   /** For comparing what this site holds with another. */
   readonly survey: Survey
+  /** Replaces damaged bytes. */
+  readonly mender: ObjectMender
   /** Records brought into the index at opening. */
   readonly replayed: number
   readonly #volume: Volume
@@ -224,6 +228,8 @@ export class Engine implements ObjectStore, ChangeSink {
       random,
     })
     this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, losers, logger })
+    const openWriter = (): BlobWriter => new BlobWriter({ log: volume, random, writers })
+    this.mender = new Mender({ sequencer, admission, openWriter, room: () => pipeline.room() })
     this.#incoming = new Incoming({
       sequencer,
       versions,
@@ -235,7 +241,7 @@ export class Engine implements ObjectStore, ChangeSink {
       missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),
       room: () => pipeline.room(),
       inlineBytesMax: volume.limits.inlineBytesMax,
-      openWriter: () => new BlobWriter({ log: volume, random, writers }),
+      openWriter,
     })
   }
 

@@ -4,10 +4,16 @@
  * a copy counts while the slot still has its seq, and the last one in the log is the one that stays.
  */
 import type { Location } from '../volume/volume.ts'
-import type { EffectContext } from './effects.ts'
+import { blobDies, blobLives, type EffectContext } from './effects.ts'
+import type { PlacedBlob } from './records.ts'
 import { objectKey, remoteKey, tombstoneKey } from './tables/keys.ts'
 import { encodeRemoteEntry, type RemoteEntry } from './tables/remote-entry.ts'
-import { encodeLiveEntry, encodeTombstone, type SlotEntry } from './tables/slot-entry.ts'
+import {
+  encodeLiveEntry,
+  encodeTombstone,
+  type LiveEntry,
+  type SlotEntry,
+} from './tables/slot-entry.ts'
 
 /** Of a slot's record, somewhere in the log. */
 export interface RecordCopy {
@@ -58,6 +64,38 @@ export function slotRecordMoved(
   for (const location of before) {
     if (!after.some((other) => isSame(other, location))) accounts.recordDies(location)
   }
+}
+
+/** A put was written again with sound bytes: of its blobs, the new ones take the place of the old. */
+export function putRewritten(
+  context: EffectContext,
+  rewritten: {
+    readonly bucket: string
+    readonly key: string
+    readonly previous: LiveEntry
+    readonly next: LiveEntry
+    readonly blobs: readonly PlacedBlob[]
+  },
+): void {
+  const { previous, blobs } = rewritten
+  for (const blob of blobs) blobLives(context, blob)
+  slotRecordMoved(context, rewritten)
+  if (previous.body.kind !== 'blobs') return
+  for (const blob of previous.body.blobs) blobDies(context, blob)
+}
+
+/** The entry with the blobs that its copy in the log names; undefined when it has just those. */
+export function entryWithBlobs(
+  entry: SlotEntry,
+  blobs: readonly PlacedBlob[],
+): LiveEntry | undefined {
+  if (entry.kind !== 'live' || entry.body.kind !== 'blobs') return undefined
+  const known = entry.body.blobs
+  if (known.length === blobs.length && known.every(({ id }, at) => id === blobs[at]?.id)) {
+    return undefined
+  }
+  const body = { kind: 'blobs', blobs: blobs.map(({ id, size }) => ({ id, size })) } as const
+  return { ...entry, body }
 }
 
 /** Of the bucket's register, or of its floor. */

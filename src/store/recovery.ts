@@ -24,6 +24,8 @@ import { IndexBatch } from './index-batch.ts'
 import {
   bucketRecordMoved,
   entryAfterMove,
+  entryWithBlobs,
+  putRewritten,
   type RecordCopy,
   remoteRecordMoved,
   slotRecordMoved,
@@ -184,7 +186,7 @@ class Replay {
     const { slot, version, context, meta } = record.mutation
     const previous = this.#read(slot)
     if (previous !== undefined && previous.seq >= seq) {
-      this.#moved(slot, previous, { kind: 'put', seq, location })
+      this.#putMoved(slot, previous, { seq, location, blobs: record.blobs ?? [] })
       return
     }
     const next: LiveEntry = {
@@ -254,6 +256,24 @@ class Replay {
     const next = entryAfterMove(previous, copy)
     if (next === undefined) return
     slotRecordMoved(this.#context(), { ...slot, previous, next })
+    this.#remember(slot, next)
+  }
+
+  /** A copy with other blobs was made because the old ones were damaged. */
+  #putMoved(
+    slot: Slot & { kind: 'object' },
+    previous: SlotEntry,
+    copy: { seq: number; location: Location; blobs: readonly PlacedBlob[] },
+  ): void {
+    const { seq, location, blobs } = copy
+    const moved = entryAfterMove(previous, { kind: 'put', seq, location })
+    const next = moved && entryWithBlobs(moved, blobs)
+    if (next === undefined || previous.kind !== 'live') {
+      this.#moved(slot, previous, { kind: 'put', seq, location })
+      return
+    }
+    const { bucket, key } = slot
+    putRewritten(this.#context(), { bucket, key, previous, next, blobs })
     this.#remember(slot, next)
   }
 

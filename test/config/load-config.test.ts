@@ -51,6 +51,8 @@ describe('defaults', () => {
         compression: 'auto',
         bandwidthLimit: 0,
         maxClockSkewMs: 300_000,
+        proxyReads: false,
+        proxyTimeoutMs: 2000,
         conflictPolicy: 'last-write-wins',
         allowPlaintext: false,
       },
@@ -114,6 +116,8 @@ replication:
   compression: off
   bandwidth_limit: 10MiB
   max_clock_skew: 1m
+  proxy_reads: true
+  proxy_timeout: 500ms
   allow_plaintext: true
 `,
     })
@@ -170,6 +174,8 @@ replication:
         compression: 'off',
         bandwidthLimit: 10 * 2 ** 20,
         maxClockSkewMs: 60_000,
+        proxyReads: true,
+        proxyTimeoutMs: 500,
         conflictPolicy: 'last-write-wins',
         allowPlaintext: true,
       },

@@ -3,6 +3,7 @@ import { systemRandom } from '../../src/base/random.ts'
 import { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import { TicketBook } from '../../src/replication/tickets.ts'
 import { type ComparedSite, Responder } from '../../src/replication/verify/responder.ts'
+import type { ObjectMender } from '../../src/store/elsewhere.ts'
 import type { ChangeFeed } from '../../src/store/object-store.ts'
 import type { Survey } from '../../src/store/survey.ts'
 import { identityOf, MemoryFeed } from './memory-site.ts'
@@ -17,7 +18,8 @@ const emptySurvey: Survey = {
 
 /** A site that holds nothing to compare: for tests that are about something else. */
 export function emptySite(feed: ChangeFeed): ComparedSite {
-  return { survey: emptySurvey, feed, openObject: () => undefined, ledgers: () => [] }
+  const mender: ObjectMender = { mend: async () => 'gone' }
+  return { survey: emptySurvey, feed, mender, openObject: () => undefined, ledgers: () => [] }
 }
 
 export function emptyResponder(): Responder {

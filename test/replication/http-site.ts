@@ -1,11 +1,11 @@
 import { cp, rm } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import type { CompressionMode } from '../../src/replication/compression.ts'
 import { createHttpBlobTransport } from '../../src/replication/http-blob-transport.ts'
-import { createHttpReceiver } from '../../src/replication/http-receiver.ts'
+import { createHttpReceiver, type Denial } from '../../src/replication/http-receiver.ts'
 import { createHttpTransport } from '../../src/replication/http-transport.ts'
 import type { LinkStatus } from '../../src/replication/link.ts'
 import { LinkTraffic } from '../../src/replication/link-traffic.ts'
@@ -13,6 +13,9 @@ import {
   defaultReplicationOptions,
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
+import { createReadHandler } from '../../src/replication/reads/http-read-handler.ts'
+import { createHttpSiteReader } from '../../src/replication/reads/http-site-reader.ts'
+import { ReadResponder } from '../../src/replication/reads/read-responder.ts'
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
 import type { VerifyOrder, VerifyReport } from '../../src/replication/verify/verification.ts'
 import type { RemoteLedger } from '../../src/store/object-store.ts'
@@ -166,20 +169,30 @@ export class HttpSite {
       random: systemRandom,
       logger,
     })
+    const authorize = ({ headers }: IncomingMessage): Denial | undefined =>
+      headers.authorization === `Bearer ${this.#options.acceptToken ?? goodToken}`
+        ? undefined
+        : { status: 401, code: 'UNAUTHORIZED', message: 'the token is not known here' }
     const handle = createHttpReceiver({
       receiver: replicator.receiver,
       tickets: replicator.tickets,
       batchSize: options.batchSize,
       batchBytes: options.batchBytes,
-      authorize: (request) =>
-        request.headers.authorization === `Bearer ${this.#options.acceptToken ?? goodToken}`
-          ? undefined
-          : { status: 401, code: 'UNAUTHORIZED', message: 'the token is not known here' },
+      authorize,
+      clock: this.#clock,
+      logger,
+    })
+    const { identity } = volume
+    const handleRead = createReadHandler({
+      responder: new ReadResponder({ site: engine, identity }),
+      authorize,
       clock: this.#clock,
       logger,
     })
     server.on('request', (request, response) => {
-      if (!handle(request, response, request.url ?? '')) response.writeHead(404).end()
+      const path = request.url ?? ''
+      if (handle(request, response, path) || handleRead(request, response, path)) return
+      response.writeHead(404).end()
     })
     this.#server = server
     this.#replicator = replicator
@@ -213,10 +226,15 @@ export class HttpSite {
       progressMs: this.#progressMs,
       clock: this.#clock,
     })
+    const reader = createHttpSiteReader({
+      urls: [remote.url],
+      token: remote.token ?? goodToken,
+      allowPlaintext: false,
+    })
     const linked = this.store.engine.remotes.list().find(({ name }) => name === 'default')
     if (linked === undefined) throw new Error('the remote is not linked')
     const { name, ledger, epoch, filter } = linked
-    return { name, url: remote.url, transport, traffic, ledger, epoch, filter }
+    return { name, url: remote.url, transport, reader, traffic, ledger, epoch, filter }
   }
 
   async #stop(): Promise<void> {

@@ -1,9 +1,9 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { parseDigestQuery, verifyLimits } from '../../src/replication/verify/documents.ts'
 import type { Difference } from '../../src/replication/verify/judge.ts'
 import type { VerifyReport } from '../../src/replication/verify/verification.ts'
+import { spoil } from '../store/spoil.ts'
 import { eventually, HttpSite } from './http-site.ts'
 import { putOf } from './memory-site.ts'
 
@@ -41,6 +41,8 @@ async function unnoticed(site: HttpSite, write: () => Promise<unknown>): Promise
   await site.ledger.settle(places.map((place) => ({ place, result: 'replicated' as const })))
   await site.restart()
 }
+
+const diskOf = (site: HttpSite): string => join(site.store.folder, 'volume')
 
 const found = (report: VerifyReport): readonly string[] =>
   report.listed.map(({ kind, what, slot }: Difference) =>
@@ -181,29 +183,70 @@ describe('two sites that are compared', () => {
     await a.store.put('box', 'hit', Buffer.alloc(100_000, 'bytes to hit'))
     await settled(a)
     expect(await a.verify({ deep: true })).toMatchObject({ verdict: 'equal', objectsRead: 4 })
-    await spoil(b, Buffer.alloc(1000, 'bytes to hit'))
+    await spoil(diskOf(b), Buffer.alloc(1000, 'bytes to hit'))
     expect(await a.verify()).toMatchObject({ verdict: 'equal' })
     const report = await a.verify({ deep: true })
     expect(report).toMatchObject({ verdict: 'different', differences: 1 })
     expect(found(report)).toEqual(['corrupt-there object box hit'])
   })
-})
 
-/** Changes a byte on the site's disk. */
-async function spoil(site: HttpSite, what: Buffer): Promise<void> {
-  const folder = join(site.store.folder, 'volume')
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    const path = join(entry.parentPath, entry.name)
-    const bytes = await readFile(path)
-    const at = bytes.indexOf(what)
-    if (at === -1) continue
-    bytes[at] = (bytes[at] ?? 0) ^ 1
-    await writeFile(path, bytes, { flag: 'r+' })
-    return
-  }
-  throw new Error('the bytes are nowhere')
-}
+  test('have damaged bytes replaced by those of the other, on either side', async () => {
+    const [a, b] = await openPair(3)
+    const bodies = new Map(
+      ['small-a', 'small-b', 'large-a', 'large-b'].map((key) => {
+        const bytes = key.startsWith('large') ? 3 * 2 ** 20 : 100_000
+        return [key, Buffer.alloc(bytes, `bytes of ${key} `)]
+      }),
+    )
+    for (const [key, body] of bodies) await a.store.put('box', key, body)
+    await settled(a)
+    for (const [key, body] of bodies) {
+      await spoil(diskOf(key.endsWith('a') ? a : b), body.subarray(0, 10_000))
+    }
+    const before = a.store.engine.feed.head()
+    const report = await a.verify({ deep: true, repair: true })
+    expect(report).toMatchObject({
+      verdict: 'equal',
+      differences: 0,
+      repaired: 4,
+      repairProblem: undefined,
+    })
+    for (const [key, body] of bodies) {
+      for (const site of [a, b]) {
+        expect((await site.store.get('box', key))?.equals(body)).toBe(true)
+      }
+    }
+    expect(a.store.engine.feed.head()).toBe(before)
+    expect(await a.verify({ deep: true })).toMatchObject({ verdict: 'equal', repaired: 0 })
+    expectBalanced(a)
+  })
+
+  test('keep what is damaged at both, or has one version and two contents, and say so', async () => {
+    const [a, b] = await openPair(1)
+    const body = Buffer.alloc(100_000, 'bytes to hit')
+    await a.store.put('box', 'hit', body)
+    await settled(a)
+    for (const site of [a, b]) await spoil(diskOf(site), body.subarray(0, 1000))
+    const report = await a.verify({ deep: true, repair: true })
+    expect(report).toMatchObject({ verdict: 'different', differences: 2, repaired: 0 })
+    expect(report.repairProblem).toContain('damaged at both sites')
+    await unnoticed(a, async () => {
+      const { version } = await a.store.put('box', 'hit', 'one')
+      const other = Buffer.from('other')
+      const change = {
+        mutation: putOf('hit', other, version),
+        body: { kind: 'inline' as const, bytes: other },
+      }
+      await b.store.engine.apply([change], undefined)
+    })
+    const split = await a.verify({ deep: true, repair: true })
+    expect(found(split)).toEqual(['differs object box hit'])
+    expect(split).toMatchObject({ verdict: 'different', repaired: 0 })
+    expect(split.repairProblem).toContain('write those objects once more')
+    expect(String(await a.store.get('box', 'hit'))).toBe('one')
+    expect(String(await b.store.get('box', 'hit'))).toBe('other')
+  })
+})
 
 describe('a question of a comparison', () => {
   test('names no more than its bound', () => {

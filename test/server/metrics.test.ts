@@ -1,5 +1,6 @@
 import { register } from 'prom-client'
 import { describe, expect, it } from 'vitest'
+import { ReadsTally } from '../../src/replication/reads/reads-tally.ts'
 import { LinkTally, ResultTally } from '../../src/replication/tally.ts'
 import { type SiteFigures, SiteMetrics } from '../../src/server/metrics.ts'
 import { parseMetrics } from './parse-metrics.ts'
@@ -22,6 +23,7 @@ const figures: SiteFigures = {
     remoteStatus({ name: 'other', state: 'full', dead_letters: 3, lag_p50_ms: 12, lag_p99_ms: 80 }),
   ],
   replication: { links: [], received: new ResultTally() },
+  reads: new ReadsTally(),
 }
 
 describe('metrics', () => {

@@ -1,6 +1,5 @@
 /** Reads the bytes of every object at both sites and compares their hashes: what `--deep` adds. */
 
-import type { ObjectInfo } from '../../store/object-store.ts'
 import { objectSlot, type Slot } from '../../store/slot.ts'
 import type { SlotState } from '../../store/survey.ts'
 import type { Version } from '../../store/version.ts'
@@ -44,6 +43,12 @@ export class ByteCheck {
     if (group.slots.length > 0) yield await this.#compare(group)
   }
 
+  /** Looks once more at what was found to be damaged. */
+  again(slots: readonly Slot[]): Promise<readonly Difference[]> {
+    const group = slots.flatMap((slot) => (slot.kind === 'object' ? slot : []))
+    return this.#compare({ slots: group, bytes: 0 })
+  }
+
   async *#objects(
     bucket: string,
   ): AsyncGenerator<{ readonly key: string; readonly bytes: number }> {
@@ -74,7 +79,7 @@ export class ByteCheck {
       // Where the versions differ, the digests have found it, or it changes just now.
       if (our.version === undefined || our.version !== their.version) continue
       const found = { version: our.version, seq: site.survey.stateOf(slot).seq }
-      for (const kind of kindsOf(hashIn(site, slot, our.version), our, their)) {
+      for (const kind of kindsOf(our, their)) {
         differences.push(difference(kind, slot, found))
       }
     }
@@ -82,34 +87,19 @@ export class ByteCheck {
   }
 }
 
-/** The hash that both sites agree the whole has; undefined when it is one of parts, or of the past. */
-function hashIn(
-  site: ComparedSite,
-  slot: Slot & { readonly kind: 'object' },
-  version: Version,
-): string | undefined {
-  const object = site.openObject(slot)
-  if (object === undefined) return undefined
-  const { info } = object
-  object.close()
-  return info.version === version ? wholeHashOf(info) : undefined
-}
-
-function wholeHashOf({ meta: { contentHash } }: ObjectInfo): string | undefined {
-  return contentHash.algorithm === 'sha256' ? contentHash.digest.toString('hex') : undefined
-}
-
-function kindsOf(
-  expected: string | undefined,
-  our: ReadBytes,
-  their: ReadBytes,
-): readonly DifferenceKind[] {
-  const isBad = (read: ReadBytes): boolean =>
-    read.result === 'unreadable' || (expected !== undefined && read.sha256 !== expected)
+function kindsOf(our: ReadBytes, their: ReadBytes): readonly DifferenceKind[] {
+  // A remote that does not say what it expects goes by what this site does.
+  const there = their.expected === '' ? our.expected : their.expected
   const kinds: DifferenceKind[] = []
-  if (isBad(our)) kinds.push('corrupt-here')
-  if (isBad(their)) kinds.push('corrupt-there')
-  return kinds.length === 0 && our.sha256 !== their.sha256 ? ['differs'] : kinds
+  if (isBad(our, our.expected)) kinds.push('corrupt-here')
+  if (isBad(their, there)) kinds.push('corrupt-there')
+  // Sound at both, and not the same: of what the indexes say, the digests have found it.
+  const isFound = our.expected !== there
+  return kinds.length === 0 && our.sha256 !== their.sha256 && !isFound ? ['differs'] : kinds
+}
+
+function isBad({ result, sha256 }: ReadBytes, expected: string): boolean {
+  return result === 'unreadable' || (expected !== '' && sha256 !== expected)
 }
 
 function difference(

@@ -58,6 +58,8 @@ export interface ReadBytes {
   readonly result: 'read' | 'gone' | 'unreadable'
   readonly version: Version | undefined
   readonly sha256: string
+  /** What it is to be by that site's index; empty when the index has another kind of hash, or none. */
+  readonly expected: string
 }
 
 const nameMax = 1024
@@ -113,7 +115,7 @@ function parseRange(fields: Fields): SurveyRange {
   }
 }
 
-function parseSlot(fields: Fields): Slot {
+export function parseSlot(fields: Fields): Slot {
   const kind = fields.text('kind', 16)
   const bucket = fields.text('bucket', textMax)
   switch (kind) {
@@ -186,12 +188,14 @@ export function parseBytesAnswer(text: string): readonly ReadBytes[] {
     if (result !== 'read' && result !== 'gone' && result !== 'unreadable') {
       throw new MalformedBytesError(`bytes cannot be ${result}`)
     }
-    return { result, version: versionIn(object, 'version'), sha256: object.text('sha256', 64) }
+    const sha256 = object.text('sha256', 64)
+    const expected = object.has('expected') ? object.text('expected', 64) : ''
+    return { result, version: versionIn(object, 'version'), sha256, expected }
   })
 }
 
 /** Absent and empty are the same: there is none. */
-function versionIn(fields: Fields, name: string): Version | undefined {
+export function versionIn(fields: Fields, name: string): Version | undefined {
   if (!fields.has(name)) return undefined
   return knownVersion(parseVersion(fields.text(name, 64)))
 }

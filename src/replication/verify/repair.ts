@@ -1,9 +1,11 @@
 /**
  * Repairs differences by the ways that changes travel anyway: what the remote lacks goes back to
  * pending in its ledger and is shipped again; what this site lacks is fetched and applied like any
- * change that comes in. Neither can make an older version replace a newer one.
+ * change that comes in. Neither can make an older version replace a newer one. Damaged bytes are
+ * replaced by those of the same version at the other site, which has the hash to compare them with.
  */
-import { assert } from '../../base/assert.ts'
+import { assert, rethrowAssertion } from '../../base/assert.ts'
+import { messageOf } from '../../base/errors.ts'
 import type { PutMutation } from '../../store/mutation.ts'
 import type {
   ApplyOutcome,
@@ -16,22 +18,35 @@ import { type Slot, slotText } from '../../store/slot.ts'
 import type { DecodedFrame } from '../batch-codec.ts'
 import { RemoteUnreachableError } from '../errors.ts'
 import { incomingOf } from '../incoming.ts'
+import { bytesQuestion, versionedObject } from '../reads/documents.ts'
+import type { SiteReader } from '../reads/site-reader.ts'
 import type { BlobTransport } from '../transport.ts'
 import { verifyLimits } from './documents.ts'
 import type { Difference } from './judge.ts'
 import type { RemoteSurvey } from './remote-survey.ts'
+import type { ComparedSite } from './responder.ts'
 
 export interface RepairOptions {
   readonly there: RemoteSurvey
   readonly ledger: RemoteLedger
   readonly sink: ChangeSink
   readonly blobs: BlobTransport
+  readonly site: ComparedSite
+  /** Of this site. */
+  readonly volumeId: string
+  /** Undefined where single objects cannot be read from the remote. */
+  readonly reader: SiteReader | undefined
   /** Where the remote is reached, for the bytes of large objects; several addresses behind commas. */
   readonly url: string
   readonly signal: AbortSignal
 }
 
 const rangeBytes = 8 * 2 ** 20
+
+const sameVersion =
+  'some have the same version and another content: write those objects once more where they are right'
+const damagedTwice =
+  'some are damaged at both sites: write them once more, or compare with a third site that has them'
 
 export class Repair {
   readonly #options: RepairOptions
@@ -54,10 +69,58 @@ export class Repair {
       (difference) => isNewerHere(difference) || isNewerThere(difference),
     )
     if (begun.length < differences.length) {
-      this.problem =
-        'some have the same version and another content: write those objects once more where they are right'
+      this.problem = sameVersion
     }
     return begun.map(({ slot }) => slot)
+  }
+
+  /** Replaces bytes that were found damaged, and resolves to the slots that are worth another look. */
+  async mend(differences: readonly Difference[]): Promise<readonly Slot[]> {
+    const { reader } = this.#options
+    const mended: Slot[] = []
+    for (const difference of differences) {
+      const { kind, slot } = difference
+      const isAlone = differences.filter((other) => other.slot === slot).length === 1
+      if (kind === 'differs' || !isAlone || reader === undefined) {
+        this.problem = isAlone ? sameVersion : damagedTwice
+        continue
+      }
+      try {
+        await this.#mendOne(difference, reader)
+        mended.push(slot)
+      } catch (error) {
+        rethrowAssertion(error)
+        if (this.#options.signal.aborted) throw error
+        this.problem = `damaged bytes could not be replaced: ${messageOf(error)}`
+      }
+    }
+    return mended
+  }
+
+  async #mendOne({ kind, slot, here }: Difference, reader: SiteReader): Promise<void> {
+    const { site, volumeId, signal } = this.#options
+    const object = slot.kind === 'object' ? site.openObject(slot) : undefined
+    // It was replaced meanwhile, and what is there now has bytes of its own.
+    if (object === undefined) return
+    const { info } = object
+    const length = info.meta.size
+    try {
+      if (info.version !== here) return
+      if (kind === 'corrupt-there') {
+        await reader.bringBytes(
+          versionedObject(info),
+          { length, bytes: () => object.read() },
+          signal,
+        )
+        return
+      }
+      const question = bytesQuestion(volumeId, info, { start: 0, end: length })
+      const bytes = await reader.readBytes(question, { length, signal })
+      const result = await site.mender.mend(info, info.version, bytes)
+      if (result === 'mismatch') throw new Error('the remote has other bytes of this version')
+    } finally {
+      object.close()
+    }
   }
 
   async #fetch(slots: readonly Slot[]): Promise<void> {

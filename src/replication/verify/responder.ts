@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { rethrowAssertion } from '../../base/assert.ts'
+import type { ObjectMender } from '../../store/elsewhere.ts'
 import { encodeMutation } from '../../store/mutation.ts'
 import type {
   ChangeFeed,
@@ -35,6 +36,7 @@ import {
 export interface ComparedSite {
   readonly survey: Survey
   readonly feed: ChangeFeed
+  readonly mender: ObjectMender
   openObject: ObjectStore['openObject']
   ledgers(): readonly RemoteLedger[]
 }
@@ -173,7 +175,10 @@ export class Responder {
 }
 
 /** The slot's newest mutation with its bytes, whoever it was shipped to. */
-function currentChange({ survey, feed }: ComparedSite, slot: Slot): OutgoingChange | undefined {
+export function currentChange(
+  { survey, feed }: ComparedSite,
+  slot: Slot,
+): OutgoingChange | undefined {
   const { seq, version, bytes } = survey.stateOf(slot)
   if (version === undefined) return undefined
   return feed.loadChange({ seq, slot, version, bytes, since: 0 })
@@ -184,18 +189,20 @@ export async function readBytes(
   site: Pick<ComparedSite, 'openObject'>,
   slot: Slot,
 ): Promise<ReadBytes> {
-  const gone: ReadBytes = { result: 'gone', version: undefined, sha256: '' }
+  const gone: ReadBytes = { result: 'gone', version: undefined, sha256: '', expected: '' }
   const object = slot.kind === 'object' ? site.openObject(slot) : undefined
   if (object === undefined) return gone
-  const { version } = object.info
+  const { version, meta } = object.info
+  const { algorithm, digest } = meta.contentHash
+  const expected = algorithm === 'sha256' ? digest.toString('hex') : ''
   try {
     const sha256 = createHash('sha256')
     for await (const piece of object.read()) sha256.update(piece)
-    return { result: 'read', version, sha256: sha256.digest('hex') }
+    return { result: 'read', version, sha256: sha256.digest('hex'), expected }
   } catch (error) {
     rethrowAssertion(error)
     // What cannot be read is just what was looked for: it is told, and the log has it.
-    return { result: 'unreadable', version, sha256: '' }
+    return { result: 'unreadable', version, sha256: '', expected }
   } finally {
     object.close()
   }

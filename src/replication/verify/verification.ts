@@ -14,6 +14,7 @@ import { objectSlot, type Slot } from '../../store/slot.ts'
 import type { BucketState } from '../../store/survey.ts'
 import { higher, type Version } from '../../store/version.ts'
 import type { VolumeIdentity } from '../../volume/volume.ts'
+import type { SiteReader } from '../reads/site-reader.ts'
 import type { BlobTransport, RemoteTransport } from '../transport.ts'
 import { ByteCheck } from './byte-check.ts'
 import { verifyLimits } from './documents.ts'
@@ -73,6 +74,8 @@ export interface VerificationOptions {
   readonly transport: RemoteTransport
   readonly blobs: BlobTransport
   readonly ledger: RemoteLedger
+  /** For replacing damaged bytes; undefined where single objects cannot be read from the remote. */
+  readonly reader?: SiteReader | undefined
   /** Where the remote is reached. */
   readonly url: string
   readonly clock: Clock
@@ -118,7 +121,9 @@ export class Verification {
       signal,
       patienceMs: options.patienceMs ?? patienceMs,
     })
-    this.#repair = new Repair({ there, ledger, sink, blobs, url, signal })
+    const { volumeId } = identity
+    const { reader } = options
+    this.#repair = new Repair({ there, ledger, sink, blobs, site, volumeId, reader, url, signal })
   }
 
   /** Never rejects for the remote's sake, nor when it is stopped: then the verdict is `unknown`. */
@@ -257,7 +262,25 @@ export class Verification {
         this.#count()
       },
     })
-    for await (const differences of check.differences(bucket)) this.#add(differences)
+    for await (const differences of check.differences(bucket)) {
+      this.#add(this.#order.repair ? await this.#mend(check, differences) : differences)
+    }
+  }
+
+  /** Resolves to what is left of them. */
+  async #mend(
+    check: ByteCheck,
+    differences: readonly Difference[],
+  ): Promise<readonly Difference[]> {
+    if (differences.length === 0) return differences
+    this.progress.phase = 'repairing'
+    const mended = await this.#repair.mend(differences)
+    const isMended = new Set(mended)
+    const lasting = differences.filter(({ slot }) => !isMended.has(slot))
+    const left = mended.length === 0 ? lasting : [...lasting, ...(await check.again(mended))]
+    this.#repaired += differences.length - left.length
+    this.progress.phase = 'reading'
+    return left
   }
 
   #add(differences: readonly Difference[]): void {

@@ -1,3 +1,4 @@
+import type { ObjectElsewhere } from '../../store/elsewhere.ts'
 import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store.ts'
 import { chooseRange, formatContentRange } from '../byte-range.ts'
 import { evaluateReadConditions, rangeStillApplies } from '../conditions.ts'
@@ -21,10 +22,11 @@ export async function getObject(
   exchange: Exchange,
   operation: OperationOf<'GetObject'>,
 ): Promise<void> {
-  const object = service.store.openObject(operation)
+  const object =
+    service.store.openObject(operation) ?? (await openElsewhere(service, exchange, operation))
   if (object === undefined) return refuseMissing(service, exchange, operation)
   try {
-    const plan = planRead(exchange, operation, object.info)
+    const plan = planRead(exchange, operation, object)
     if (plan === undefined) return
     const bytes = plan.range.end - plan.range.start
     if (bytes === 0) exchange.respond(200, plan.headers)
@@ -43,13 +45,49 @@ export function headObject(
   operation: OperationOf<'HeadObject'>,
 ): Promise<void> | undefined {
   const info = service.store.headObject(operation)
-  if (info === undefined) return refuseMissing(service, exchange, operation)
-  const plan = planRead(exchange, operation, info)
-  if (plan === undefined) return undefined
+  if (info === undefined) return headElsewhere(service, exchange, operation)
+  answerHead(exchange, operation, { info })
+  return undefined
+}
+
+function answerHead(
+  exchange: Exchange,
+  operation: OperationOf<'HeadObject'>,
+  found: { readonly info: ObjectInfo; readonly site?: string },
+): void {
+  const plan = planRead(exchange, operation, found)
+  if (plan === undefined) return
   plan.headers.push('Content-Length', String(plan.range.end - plan.range.start))
   exchange.begin(plan.status, plan.headers)
   exchange.response.end()
-  return undefined
+}
+
+async function headElsewhere(
+  service: S3Service,
+  exchange: Exchange,
+  operation: OperationOf<'HeadObject'>,
+): Promise<void> {
+  const object = await openElsewhere(service, exchange, operation)
+  if (object === undefined) return refuseMissing(service, exchange, operation)
+  try {
+    answerHead(exchange, operation, object)
+  } finally {
+    object.close()
+  }
+}
+
+/** What another site has of it; or the store after all, when it has arrived in the meantime. */
+async function openElsewhere(
+  { store, elsewhere }: S3Service,
+  { signal }: Exchange,
+  operation: OperationOf<'GetObject' | 'HeadObject'>,
+): Promise<ReadObject | undefined> {
+  if (elsewhere === undefined) return undefined
+  const found = await elsewhere.open(operation, { bytes: operation.name === 'GetObject', signal })
+  const arrived = store.openObject(operation)
+  if (arrived === undefined) return found
+  found?.close()
+  return arrived
 }
 
 /** A miss is no exception: it is answered without the cost of a stack trace where it can be. */
@@ -62,20 +100,27 @@ async function refuseMissing(
   exchange.refuse(new S3Error(exists ? 'NoSuchKey' : 'NoSuchBucket'))
 }
 
+/** The store's, or what another site has. */
+type ReadObject = OpenObject & Partial<Pick<ObjectElsewhere, 'site'>>
+
+/** Tells whose answer it is, when that is another site. */
+const proxiedHeader = 'x-comio-proxied-from'
+
 /** Undefined when a condition has answered the request. @throws S3Error InvalidRange, PreconditionFailed */
 function planRead(
   exchange: Exchange,
   operation: OperationOf<'GetObject' | 'HeadObject'>,
-  { meta }: ObjectInfo,
+  { info: { meta }, site }: { readonly info: ObjectInfo; readonly site?: string },
 ): ReadPlan | undefined {
   const { headers } = exchange.request
+  const origin = site === undefined ? [] : [proxiedHeader, site]
   const outcome = evaluateReadConditions(headers, meta)
   if (outcome === 'failed') throw new S3Error('PreconditionFailed')
   if (outcome === 'not-modified') {
-    exchange.respond(304, notModifiedHeaders(meta))
+    exchange.respond(304, [...notModifiedHeaders(meta), ...origin])
     return undefined
   }
-  const list = objectHeaders(meta, operation.query)
+  const list = [...objectHeaders(meta, operation.query), ...origin]
   const whole: ByteRange = { start: 0, end: meta.size }
   if (
     headers.range === undefined ||

@@ -1,0 +1,185 @@
+/**
+ * Damaged bytes of this site's own objects. A read that meets them goes on with those of a remote,
+ * from the very byte where they begin, if one is to be had; and the object is mended behind it: its
+ * bytes are fetched, compared with its hash and written anew. One object at a time, bounded.
+ */
+import { rethrowAssertion } from '../../base/assert.ts'
+import type { Clock } from '../../base/clock.ts'
+import { messageOf } from '../../base/errors.ts'
+import type { Logger } from '../../base/log.ts'
+import type { ObjectMender } from '../../store/elsewhere.ts'
+import { CorruptObjectError } from '../../store/errors.ts'
+import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store.ts'
+import { objectSlot } from '../../store/slot.ts'
+import type { ReadsTally } from './reads-tally.ts'
+import type { RemoteLook } from './remote-look.ts'
+
+export interface HealingReadsOptions {
+  readonly look: RemoteLook
+  readonly mender: ObjectMender
+  readonly tally: ReadsTally
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** Objects that wait to be mended; of more than these the next read reminds. */
+const waitingMax = 256
+/** After a failure an object is left alone for so long. */
+const failedMs = 60_000
+
+export class HealingReads {
+  readonly #options: HealingReadsOptions
+  /** By name and version, in the order of their discovery. */
+  readonly #waiting = new Map<string, ObjectInfo>()
+  readonly #failedUntil = new Map<string, number>()
+  readonly #stop = new AbortController()
+  #running: Promise<void> | undefined
+
+  constructor(options: HealingReadsOptions) {
+    this.#options = options
+  }
+
+  /** The same object, read from elsewhere where its own bytes are damaged. */
+  over(object: OpenObject): OpenObject {
+    const { look } = this.#options
+    const { bucket, key } = object.info
+    if (look.sharing(objectSlot(bucket, key)).length === 0) return object
+    return new HealedObject(object, (range, damage) => this.#rescue(object.info, range, damage))
+  }
+
+  /** What is being mended is given up: the next read finds it again. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+
+  /** Sound bytes of `range`. @throws `damage` when there are none to be had */
+  async #rescue(
+    info: ObjectInfo,
+    range: ByteRange,
+    damage: CorruptObjectError,
+  ): Promise<AsyncIterable<Buffer>> {
+    const { tally, logger } = this.#options
+    const { bucket, key, version } = info
+    tally.damagedReads++
+    logger.error({ bucket, key, version, error: damage.message }, 'Stored bytes are damaged')
+    const bytes = await this.#fetch(info, range)
+    this.#remember(info)
+    if (bytes === undefined) throw damage
+    tally.rescuedReads++
+    return bytes
+  }
+
+  async #fetch(info: ObjectInfo, range: ByteRange): Promise<AsyncIterable<Buffer> | undefined> {
+    const { look } = this.#options
+    for (const remote of look.sharing(objectSlot(info.bucket, info.key))) {
+      if (look.isAway(remote) || this.#stop.signal.aborted) continue
+      try {
+        return await look.bytes(remote, { info, range }, this.#stop.signal)
+      } catch (error) {
+        rethrowAssertion(error)
+        look.noteFailure(remote, error)
+      }
+    }
+    return undefined
+  }
+
+  #remember(info: ObjectInfo): void {
+    const id = idOf(info)
+    const isLeftAlone = this.#options.clock.monotonic() < (this.#failedUntil.get(id) ?? 0)
+    if (isLeftAlone || this.#waiting.size >= waitingMax || this.#stop.signal.aborted) return
+    this.#waiting.set(id, info)
+    this.#running ??= this.#mendAll().finally(() => {
+      this.#running = undefined
+    })
+  }
+
+  async #mendAll(): Promise<void> {
+    for (const [id, info] of this.#waiting) {
+      if (this.#stop.signal.aborted) return
+      await this.#mend(id, info)
+      this.#waiting.delete(id)
+    }
+  }
+
+  async #mend(id: string, info: ObjectInfo): Promise<void> {
+    const { mender, tally, logger } = this.#options
+    const { bucket, key, version } = info
+    try {
+      const bytes = await this.#fetch(info, { start: 0, end: info.meta.size })
+      if (bytes === undefined) throw new Error('no remote has this version')
+      const result = await mender.mend(info, version, bytes)
+      if (result === 'mismatch') throw new Error('what came does not have the hash of the object')
+      this.#failedUntil.delete(id)
+      // Something newer is current by now: that has bytes of its own.
+      if (result === 'gone') return
+      tally.mended++
+      logger.warn({ bucket, key, version }, 'Damaged bytes were replaced by those of a remote')
+    } catch (error) {
+      rethrowAssertion(error)
+      if (this.#stop.signal.aborted) return
+      this.#fail(id)
+      const fields = { bucket, key, version, error: messageOf(error) }
+      logger.error(fields, 'Damaged bytes could not be replaced')
+    }
+  }
+
+  #fail(id: string): void {
+    this.#options.tally.mendFailures++
+    this.#failedUntil.delete(id)
+    this.#failedUntil.set(id, this.#options.clock.monotonic() + failedMs)
+    for (const oldest of this.#failedUntil.keys()) {
+      if (this.#failedUntil.size <= waitingMax) return
+      this.#failedUntil.delete(oldest)
+    }
+  }
+}
+
+type Rescue = (range: ByteRange, damage: CorruptObjectError) => Promise<AsyncIterable<Buffer>>
+
+class HealedObject implements OpenObject {
+  readonly info: ObjectInfo
+  readonly #own: OpenObject
+  readonly #rescue: Rescue
+
+  constructor(own: OpenObject, rescue: Rescue) {
+    this.info = own.info
+    this.#own = own
+    this.#rescue = rescue
+  }
+
+  async readWhole(): Promise<Buffer> {
+    try {
+      return await this.#own.readWhole()
+    } catch (error) {
+      if (!(error instanceof CorruptObjectError)) throw error
+      const pieces: Buffer[] = []
+      const whole = { start: 0, end: this.info.meta.size }
+      for await (const piece of await this.#rescue(whole, error)) pieces.push(piece)
+      return Buffer.concat(pieces)
+    }
+  }
+
+  /** What was given out already was sound: only the rest comes from elsewhere. */
+  async *read(range: ByteRange = { start: 0, end: this.info.meta.size }): AsyncGenerator<Buffer> {
+    let start = range.start
+    try {
+      for await (const piece of this.#own.read(range)) {
+        start += piece.length
+        yield piece
+      }
+      return
+    } catch (error) {
+      if (!(error instanceof CorruptObjectError)) throw error
+      yield* await this.#rescue({ start, end: range.end }, error)
+    }
+  }
+
+  close(): void {
+    this.#own.close()
+  }
+}
+
+function idOf({ bucket, key, version }: ObjectInfo): string {
+  return `${bucket}/${key} ${version}`
+}

@@ -1,0 +1,17 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** Turns a bit over, on the disk, in the first place under `folder` that holds `what`. */
+export async function spoil(folder: string, what: Buffer): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = join(entry.parentPath, entry.name)
+    const bytes = await readFile(path)
+    const at = bytes.indexOf(what)
+    if (at === -1) continue
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    await writeFile(path, bytes, { flag: 'r+' })
+    return
+  }
+  throw new Error('the bytes are nowhere')
+}
