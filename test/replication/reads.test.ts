@@ -274,6 +274,11 @@ describe.each([
     expect(here.tally).toMatchObject({ damagedReads: 2, rescuedReads: 0, mended: 0 })
   })
 
+  it('is an error at a site without remotes, and counted', async () => {
+    await expect(here.readOwn('x')).rejects.toThrow(CorruptObjectError)
+    expect(here.tally).toMatchObject({ damagedReads: 1, rescuedReads: 0, mendFailures: 0 })
+  })
+
   it('is not taken from a remote whose own bytes are damaged', async () => {
     await readsThere()
     await spoil(join(there.store.folder, 'volume'), body.subarray(-1000))

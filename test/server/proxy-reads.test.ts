@@ -108,6 +108,18 @@ describe('a site that reads from its remote', () => {
     expect(await metric(b, 'comio_proxied_reads_total{result="absent"}')).toBeGreaterThan(0)
   })
 
+  it('is asked with a token of replication only', async () => {
+    for (const [method, path] of [
+      ['POST', replicationPaths.read],
+      ['PUT', replicationPaths.mend],
+    ] as const) {
+      const wrong = { headers: { authorization: 'Bearer something-else' }, body: '{}' }
+      expect((await a.send(method, path, wrong)).status).toBe(401)
+      const headers = { authorization: `Bearer ${token}` }
+      expect((await a.send(method, path, { headers, body: '{}' })).status).toBe(400)
+    }
+  })
+
   it('does not ask on: a question is answered from what the asked site holds itself', async () => {
     const third = await TestSite.make()
     try {

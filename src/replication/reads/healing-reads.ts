@@ -13,6 +13,7 @@ import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store
 import { objectSlot } from '../../store/slot.ts'
 import type { ReadsTally } from './reads-tally.ts'
 import type { RemoteLook } from './remote-look.ts'
+import type { ReadableRemote } from './site-reader.ts'
 
 export interface HealingReadsOptions {
   readonly look: RemoteLook
@@ -41,9 +42,6 @@ export class HealingReads {
 
   /** The same object, read from elsewhere where its own bytes are damaged. */
   over(object: OpenObject): OpenObject {
-    const { look } = this.#options
-    const { bucket, key } = object.info
-    if (look.sharing(objectSlot(bucket, key)).length === 0) return object
     return new HealedObject(object, (range, damage) => this.#rescue(object.info, range, damage))
   }
 
@@ -72,7 +70,7 @@ export class HealingReads {
 
   async #fetch(info: ObjectInfo, range: ByteRange): Promise<AsyncIterable<Buffer> | undefined> {
     const { look } = this.#options
-    for (const remote of look.sharing(objectSlot(info.bucket, info.key))) {
+    for (const remote of this.#remotesOf(info)) {
       if (look.isAway(remote) || this.#stop.signal.aborted) continue
       try {
         return await look.bytes(remote, { info, range }, this.#stop.signal)
@@ -84,10 +82,16 @@ export class HealingReads {
     return undefined
   }
 
+  #remotesOf({ bucket, key }: ObjectInfo): readonly ReadableRemote[] {
+    return this.#options.look.sharing(objectSlot(bucket, key))
+  }
+
   #remember(info: ObjectInfo): void {
     const id = idOf(info)
+    const hasRemotes = this.#remotesOf(info).length > 0
     const isLeftAlone = this.#options.clock.monotonic() < (this.#failedUntil.get(id) ?? 0)
-    if (isLeftAlone || this.#waiting.size >= waitingMax || this.#stop.signal.aborted) return
+    if (!hasRemotes || isLeftAlone || this.#stop.signal.aborted) return
+    if (this.#waiting.size >= waitingMax) return
     this.#waiting.set(id, info)
     this.#running ??= this.#mendAll().finally(() => {
       this.#running = undefined

@@ -34,19 +34,18 @@ export class ByteCheck {
     for await (const { key, bytes } of this.#objects(bucket)) {
       const isFull = group.slots.length === verifyLimits.objects
       if (isFull || (group.slots.length > 0 && group.bytes + bytes > bytesAtOnce)) {
-        yield await this.#compare(group)
+        yield await this.#read(group)
         group = { slots: [], bytes: 0 }
       }
       group.slots.push(objectSlot(bucket, key) as Slot & { readonly kind: 'object' })
       group.bytes += bytes
     }
-    if (group.slots.length > 0) yield await this.#compare(group)
+    if (group.slots.length > 0) yield await this.#read(group)
   }
 
   /** Looks once more at what was found to be damaged. */
   again(slots: readonly Slot[]): Promise<readonly Difference[]> {
-    const group = slots.flatMap((slot) => (slot.kind === 'object' ? slot : []))
-    return this.#compare({ slots: group, bytes: 0 })
+    return this.#compare(slots.flatMap((slot) => (slot.kind === 'object' ? slot : [])))
   }
 
   async *#objects(
@@ -64,14 +63,19 @@ export class ByteCheck {
     }
   }
 
-  async #compare({ slots, bytes }: Group): Promise<readonly Difference[]> {
-    const { site, there, onRead } = this.#options
+  async #read({ slots, bytes }: Group): Promise<readonly Difference[]> {
+    const differences = await this.#compare(slots)
+    this.#options.onRead(slots.length, bytes)
+    return differences
+  }
+
+  async #compare(slots: Group['slots']): Promise<readonly Difference[]> {
+    const { site, there } = this.#options
     const ours: ReadBytes[] = []
     const asked = there.bytes(slots)
     asked.catch(() => undefined) // thrown again below
     for (const slot of slots) ours.push(await readBytes(site, slot))
     const theirs = await asked
-    onRead(slots.length, bytes)
     const differences: Difference[] = []
     for (const [at, slot] of slots.entries()) {
       const our = ours[at] as ReadBytes
