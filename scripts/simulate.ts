@@ -5,7 +5,7 @@
  *     node scripts/simulate.ts --seed 1 --seeds 1000     that many seeds, stopping at the first that fails
  *
  * `--sites N` simulates more than two sites, `--topology mesh|chain|ring` says who ships to whom, `--one-way` and `--two-way` fix what the seed would
- * choose, `--keep-both` keeps what loses a conflict, `--sync` answers clients only when remotes have their writes, `--lines N` prints so much of a failing seed's trace, `--verbose` prints each seed's
+ * choose, `--keep-both` keeps what loses a conflict, `--sync` answers clients only when remotes have their writes, `--mistakes` gives links limits for deletes and delays, `--lines N` prints so much of a failing seed's trace, `--verbose` prints each seed's
  * options, `--keep-going` does not stop at a failure.
  */
 import { parseArgs } from 'node:util'
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     'one-way': { type: 'boolean', default: false },
     'two-way': { type: 'boolean', default: false },
     sync: { type: 'boolean', default: false },
+    mistakes: { type: 'boolean', default: false },
     lines: { type: 'string', default: '60' },
     'keep-both': { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
@@ -49,7 +50,8 @@ for (let seed = first; seed < first + count; seed++) {
   const twoWay = isFixed ? values['two-way'] : undefined
   const keepBoth = values['keep-both'] ? true : undefined
   const sync = values.sync ? true : undefined
-  const options = chooseOptions(seed, { sites, topology, twoWay, keepBoth, sync })
+  const { mistakes } = values
+  const options = chooseOptions(seed, { sites, topology, twoWay, keepBoth, sync, mistakes })
   if (values.verbose || count === 1) console.info(`seed ${seed}: ${JSON.stringify(options)}`)
   const result = await simulate({ seed, options, host, lines })
   for (const [what, times] of result.counts) totals.set(what, (totals.get(what) ?? 0) + times)
@@ -72,6 +74,7 @@ function report(result: SimulationResult): void {
   console.info(summaryOf(result))
   console.info(`seed ${seed} FAILED: ${violation?.message}`)
   const way = `--topology ${options.topology} ${options.twoWay ? '--two-way' : '--one-way'}`
-  const how = values.sync ? `${way} --sync` : way
+  const sync = values.sync ? ' --sync' : ''
+  const how = `${way}${sync}${values.mistakes ? ' --mistakes' : ''}`
   console.info(`again: node scripts/simulate.ts --seed ${seed} --sites ${options.sites} ${how}`)
 }

@@ -36,6 +36,7 @@ import type {
   FailedDetailsDocument,
   FailedDocument,
   HealthDocument,
+  HeldDocument,
   LettersDocument,
   LettersRequestDocument,
   PurgeDocument,
@@ -244,6 +245,21 @@ export class AdminClient {
 
   discardFailed(request: LettersRequestDocument): Promise<LettersDocument> {
     return this.#orderLetters('discard', request)
+  }
+
+  /** Decides about what is held back from a remote, or from all. */
+  async decideHeld(verb: 'release' | 'discard', remote?: string): Promise<HeldDocument> {
+    const text = await this.#call({
+      method: 'POST',
+      path: `/admin/replication/held/${verb}`,
+      body: remote === undefined ? {} : { remote },
+      timeoutMs: this.#options.workTimeoutMs,
+    })
+    return this.#parse<HeldDocument>(text, {
+      deletes: 'number',
+      objects: 'number',
+      delayed: 'number',
+    })
   }
 
   /** What {@link purge} would remove now. */

@@ -14,6 +14,7 @@ import {
   RemoteTooLargeError,
   StorageFullError,
   StoreUnavailableError,
+  TooManyDecisionsError,
   TooManyReplaysError,
 } from '../store/errors.ts'
 import { GroupWriteError, VolumeFullError, VolumeReadOnlyError } from '../volume/errors.ts'
@@ -46,6 +47,7 @@ export function describeFailure(thrown: unknown): ControlFailure {
   if (error instanceof LoserNotKeptError) return failure({ status: 409, error })
   if (error instanceof InvalidNameError) return failure({ status: 400, error })
   if (error instanceof RemoteTooLargeError) return failure({ status: 400, error })
+  if (error instanceof TooManyDecisionsError) return failure({ status: 409, error })
   if (error instanceof TooManyReplaysError) return failure({ status: 409, error })
   if (isFull(error)) return failure({ status: 507, error })
   if (isUnable(error)) return failure({ status: 503, error })

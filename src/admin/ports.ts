@@ -8,6 +8,7 @@ import type {
   FailedDetailsDocument,
   FailedDocument,
   HealthDocument,
+  HeldDocument,
   LettersDocument,
   RemoteChangeDocument,
   RemoteDocument,
@@ -70,6 +71,8 @@ export interface ReplicationControl {
   discard(order: LettersOrder): Promise<LettersDocument>
   /** @throws NoSuchRemoteError */
   replay(order: ReplayOrder): Promise<ReplayDocument>
+  /** What is held back goes out, or is given up. @throws NoSuchRemoteError */
+  decide(verb: 'release' | 'discard', remote: string | undefined): Promise<HeldDocument>
   /** Promotes or demotes this site, if nothing speaks against it. */
   changeRole(order: RoleRequestDocument): Promise<RoleDocument>
 }

@@ -81,6 +81,16 @@ export interface RemoteStatus {
   readonly dead_letters: number
   /** Selected by a replay and not queued again yet; 0 when none is under way. */
   readonly replaying: number
+  /** Deletes and purges that are held back since a limit was reached: pending, among the others. */
+  readonly held_deletes: number
+  /** Objects that they remove, at most. */
+  readonly held_objects: number
+  /** How old a change must be before it is sent, seconds; 0 without a delay. */
+  readonly apply_delay_seconds: number
+  /** Changes that are not old enough. */
+  readonly delayed_events: number
+  /** When the oldest of them goes, ISO 8601; null when none waits for that. */
+  readonly delayed_until: string | null
   /** Since when a backlog goes without an acknowledgement for too long; null while all is well. */
   readonly stalled_since: string | null
   readonly last_replication: string | null
@@ -302,6 +312,20 @@ export interface LettersRequestDocument {
 export interface LettersDocument {
   readonly count: number
   readonly bytes: number
+}
+
+/** `POST /admin/replication/held/release` and `.../discard`. */
+export interface HeldRequestDocument {
+  /** Left out for all remotes there are. */
+  readonly remote?: string
+}
+
+export interface HeldDocument {
+  /** Deletes and purges that were let go or given up, and the objects that they remove at most. */
+  readonly deletes: number
+  readonly objects: number
+  /** Changes that waited to be old enough, and go now. */
+  readonly delayed: number
 }
 
 /** Every error of the control plane. */

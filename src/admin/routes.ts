@@ -1,6 +1,7 @@
 /** The endpoints of the control plane: path, schemas, who may call, and what happens. */
 import { conflictRoutes } from './conflict-routes.ts'
 import type { ControlRoute } from './control-route.ts'
+import { heldRoutes } from './held-routes.ts'
 import type { ControlPlaneOptions } from './ports.ts'
 import type {
   PurgeDocument,
@@ -32,6 +33,7 @@ export function controlRoutes(options: ControlPlaneOptions): readonly ControlRou
     purgeRoute(options),
     statusRoute(options),
     ...replayRoutes(options),
+    ...heldRoutes(options),
     tokensRoute(options),
     revokeRoute(options),
     ...conflictRoutes(options),

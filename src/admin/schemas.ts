@@ -88,6 +88,11 @@ const remoteSchema = exactly({
   remote_conflicts: count,
   dead_letters: count,
   replaying: count,
+  held_deletes: count,
+  held_objects: count,
+  apply_delay_seconds: number,
+  delayed_events: count,
+  delayed_until: maybeText,
   stalled_since: maybeText,
   last_replication: maybeText,
   last_error: maybeText,
@@ -331,3 +336,11 @@ export const lettersRequestSchema = {
 } as const
 
 export const lettersSchema = exactly({ count, bytes: count })
+
+export const heldRequestSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { remote: lettersRequestSchema.properties.remote },
+} as const
+
+export const heldSchema = exactly({ deletes: count, objects: count, delayed: count })

@@ -77,6 +77,7 @@ function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {
     ['position', `${formatCount(remote.cursor)} of ${formatCount(remote.head)}`],
     ...stalledRows(remote, now),
     ['pending', pendingText(remote, now)],
+    ...heldRows(remote),
     ...replayRows(remote),
     ['in flight', inFlightText(remote)],
     ['rate', `${remote.rate >= 10 ? Math.round(remote.rate) : remote.rate.toFixed(1)} changes/s`],
@@ -115,6 +116,20 @@ function stalledRows({ stalled_since }: RemoteStatus, now: number): readonly Row
   if (stalled_since === null) return []
   const ago = agoOf(stalled_since, now) ?? 'long ago'
   return [['stalled', paint('red', `nothing was acknowledged since ${ago}`)]]
+}
+
+function heldRows(remote: RemoteStatus): readonly Row[] {
+  const rows: Row[] = []
+  const { held_deletes, held_objects, delayed_events, delayed_until } = remote
+  if (held_deletes > 0) {
+    const what = `${countOf(held_deletes, 'delete')} of ${countOf(held_objects, 'object')}`
+    rows.push(['held', paint('red', `${what}: comio repl release, or discard`)])
+  }
+  if (delayed_until !== null) {
+    const what = countOf(delayed_events, 'change')
+    rows.push(['delayed', `${what}, the oldest goes at ${printable(delayed_until)}`])
+  }
+  return rows
 }
 
 function replayRows({ replaying, dead_letters }: RemoteStatus): readonly Row[] {

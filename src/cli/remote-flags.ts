@@ -52,6 +52,19 @@ export const remoteFlags = {
     summary: 'Whether writes wait until it has them: sync or async.',
     options: ['async', 'sync'],
   }),
+  'max-delete-count': Flags.string({
+    summary: 'Most objects deleted in a window before deletes are held; off for no limit.',
+    helpValue: 'N',
+  }),
+  'max-delete-percent': Flags.string({
+    summary: 'The same in percent of all objects.',
+    helpValue: 'N',
+  }),
+  'delete-window': Flags.string({ summary: 'How long that window is.', helpValue: 'DURATION' }),
+  'apply-delay': Flags.string({
+    summary: 'How old a change must be before it is sent.',
+    helpValue: 'DURATION',
+  }),
 }
 
 export interface RemoteFlags {
@@ -72,6 +85,10 @@ export interface RemoteFlags {
   readonly compression?: string | undefined
   readonly 'bandwidth-limit'?: string | undefined
   readonly mode?: string | undefined
+  readonly 'max-delete-count'?: string | undefined
+  readonly 'max-delete-percent'?: string | undefined
+  readonly 'delete-window'?: string | undefined
+  readonly 'apply-delay'?: string | undefined
 }
 
 /** @throws UsageError when a file cannot be read */
@@ -95,6 +112,10 @@ export async function remoteChangeOf(flags: RemoteFlags): Promise<RemoteChangeDo
     compression: flags.compression,
     bandwidth_limit: flags['bandwidth-limit'],
     mode: flags.mode,
+    max_delete_count: flags['max-delete-count'],
+    max_delete_percent: flags['max-delete-percent'],
+    delete_window: flags['delete-window'],
+    apply_delay: flags['apply-delay'],
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }

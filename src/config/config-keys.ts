@@ -286,6 +286,30 @@ export const configKeys = {
     range: [0, Number.MAX_SAFE_INTEGER],
     summary: 'Most bytes per second that are sent to the remote, at least 1KiB; 0 for no limit.',
   },
+  'replication.max_delete_count': {
+    kind: 'count',
+    unset: 'no limit',
+    range: [0, 1_000_000_000],
+    summary: 'Most objects deleted in a window before further deletes are held for each remote.',
+  },
+  'replication.max_delete_percent': {
+    kind: 'count',
+    unset: 'no limit',
+    range: [0, 100],
+    summary: 'The same in percent of the objects that there were when the window began.',
+  },
+  'replication.delete_window': {
+    kind: 'duration',
+    default: replicationDefaults.deleteWindowMs,
+    range: [1000, 30 * 24 * hour],
+    summary: 'How long the window is in which deletes are counted.',
+  },
+  'replication.apply_delay': {
+    kind: 'duration',
+    default: replicationDefaults.applyDelayMs,
+    range: [0, 90 * 24 * hour],
+    summary: 'How old a change must be before it is sent: makes remotes delayed replicas.',
+  },
   'replication.max_clock_skew': {
     kind: 'duration',
     default: replicationDefaults.maxClockSkewMs,

@@ -7,6 +7,7 @@ import type { ConfigKey } from './config-keys.ts'
 import type { Rule, RuleFinding } from './config-rule.ts'
 import { isLoopbackHost, isWildcardHost, urlOfHost } from './host-kind.ts'
 import {
+  delayIsNotSync,
   remoteHasAddress,
   remoteHasOneTokenSource,
   remotePlaintextIsChosen,
@@ -219,6 +220,7 @@ export const rules: readonly Rule[] = [
   remoteHasOneTokenSource,
   remotePlaintextIsChosen,
   remoteShowsCertificateWithKey,
+  delayIsNotSync,
   together('server.tls_cert', 'server.tls_key', 'TLS needs both'),
   together('replication.client_cert', 'replication.client_key', 'to show it needs both'),
   clientsAreJudged,

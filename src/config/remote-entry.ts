@@ -5,12 +5,14 @@
 import { z } from 'zod'
 import type { TransferMode } from '../replication/options.ts'
 import { type PlaceFilter, wantsEverything } from '../store/place-filter.ts'
-import { formatSizeValue } from './format-value.ts'
+import { formatDurationValue, formatSizeValue } from './format-value.ts'
 import {
   bandwidthLimit,
   compressionMode,
   count,
+  duration,
   isPemText,
+  limit,
   oneOf,
   onOff,
   path,
@@ -47,6 +49,11 @@ export interface RemoteConfig {
   readonly bandwidthLimit: number | undefined
   /** Undefined: replication.mode. */
   readonly mode: 'async' | 'sync' | undefined
+  /** Null for no limit, whatever holds for the others. */
+  readonly maxDeleteCount: number | null | undefined
+  readonly maxDeletePercent: number | null | undefined
+  readonly deleteWindowMs: number | undefined
+  readonly applyDelayMs: number | undefined
   /** Begins paused; from then on the volume remembers whether it is. */
   readonly paused: boolean
 }
@@ -95,6 +102,10 @@ export const remoteFieldNames = [
   'compression',
   'bandwidth_limit',
   'mode',
+  'max_delete_count',
+  'max_delete_percent',
+  'delete_window',
+  'apply_delay',
   'paused',
 ] as const
 
@@ -122,6 +133,10 @@ export const remoteEntrySchema = z.strictObject(
     compression: compressionMode().optional(),
     bandwidth_limit: bandwidthLimit().optional(),
     mode: oneOf('async', 'sync').optional(),
+    max_delete_count: limit('replication.max_delete_count').optional(),
+    max_delete_percent: limit('replication.max_delete_percent').optional(),
+    delete_window: duration('replication.delete_window').optional(),
+    apply_delay: duration('replication.apply_delay').optional(),
     paused: onOff().optional(),
   } satisfies Record<(typeof remoteFieldNames)[number], z.ZodType>,
   { error: (issue) => (issue.code === 'invalid_type' ? form : undefined) },
@@ -161,13 +176,19 @@ export function toRemoteConfig(
     compression: entry.compression,
     bandwidthLimit: entry.bandwidth_limit,
     mode: entry.mode,
+    maxDeleteCount: entry.max_delete_count,
+    maxDeletePercent: entry.max_delete_percent,
+    deleteWindowMs: entry.delete_window,
+    applyDelayMs: entry.apply_delay,
     paused: entry.paused ?? false,
   }
 }
 
 /** What the remote has of its own, field by field as people write it; nothing secret. */
 export function ownSettings(remote: RemoteConfig): Readonly<Record<string, string>> {
-  const { tls, batchBytes, bandwidthLimit: limit } = remote
+  const { tls, batchBytes, bandwidthLimit: limit, deleteWindowMs, applyDelayMs } = remote
+  const lasting = (ms: number | undefined) =>
+    ms === undefined ? undefined : formatDurationValue(ms)
   const fields = {
     mode: remote.mode,
     workers: remote.workers,
@@ -176,6 +197,10 @@ export function ownSettings(remote: RemoteConfig): Readonly<Record<string, strin
     transfer: remote.transfer,
     compression: remote.compression,
     bandwidth_limit: limit === undefined ? undefined : formatSizeValue(limit),
+    max_delete_count: remote.maxDeleteCount === null ? 'off' : remote.maxDeleteCount,
+    max_delete_percent: remote.maxDeletePercent === null ? 'off' : remote.maxDeletePercent,
+    delete_window: lasting(deleteWindowMs),
+    apply_delay: lasting(applyDelayMs),
     ca: tls.ca === undefined ? undefined : 'its own',
     client_cert: tls.clientCert === undefined ? undefined : 'its own',
   }

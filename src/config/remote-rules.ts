@@ -83,3 +83,23 @@ export const remotePlaintextIsChosen: Rule = {
     })
   },
 }
+
+export const delayIsNotSync: Rule = {
+  needs: [key, 'replication.mode', 'replication.apply_delay', 'replication.remote_url'],
+  check: ({ values, isSet }) => {
+    const mode = effective(values, 'replication.mode')
+    const delay = effective(values, 'replication.apply_delay')
+    const found: RuleFinding[] = []
+    const why = 'every write would wait for the delay: take mode async, or no delay'
+    if (isSet('replication.remote_url') && mode === 'sync' && delay > 0) {
+      const sentence = `replication.apply_delay is set, but replication.mode is sync: ${why}`
+      found.push({ key: 'replication.apply_delay', sentence })
+    }
+    for (const [position, entry] of effective(values, key).entries()) {
+      if ((entry.mode ?? mode) !== 'sync' || (entry.apply_delay ?? delay) === 0) continue
+      const sentence = `${key}[${position}] has an apply_delay, but is in mode sync: ${why}`
+      found.push({ key, path: [position], sentence })
+    }
+    return found
+  },
+}

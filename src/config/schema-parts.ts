@@ -39,6 +39,14 @@ export function count(key: ConfigKey) {
   )
 }
 
+/** A count that can be switched off for one of many: null then. */
+export function limit(key: ConfigKey) {
+  const range = rangeOf(key)
+  return textAs(`a whole number from ${range[0]} to ${range[1]}, or off`, (text) =>
+    text === 'off' ? null : within(wholeNumber(text), range),
+  )
+}
+
 export function size(key: ConfigKey) {
   const range = rangeOf(key)
   const limits =

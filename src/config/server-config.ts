@@ -70,6 +70,11 @@ export interface ReplicationConfig {
   readonly compression: 'auto' | 'off'
   /** Bytes per second to the remote; 0 for no limit. */
   readonly bandwidthLimit: number
+  /** Undefined: no limit. */
+  readonly maxDeleteCount: number | undefined
+  readonly maxDeletePercent: number | undefined
+  readonly deleteWindowMs: number
+  readonly applyDelayMs: number
   readonly maxClockSkewMs: number
   readonly conflictPolicy: 'last-write-wins' | 'keep-both'
   /** Undefined: never. */
@@ -168,6 +173,10 @@ function toReplicationConfig(values: ConfigValues, surroundings: Surroundings): 
     transfer: effective(values, 'replication.transfer'),
     compression: effective(values, 'replication.compression'),
     bandwidthLimit: effective(values, 'replication.bandwidth_limit'),
+    maxDeleteCount: values['replication.max_delete_count'],
+    maxDeletePercent: values['replication.max_delete_percent'],
+    deleteWindowMs: effective(values, 'replication.delete_window'),
+    applyDelayMs: effective(values, 'replication.apply_delay'),
     maxClockSkewMs: effective(values, 'replication.max_clock_skew'),
     conflictPolicy: effective(values, 'replication.conflict_policy'),
     verifyIntervalMs: values['replication.verify_interval'],

@@ -180,6 +180,8 @@ function reasonOf(failure: SyncFailure, timeoutMs: number): string {
       return 'it cannot take changes at the moment'
     case 'refused':
       return 'it refuses this change'
+    case 'held':
+      return 'more was deleted than its limits allow, so this waits for comio repl release or discard'
     case 'crowded':
       return 'too many writes wait for it'
     case 'closing':

@@ -4,7 +4,7 @@ import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { ChangeFeed, LedgerCounters, RemoteLedger } from '../store/object-store.ts'
+import type { ChangeFeed, FeedPlace, LedgerCounters, RemoteLedger } from '../store/object-store.ts'
 import { siteOf, timeOf } from '../store/version.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { Backoff } from './backoff.ts'
@@ -15,6 +15,7 @@ import type { LinkTraffic } from './link-traffic.ts'
 import type { ReplicationOptions } from './options.ts'
 import { PullTracker } from './pull-tracker.ts'
 import { Pusher, pushLanes } from './pusher.ts'
+import { SendGuard } from './send-guard.ts'
 import { SendWindow } from './send-window.ts'
 import { Sender } from './sender.ts'
 import { type Settled, Settler } from './settler.ts'
@@ -57,6 +58,8 @@ export interface LinkStatus {
   readonly counters: LedgerCounters
   /** Wall ms of the oldest pending change; undefined when none is pending. */
   readonly oldestPending: number | undefined
+  /** Changes that wait until they are old enough, and wall ms when the oldest of them goes. */
+  readonly delayed: { readonly count: number; readonly until: number } | undefined
   /** Changes on the wire now, those being pulled included. */
   readonly inFlight: number
   readonly pulling: number
@@ -103,6 +106,7 @@ export class Link {
   readonly #options: LinkOptions
   readonly #meter: LinkMeter
   readonly #low: DurableLow
+  readonly #guard: SendGuard
   readonly #connection: Connection
   readonly #window: SendWindow
   readonly #settler: Settler
@@ -132,6 +136,7 @@ export class Link {
     this.#low = new DurableLow(options.ledger)
     this.#choice = new TransferChoice(options.options.transfer, options.clock)
     this.#connection = this.#makeConnection()
+    this.#guard = this.#makeGuard()
     this.#window = this.#makeWindow()
     this.#settler = this.#makeSettler()
     this.#stalls = this.#makeStallWatch()
@@ -195,6 +200,7 @@ export class Link {
       head: feed.head(),
       counters: ledger.counters(),
       oldestPending,
+      delayed: this.#delayed(),
       inFlight: this.#window.count('sending') + this.#window.count('pulling'),
       pulling: this.#window.count('pulling'),
       rate: this.#meter.ratePerSecond(),
@@ -232,6 +238,7 @@ export class Link {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#stop.abort()
     this.#stalls.close()
+    this.#guard.close()
     const pulls = this.#window.pulls()
     this.#window.close()
     this.#pulls.close()
@@ -289,10 +296,33 @@ export class Link {
     })
   }
 
+  #makeGuard(): SendGuard {
+    const { clock, feed, options, watcher } = this.#options
+    return new SendGuard({
+      limits: options,
+      clock,
+      head: () => feed.head(),
+      isEcho: (place) => this.#isEcho(place),
+      onDue: () => this.#window.ring(),
+      onHeld: (place) => watcher?.unable(place, 'held'),
+    })
+  }
+
+  #isEcho(place: FeedPlace): boolean {
+    // A bucket's register holds two versions: that it took one of them from the remote does not
+    // say that the remote has the other.
+    if (place.slot.kind === 'bucket') return false
+    if (place.seq <= this.#connection.sendAllUpTo) return false
+    const peer = this.#connection.session?.answer
+    if (peer === undefined || siteOf(place.version) !== peer.siteId) return false
+    return timeOf(place.version) >= peer.incarnationSince
+  }
+
   #makeWindow(): SendWindow {
     const { ledger, clock, options } = this.#options
     return new SendWindow({
       ledger,
+      guard: this.#guard,
       clock,
       laterBackoff: this.#makeBackoff(),
       queueSize: options.queueSize,
@@ -300,15 +330,7 @@ export class Link {
       batchSize: options.batchSize,
       batchBytes: options.batchBytes,
       inlineLimit: options.inlineLimit,
-      isEcho: (place) => {
-        // A bucket's register holds two versions: that it took one of them from the remote does not
-        // say that the remote has the other.
-        if (place.slot.kind === 'bucket') return false
-        if (place.seq <= this.#connection.sendAllUpTo) return false
-        const peer = this.#connection.session?.answer
-        if (peer === undefined || siteOf(place.version) !== peer.siteId) return false
-        return timeOf(place.version) >= peer.incarnationSince
-      },
+      isEcho: (place) => this.#isEcho(place),
       onEcho: (shipment) => {
         this.#window.enter([shipment], 'settling')
         this.#settler.add([{ shipment, result: 'skipped' }])
@@ -385,7 +407,7 @@ export class Link {
     return new StallWatch({
       clock,
       stallAfterMs: options.stallAfterMs,
-      hasBacklog: () => isBehind(ledger.counters()),
+      hasBacklog: () => this.#isBehind(ledger.counters()),
       onStall: (since) =>
         logger.warn(
           { since: new Date(since).toISOString(), pending: ledger.counters().pending },
@@ -459,14 +481,21 @@ export class Link {
     const { ledger, options } = this.#options
     const counters = ledger.counters()
     const { pending } = counters
-    if (!isBehind(counters)) return 'idle'
+    if (!this.#isBehind(counters)) return 'idle'
     if (pending <= options.batchSize) this.#catchUpTo = 0
     // Finding the position costs a walk over the outstanding set: only while it matters.
     if (this.#catchUpTo > 0 && ledger.position().low >= this.#catchUpTo) this.#catchUpTo = 0
     return this.#catchUpTo > 0 ? 'catching-up' : 'streaming'
   }
-}
 
-function isBehind({ pending, replaying }: LedgerCounters): boolean {
-  return pending + replaying > 0
+  #delayed(): LinkStatus['delayed'] {
+    const until = this.#guard.waitsUntil
+    const count = this.#options.ledger.counters().ahead
+    return until === undefined || count === 0 ? undefined : { count, until }
+  }
+
+  /** Whether there is something to be sent now: not what is held, nor what is not old enough. */
+  #isBehind({ pending, replaying, held, ahead }: LedgerCounters): boolean {
+    return pending + replaying - held - (this.#guard.waitsUntil === undefined ? 0 : ahead) > 0
+  }
 }

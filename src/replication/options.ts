@@ -27,6 +27,13 @@ export interface ReplicationOptions {
   readonly transfer: TransferMode
   /** A large object travels in ranges of this size, several at a time. */
   readonly rangeBytes: number
+  /** More deleted objects than this in a window are held; undefined for no limit. */
+  readonly maxDeleteCount: number | undefined
+  /** The same in percent of the objects that there are. */
+  readonly maxDeletePercent: number | undefined
+  readonly deleteWindowMs: number
+  /** Every change waits until it is so old. */
+  readonly applyDelayMs: number
   /** The store's: how far ahead of local time an incoming version may be. */
   readonly maxClockSkewMs: number
 }
@@ -44,5 +51,9 @@ export const defaultReplicationOptions: ReplicationOptions = {
   inlineLimit: 2 ** 20,
   transfer: 'auto',
   rangeBytes: 4 * 2 ** 20,
+  maxDeleteCount: undefined,
+  maxDeletePercent: undefined,
+  deleteWindowMs: 3_600_000,
+  applyDelayMs: 0,
   maxClockSkewMs: 300_000,
 }

@@ -11,7 +11,12 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Clock, Timer } from '../base/clock.ts'
-import { type FeedPlace, type RemoteLedger, volumeFullReason } from '../store/object-store.ts'
+import {
+  type FeedPlace,
+  type RemoteLedger,
+  type TakeGuard,
+  volumeFullReason,
+} from '../store/object-store.ts'
 import type { Backoff } from './backoff.ts'
 import { makeShipment, type Shipment, type ShipmentState } from './shipment.ts'
 import { Wakeup } from './wakeup.ts'
@@ -23,6 +28,8 @@ const workersAhead = 2
 
 export interface SendWindowOptions {
   readonly ledger: RemoteLedger
+  /** Decides what may be taken now. */
+  readonly guard?: TakeGuard
   readonly clock: Clock
   readonly laterBackoff: Backoff
   readonly queueSize: number
@@ -103,11 +110,11 @@ export class SendWindow {
 
   /** Takes places until closed; `ready` holds it back until a remote is known. */
   async run(ready: () => Promise<boolean>): Promise<void> {
-    const { ledger } = this.#options
+    const { ledger, guard } = this.#options
     while (!this.#closed && (await ready())) {
       const room = this.#room()
       this.#isFull = room <= 0
-      const places = room > 0 ? await ledger.take(Math.min(room, takeCount)) : []
+      const places = room > 0 ? await ledger.take(Math.min(room, takeCount), guard) : []
       if (this.#closed) return
       if (places.length === 0) await this.#bell.wait()
       else {

@@ -5,7 +5,7 @@
  * that the senders make; nothing is sent for a wait's sake.
  *
  * Every wait has an end: confirmed by `min` remotes, `timeoutMs`, a remote that refuses the change or
- * wants it later, a remote that has been away for `timeoutMs` already, too many waits, the end of the
+ * wants it later, a limit that holds it back here, a remote that has been away for `timeoutMs` already, too many waits, the end of the
  * site. It must never know why a client waits, nor what it is told.
  */
 import { assert } from '../base/assert.ts'
@@ -28,12 +28,12 @@ export interface LinkWatcher {
   answered(settled: readonly Settled[]): void
   /** The ledger knows now, too. */
   settled(settled: readonly Settled[]): void
-  unable(place: FeedPlace, reason: 'later' | 'refused'): void
+  unable(place: FeedPlace, reason: 'later' | 'refused' | 'held'): void
   presence(isUp: boolean): void
 }
 
 /** Why a write is not confirmed. */
-export type SyncFailure = 'timeout' | 'away' | 'later' | 'refused' | 'crowded' | 'closing'
+export type SyncFailure = 'timeout' | 'away' | 'later' | 'refused' | 'held' | 'crowded' | 'closing'
 
 export type SyncVerdict =
   | { readonly confirmed: true }
@@ -187,6 +187,7 @@ export class SyncGate {
     if (remote.ledger.isPending(place) || remote.ledger.isLeaving(place)) {
       if (remote.isLost) this.#lose(wait, remote, 'away')
     } else if (remote.ledger.isBuried(place)) this.#lose(wait, remote, 'refused')
+    else if (remote.ledger.isHeld(place)) this.#lose(wait, remote, 'held')
     else this.#gain(wait, remote)
   }
 
@@ -208,7 +209,7 @@ export class SyncGate {
     }
   }
 
-  #unable(remote: Remote, place: FeedPlace, reason: 'later' | 'refused'): void {
+  #unable(remote: Remote, place: FeedPlace, reason: 'later' | 'refused' | 'held'): void {
     for (const wait of remote.upTo(place)) this.#lose(wait, remote, reason)
   }
 

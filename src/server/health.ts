@@ -29,6 +29,7 @@ export function reportHealth(inputs: HealthInputs): HealthReport {
     ...remotes.flatMap(linkReason),
     ...remotes.flatMap(stallReason),
     ...remotes.flatMap(letterReason),
+    ...remotes.flatMap(heldReason),
     ...syncReason(inputs.sync ?? null),
     ...(inputs.credentials ?? []),
   ]
@@ -75,4 +76,11 @@ function stallReason({ name, stalled_since }: RemoteStatus): readonly string[] {
 function letterReason({ name, dead_letters }: RemoteStatus): readonly string[] {
   if (dead_letters === 0) return []
   return [`some changes could not be replicated to remote ${name}: see comio repl failed list`]
+}
+
+function heldReason({ name, held_deletes }: RemoteStatus): readonly string[] {
+  if (held_deletes === 0) return []
+  return [
+    `more was deleted than the limits of remote ${name} allow: deletes are held until comio repl release or discard`,
+  ]
 }

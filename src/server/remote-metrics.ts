@@ -87,6 +87,7 @@ export function addRemoteMetrics(registry: Registry): Publisher {
       'Bytes that compression has saved since the start.',
       (r) => r.saved_bytes,
     ),
+    ...heldPublishers(gauge, name),
     ...verifyPublishers(gauge, name),
     addStates(registry, name('link_state')),
     addLag(registry, name('lag_quantile_seconds')),
@@ -97,6 +98,23 @@ export function addRemoteMetrics(registry: Registry): Publisher {
 }
 
 type MakeGauge = (name: string, help: string, value: (remote: RemoteStatus) => number) => Publisher
+
+function heldPublishers(gauge: MakeGauge, name: (rest: string) => string): readonly Publisher[] {
+  return [
+    gauge(
+      name('held_deletes'),
+      'Deletes and purges held since a limit was reached.',
+      (r) => r.held_deletes,
+    ),
+    gauge(name('held_objects'), 'Objects that those remove, at most.', (r) => r.held_objects),
+    gauge(
+      name('apply_delay_seconds'),
+      'How old a change must be before it is sent.',
+      (r) => r.apply_delay_seconds,
+    ),
+    gauge(name('delayed'), 'Changes that are not old enough yet.', (r) => r.delayed_events),
+  ]
+}
 
 function verifyPublishers(gauge: MakeGauge, name: (rest: string) => string): readonly Publisher[] {
   return [

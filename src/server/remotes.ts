@@ -96,6 +96,13 @@ export class Remotes implements RemotesControl {
     return this.#pausedSince.get(name)
   }
 
+  /** How old a change must be before this remote gets it, ms. */
+  applyDelayOf(name: string): number {
+    return (
+      this.#known.get(name)?.remote.applyDelayMs ?? this.#options.config.replication.applyDelayMs
+    )
+  }
+
   /** From now on changes take effect at once. */
   attach(replicator: Replicator): void {
     this.#replicator = replicator
@@ -260,6 +267,12 @@ export class Remotes implements RemotesControl {
 
   /** Takes over its certificates, too. @returns the token. @throws RemoteSettingsError */
   async #assertUsable(remote: RemoteConfig): Promise<string> {
+    const { mode, applyDelayMs } = this.#options.config.replication
+    if ((remote.mode ?? mode) === 'sync' && (remote.applyDelayMs ?? applyDelayMs) > 0) {
+      throw new RemoteSettingsError('a remote with an apply_delay cannot be in mode sync', {
+        hint: 'Every write would wait for the delay. Set mode to async, or apply_delay to 0s.',
+      })
+    }
     try {
       await this.#options.certificates.take(remote)
       await this.#transportOf(remote).close()
@@ -390,8 +403,16 @@ function overridesOf({
   batchSize,
   batchBytes,
   transfer,
+  maxDeleteCount,
+  maxDeletePercent,
+  deleteWindowMs,
+  applyDelayMs,
 }: RemoteConfig): Partial<ReplicationOptions> {
   return {
+    ...(maxDeleteCount === undefined ? {} : { maxDeleteCount: maxDeleteCount ?? undefined }),
+    ...(maxDeletePercent === undefined ? {} : { maxDeletePercent: maxDeletePercent ?? undefined }),
+    ...(deleteWindowMs === undefined ? {} : { deleteWindowMs }),
+    ...(applyDelayMs === undefined ? {} : { applyDelayMs }),
     ...(workers === undefined ? {} : { workers }),
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(batchBytes === undefined ? {} : { batchBytes }),

@@ -4,6 +4,7 @@
  */
 import type { ReplayOrder, ReplicationControl } from '../admin/ports.ts'
 import type {
+  HeldDocument,
   RemoteStatus,
   ReplayDocument,
   ReplicationStatusDocument,
@@ -37,7 +38,7 @@ export interface ReplicationControlOptions {
   /** The links that run; none while replication is disabled. */
   readonly links: () => Promise<readonly LinkStatus[]>
   /** What is known of a remote that nothing is sent to now. */
-  readonly remotes: Pick<Remotes, 'isPaused' | 'pausedSince' | 'urlOf'>
+  readonly remotes: Pick<Remotes, 'applyDelayOf' | 'isPaused' | 'pausedSince' | 'urlOf'>
   /** The last comparison with a remote. */
   readonly verified: (remote: string) => VerifySummary | null
   readonly role: () => RoleStatus
@@ -58,6 +59,7 @@ export function createReplicationControl(options: ReplicationControlOptions): Re
     retry: (order) => retryLetters(chosenLedgers(ledgers(), order.remote), order),
     discard: (order) => discardLetters(chosenLedgers(ledgers(), order.remote), order),
     replay: (order) => replay(options, order),
+    decide: (verb, remote) => decide(options, { verb, remote }),
     changeRole: options.changeRole,
   }
 }
@@ -70,7 +72,8 @@ async function remoteStatuses(
   const statuses: RemoteStatus[] = []
   for (const ledger of options.ledgers()) {
     const link = links.get(ledger.remote) ?? (await idleLink(options, ledger, startedAt))
-    statuses.push(remoteStatus(link, options.verified(link.name)))
+    const delayMs = options.remotes.applyDelayOf(link.name)
+    statuses.push(remoteStatus(link, { delayMs, verify: options.verified(link.name) }))
   }
   return statuses
 }
@@ -93,6 +96,7 @@ async function idleLink(
     head: feed.head(),
     counters: ledger.counters(),
     oldestPending,
+    delayed: undefined,
     inFlight: 0,
     pulling: 0,
     rate: 0,
@@ -107,7 +111,10 @@ async function idleLink(
   }
 }
 
-function remoteStatus(link: LinkFigures, verify: VerifySummary | null): RemoteStatus {
+function remoteStatus(
+  link: LinkFigures,
+  { delayMs, verify }: { readonly delayMs: number; readonly verify: VerifySummary | null },
+): RemoteStatus {
   const { counters } = link
   return {
     name: link.name,
@@ -135,6 +142,11 @@ function remoteStatus(link: LinkFigures, verify: VerifySummary | null): RemoteSt
     remote_conflicts: counters.remoteConflicts,
     dead_letters: counters.openLetters,
     replaying: counters.replaying,
+    held_deletes: counters.held,
+    held_objects: counters.heldObjects,
+    apply_delay_seconds: delayMs / 1000,
+    delayed_events: link.delayed?.count ?? 0,
+    delayed_until: maybeTime(link.delayed?.until),
     stalled_since: maybeTime(link.stalledSince),
     last_replication: maybeTime(counters.lastReplication),
     last_error: link.lastError ?? null,
@@ -192,6 +204,26 @@ async function replay(
     bytes += replayed.bytes
   }
   return { count, bytes, through }
+}
+
+/** What has to be old enough can be given up only as far as it deletes. */
+async function decide(
+  { ledgers, links, remotes }: ReplicationControlOptions,
+  order: { readonly verb: 'release' | 'discard'; readonly remote: string | undefined },
+): Promise<HeldDocument> {
+  const { verb, remote } = order
+  const waiting = new Map((await links()).map(({ name, delayed }) => [name, delayed?.count ?? 0]))
+  let deletes = 0
+  let objects = 0
+  let delayed = 0
+  for (const ledger of chosenLedgers(ledgers(), remote)) {
+    const ahead = remotes.applyDelayOf(ledger.remote) > 0
+    const decided = await (verb === 'release' ? ledger.release() : ledger.discardHeld({ ahead }))
+    deletes += decided.count
+    objects += decided.objects
+    if (verb === 'release') delayed += waiting.get(ledger.remote) ?? 0
+  }
+  return { deletes, objects, delayed }
 }
 
 function scopeOf(what: ReplayOrder['what'], now: number): ReplayScope {

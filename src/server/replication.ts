@@ -78,6 +78,10 @@ function optionsOf({ replication }: ServerConfig): ReplicationOptions {
     inlineLimit: replication.inlineLimit,
     transfer: replication.transfer,
     rangeBytes: defaultReplicationOptions.rangeBytes,
+    maxDeleteCount: replication.maxDeleteCount,
+    maxDeletePercent: replication.maxDeletePercent,
+    deleteWindowMs: replication.deleteWindowMs,
+    applyDelayMs: replication.applyDelayMs,
     maxClockSkewMs: replication.maxClockSkewMs,
   }
 }

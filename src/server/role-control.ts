@@ -165,6 +165,11 @@ export function demotionChecks(
       const text = `remote ${report.remote} does not answer (${report.reason}), and lacks ${pending} changes of this site`
       return { ok: false, text }
     }
+    const held = ledger?.counters().held ?? 0
+    if (held > 0) {
+      const text = `${report.siteId} answers, and ${held} deletes for it are held: comio repl release or discard decides about them first`
+      return { ok: false, text }
+    }
     const text =
       pending === 0
         ? `${report.siteId} answers and has everything`

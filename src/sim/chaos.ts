@@ -7,6 +7,7 @@ import { ComioError, messageOf } from '../base/errors.ts'
 import { ShortWriteError } from '../device/errors.ts'
 import type { Chance } from './chance.ts'
 import type { EventQueue } from './event-queue.ts'
+import { ReleaseOperator } from './release-operator.ts'
 import { ReplayOperator } from './replay-operator.ts'
 import { SimSystemError } from './sim-device.ts'
 import type { SimNetwork } from './sim-network.ts'
@@ -48,10 +49,12 @@ const healedSegments = 4000
 export class Chaos {
   readonly #options: ChaosOptions
   readonly #wards: ReadonlyMap<string, Ward>
+  readonly #releases: ReleaseOperator
   #isOver = false
 
   constructor(options: ChaosOptions) {
     this.#options = options
+    this.#releases = new ReleaseOperator({ ...options, chance: options.chance.fork('releases') })
     this.#wards = new Map(
       options.sites.map((site) => [
         site.name,
@@ -70,7 +73,7 @@ export class Chaos {
   }
 
   start(): void {
-    const { partitions, clock, rotEveryMs, replayEveryMs } = this.#options.options
+    const { partitions, clock, rotEveryMs, replayEveryMs, releaseEveryMs } = this.#options.options
     const { trace } = this.#options
     for (const ward of this.#wards.values()) {
       this.#boot(ward)
@@ -87,6 +90,7 @@ export class Chaos {
       chance: this.#options.chance.fork('replays'),
     })
     this.#repeatedly(replayEveryMs, () => operator.replaySomething())
+    this.#repeatedly(releaseEveryMs, () => this.#releases.releaseSomething())
   }
 
   /** A disk operation of the site has taken effect: the moment for a crash that nobody expects. */
@@ -100,7 +104,8 @@ export class Chaos {
   /** From now on nothing goes wrong; every site is started again, with room. */
   heal(): void {
     this.#isOver = true
-    const { segmentBytes } = this.#options.options
+    const { segmentBytes, releaseEveryMs } = this.#options.options
+    if (releaseEveryMs > 0) this.#releases.releaseAll()
     for (const ward of this.#wards.values()) {
       ward.operationsLeft = 0
       ward.site.heal(healedSegments * segmentBytes)

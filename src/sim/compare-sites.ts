@@ -23,8 +23,11 @@ export function checkShipped(
       .filter(({ remote }) => remote === to.name)
       .map(({ letter }) => letter.seq),
   )
+  const deleted = new Set([...from.contents.tombstones.values()].map(({ seq }) => seq))
   for (const place of from.contents.places.values()) {
     if (ledger.isPending(place.seq) || refused.has(place.seq)) continue
+    const removes = place.slot.kind === 'floor' || deleted.has(place.seq)
+    if (ledger.isHeld({ seq: place.seq, removes })) continue
     if (isCovered(place, from.contents)) continue
     const reached = reachedBy(place, to.contents)
     const say = (): string =>

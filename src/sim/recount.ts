@@ -114,11 +114,17 @@ function recountLedgers(site: string, contents: SiteContents): void {
     const say = (what: string) => (): string => `the ledger of ${site} for ${remote} ${what}`
     let count = 0
     let bytes = 0
+    let held = 0
     for (const place of contents.places.values()) {
-      if (!ledger.isPending(place.seq) || !concerns(ledger, place, deleted)) continue
+      const removes = place.slot.kind === 'floor' || deleted.has(place.seq)
+      const isHeld = ledger.isHeld({ seq: place.seq, removes })
+      if (!(isHeld || ledger.isPending(place.seq)) || !concerns(ledger, place, deleted)) continue
+      if (isHeld) held++
       count++
       bytes += place.bytes
     }
+    const heldSays = `has ${held} removals held, counts ${ledger.held.count}`
+    demand(held === ledger.held.count, 'ledger', say(heldSays))
     for (const seq of ledger.outstanding.keys()) {
       demand(contents.places.has(seq), 'ledger', say(`waits for seq ${seq}, which is no place`))
       demand(seq <= ledger.high, 'ledger', say(`waits for seq ${seq} above ${ledger.high}`))

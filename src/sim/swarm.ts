@@ -84,6 +84,8 @@ export interface SimulationOptions {
   readonly rotEveryMs: number
   /** Mean time between two replays that an operator asks for, ms; 0 for none. */
   readonly replayEveryMs: number
+  /** Mean time between two releases of what links hold back, ms; 0 when they hold nothing back. */
+  readonly releaseEveryMs: number
   /** Begins again with an empty index in the end, which must make no difference. */
   readonly rebuild: boolean
   /** What loses a conflict is kept, at every site and in every bucket. */
@@ -99,6 +101,8 @@ export interface SwarmOptions {
   /** Bits turn over. Then promises about what can be read fall, but nothing wrong is ever read. */
   readonly rot?: boolean | undefined
   readonly keepBoth?: boolean | undefined
+  /** Links have limits for deletes, or a delay, and an operator who releases. */
+  readonly mistakes?: boolean | undefined
 }
 
 const minute = 60_000
@@ -107,6 +111,9 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
   const chance = new Chance(seed).fork('options')
   const thinkMs = chance.pick([2, 30, 300])
   const twoWay = chance.hits(0.5)
+  const sync = chooseSync(new Chance(seed).fork('sync'), fixed)
+  const limits = chooseLimits(new Chance(seed).fork('mistakes'), sync !== undefined)
+  const isLimited = fixed.mistakes === true
   return {
     sites: fixed.sites ?? 2,
     topology: fixed.topology ?? 'mesh',
@@ -132,10 +139,11 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     },
     crashes: chooseCrashes(chance, thinkMs),
     clock: chooseClock(chance, thinkMs),
-    replication: chooseReplication(chance),
+    replication: { ...chooseReplication(chance), ...(isLimited ? limits : {}) },
+    releaseEveryMs: isLimited ? 500 + thinkMs * 20 : 0,
     // Of a chance of their own: what a seed chose before stays what it chooses.
     replayEveryMs: new Chance(seed).fork('replays').pick([0, 0, 100 + thinkMs * 10]),
-    sync: chooseSync(new Chance(seed).fork('sync'), fixed),
+    sync,
     ...chooseWire(new Chance(seed).fork('wire')),
     rebuild: chance.hits(0.3),
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
@@ -222,6 +230,23 @@ function chooseSync(chance: Chance, fixed: SwarmOptions): SyncOptions | undefine
   return {
     timeoutMs: chance.pick([50, 1000, 10_000]),
     min: chance.between(1, Math.max(1, (fixed.sites ?? 2) - 1)),
+  }
+}
+
+/** In mode sync nothing is delayed. */
+function chooseLimits(chance: Chance, isSync: boolean): Partial<ReplicationOptions> {
+  const applyDelayMs = chance.pick([0, 0, 300, 20_000])
+  return {
+    ...chance.pick<Partial<ReplicationOptions>>([
+      {},
+      { maxDeleteCount: 0 },
+      { maxDeleteCount: 2 },
+      { maxDeleteCount: 10 },
+      { maxDeletePercent: 20 },
+      { maxDeletePercent: 70, maxDeleteCount: 5 },
+    ]),
+    deleteWindowMs: chance.pick([1000, 60_000]),
+    applyDelayMs: isSync ? 0 : applyDelayMs,
   }
 }
 

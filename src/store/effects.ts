@@ -14,6 +14,7 @@ import type { BucketMutation, PurgeMutation } from './mutation.ts'
 import type { DeadLetter } from './object-store.ts'
 import type { PlacedBlob } from './records.ts'
 import { objectSlot, type Slot } from './slot.ts'
+import type { BucketEntry } from './tables/bucket-entry.ts'
 import { decodeChangeSince } from './tables/change-entry.ts'
 import {
   blobKey,
@@ -142,18 +143,33 @@ export function raiseFloor(
   const { mutation, seq, location } = change
   const { bucket } = mutation.slot
   const entry = accounts.bucket(bucket)
+  const hidden = hiddenBy(context, entry)
   takeRegisterPlace(
     context,
-    { slot: mutation.slot, version: mutation.version, seq, location },
-    entry.floorPlace,
+    { slot: mutation.slot, version: mutation.version, seq, location, objects: hidden },
+    entry.floorPlace && { ...entry.floorPlace, objects: entry.hidden ?? 0 },
   )
   accounts.updateBucket(bucket, {
     floor: mutation.version,
     floorContext: mutation.context,
     floorPlace: { seq, location },
+    hidden,
     sweeping: entry.objectCount > 0,
   })
   accounts.sawVersion(bucket, mutation.version)
+}
+
+/** What a further purge hides, with what remotes have not heard of the one before. */
+function hiddenBy({ accounts }: EffectContext, entry: BucketEntry): number {
+  const { floorPlace, objectCount, sweeping, hidden = 0 } = entry
+  if (floorPlace === undefined || hidden === 0) return objectCount
+  const before = { seq: floorPlace.seq, removes: true }
+  const isAwaited = [...accounts.ledgers.values()].some(
+    (ledger) => ledger.isPending(before.seq) || ledger.isHeld(before),
+  )
+  if (!isAwaited) return objectCount
+  // While the sweep is under way the counters still have some of what the purge before has hidden.
+  return sweeping ? Math.max(hidden, objectCount) : hidden + objectCount
 }
 
 /** A remote refused the change at a place: the place is done, the letter stays. */
@@ -276,21 +292,25 @@ interface RegisterChange {
   readonly version: Version
   readonly seq: number
   readonly location: Location
+  /** Of a purge: what it hides. */
+  readonly objects?: number
 }
 
 function takeRegisterPlace(
   context: EffectContext,
   change: RegisterChange,
-  previous: { readonly seq: number; readonly location: Location } | undefined,
+  previous: Pick<RegisterChange, 'seq' | 'location' | 'objects'> | undefined,
 ): void {
   const { batch, accounts, now } = context
   const { slot, version, seq, location } = change
+  const removes = slot.kind === 'floor'
   const since = previous === undefined ? now : inheritedSince(context, previous.seq)
   if (previous !== undefined) {
     accounts.recordDies(previous.location)
-    removePlace(context, { seq: previous.seq, slot, bytes: 0, removes: slot.kind === 'floor' })
+    const { objects = 1 } = previous
+    removePlace(context, { seq: previous.seq, slot, bytes: 0, removes, objects })
   }
   accounts.recordLives(location)
   batch.addPlace({ seq, slot, version, bytes: 0, since })
-  accounts.placeAdded({ seq, slot, bytes: 0, removes: slot.kind === 'floor' })
+  accounts.placeAdded({ seq, slot, bytes: 0, removes })
 }

@@ -144,3 +144,13 @@ export class TooManyReplaysError extends ComioError {
     })
   }
 }
+
+export class TooManyDecisionsError extends ComioError {
+  readonly code = 'TOO_MANY_DECISIONS'
+  constructor(remote: string) {
+    super(`what was released or discarded before is still on its way to remote ${remote}`, {
+      facts: { remote },
+      hint: 'Nothing was decided now. Wait until comio repl status shows less pending, then try again.',
+    })
+  }
+}

@@ -32,7 +32,11 @@ export async function doneAbove(ledger: CountedLedger, from: number): Promise<Ru
   if (!state.wantsEverything) {
     const { high } = state
     const above = await countLive(ledger, { after: from, upTo: high })
-    const total = (): PurgePreview => less(above.total(), outstandingIn(ledger, from, high))
+    // Callers go back at least as far as anything is held: all of that lies above.
+    const total = (): PurgePreview => {
+      const pending = outstandingIn(ledger, from, high)
+      return less(less(above.total(), pending), { count: state.held.count, bytes: 0 })
+    }
     return { total, stop: above.stop }
   }
   const below = await countLive(ledger, { after: 0, upTo: from })

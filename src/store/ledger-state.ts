@@ -1,11 +1,13 @@
 /**
  * One remote's position in the feed and its counters, as plain data with pure transitions. A place
- * is pending when it lies above `high` or is outstanding; everything else at or below `high` is done.
+ * is pending when it lies above `high`, is outstanding, or is held; everything else at or below `high`
+ * is done.
  * Pending is derived (queued - replicated - failed - superseded), so the sum always holds.
  */
 import { assert } from '../base/assert.ts'
 import { type ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
+import { HeldRemovals } from './held-removals.ts'
 import type { ConfirmedPeer, LedgerCounters } from './object-store.ts'
 import {
   decodeFilter,
@@ -26,6 +28,8 @@ export interface PlaceFacts {
   readonly bytes: number
   /** It is a delete or a purge. */
   readonly removes: boolean
+  /** How many objects a purge hides, at most; a delete removes one. */
+  readonly objects?: number
 }
 
 /** The link that a ledger belongs to. */
@@ -48,6 +52,8 @@ export class LedgerState {
   openLetters = 0
   /** Replays of selections that are under way, the first of them being walked. */
   replays: readonly ReplaySelection[] = []
+  /** Deletes and purges that wait until somebody decides about them: pending, and not outstanding. */
+  readonly held = new HeldRemovals()
   readonly #watchers = new Set<(place: PlaceFacts) => void>()
   /** Removed by the index batch that is being built, and by the one that is being written. */
   #removing = new Set<number>()
@@ -92,6 +98,7 @@ export class LedgerState {
     this.pendingBytes = 0
     this.outstanding.clear()
     this.replays = []
+    this.held.rewound()
     this.high = Math.max(head, this.high)
     this.isFilled = false
     return true
@@ -115,8 +122,15 @@ export class LedgerState {
     return this.queued - this.replicated - this.failed - this.superseded
   }
 
+  /** Pending and not held. */
   isPending(seq: number): boolean {
     return seq > this.high || this.outstanding.has(seq)
+  }
+
+  /** Pending, and held back. */
+  isHeld({ seq, removes }: Pick<PlaceFacts, 'seq' | 'removes'>): boolean {
+    if (!removes || this.isPending(seq)) return false
+    return (this.held.rangeOf(seq)?.count ?? 0) > 0
   }
 
   /** @returns whether it concerns this remote */
@@ -132,7 +146,9 @@ export class LedgerState {
     const { seq, bytes } = place
     for (const watcher of this.#watchers) watcher(place)
     this.#removing.add(seq)
-    if (!this.isPending(seq) || !this.wants(place)) return
+    const isHeld = this.isHeld(place)
+    if (!(isHeld || this.isPending(seq)) || !this.wants(place)) return
+    if (isHeld) this.held.leave(seq, place.objects ?? 1)
     this.outstanding.delete(seq)
     this.superseded++
     this.#left(bytes)
@@ -147,6 +163,21 @@ export class LedgerState {
     assert(seq > this.high, 'places are handed out in rising order')
     this.high = seq
     this.outstanding.set(seq, since)
+  }
+
+  /** Instead of being handed out it is held. */
+  hold({ seq, objects = 1 }: PlaceFacts): void {
+    assert(seq > this.high, 'places are handed out in rising order')
+    this.high = seq
+    if (this.held.rangeOf(seq) === undefined) this.held.trip(seq)
+    this.held.enter(seq, objects)
+  }
+
+  /** Held no longer, but handed out. */
+  unhold(place: PlaceFacts, since: number): void {
+    assert(this.isHeld(place), 'only what is held is let go')
+    this.held.leave(place.seq, place.objects ?? 1)
+    this.outstanding.set(place.seq, since)
   }
 
   /** @returns false when the place was not pending any more */
@@ -170,6 +201,7 @@ export class LedgerState {
       for (const place of this.outstanding.keys()) if (place > seq) this.outstanding.delete(place)
       this.high = seq
     }
+    this.held.rewound()
     // Everything above is pending now: there is nothing left to select.
     for (const replay of this.replays) replay.through = Math.min(replay.through, seq)
     this.replays = this.replays.filter(({ after, through }) => after < through)
@@ -179,7 +211,7 @@ export class LedgerState {
 
   /** Every place at or below is done, and selected by no replay that is under way. */
   low(): number {
-    let low = this.high
+    let low = this.held.low(this.high)
     for (const { after } of this.replays) low = Math.min(low, after)
     for (const seq of this.outstanding.keys()) if (seq <= low) low = seq - 1
     return low
@@ -209,6 +241,7 @@ export class LedgerState {
   }
 
   counters(): LedgerCounters {
+    const { open, count } = this.held
     return {
       queued: this.queued,
       replicated: this.replicated,
@@ -221,6 +254,9 @@ export class LedgerState {
       remoteConflicts: this.remoteConflicts,
       openLetters: this.openLetters,
       replaying: this.replays.reduce((sum, { left }) => sum + Math.max(1, left), 0),
+      held: open?.count ?? 0,
+      heldObjects: open?.objects ?? 0,
+      ahead: this.pending - this.outstanding.size - count,
     }
   }
 
@@ -237,6 +273,7 @@ export class LedgerState {
 
 /** What may follow the outstanding places: a tag, and what belongs to it. */
 const replaysTag = 1
+const heldTag = 2
 
 export function encodeLedger(state: LedgerState): Buffer {
   const writer = new ByteWriter(128 + state.outstanding.size * 2)
@@ -259,6 +296,7 @@ export function encodeLedger(state: LedgerState): Buffer {
   }
   encodeOutstanding(writer, [...state.outstanding.keys()])
   if (state.replays.length > 0) encodeSelections(writer.u8(replaysTag), state.replays)
+  if (!state.held.isBlank) state.held.encode(writer.u8(heldTag))
   return writer.finish()
 }
 
@@ -288,8 +326,9 @@ export function decodeLedger(bytes: Uint8Array, sinceOf: (seq: number) => number
   }
   while (reader.remaining > 0) {
     const tag = reader.u8()
-    if (tag !== replaysTag) throw new MalformedBytesError(`a ledger has no part ${tag}`)
-    state.replays = decodeSelections(reader)
+    if (tag === replaysTag) state.replays = decodeSelections(reader)
+    else if (tag === heldTag) state.held.decode(reader)
+    else throw new MalformedBytesError(`a ledger has no part ${tag}`)
   }
   return state
 }

@@ -6,6 +6,7 @@ import type { CommitPipeline } from './commit-pipeline.ts'
 import { buryLetter, closeLetter, type EffectContext } from './effects.ts'
 import type { LaunchedPlaces } from './launched-places.ts'
 import { type CountedLedger, doneAbove } from './ledger-count.ts'
+import { LedgerHolds } from './ledger-holds.ts'
 import { LedgerReplays } from './ledger-replays.ts'
 import type { LedgerState, PlaceFacts } from './ledger-state.ts'
 import type {
@@ -13,27 +14,21 @@ import type {
   ConfirmedPeer,
   DeadLetter,
   FeedPlace,
+  HeldTotal,
   LedgerCounters,
   PurgePreview,
   RemoteLedger,
   ReplayFilter,
   ReplayScope,
   Settlement,
+  TakeGuard,
 } from './object-store.ts'
 import { readChunks } from './read-all.ts'
 import { deadLetterRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
-import {
-  changeKey,
-  deadLetterKey,
-  deadLettersAfter,
-  objectKey,
-  seqOf,
-  tombstoneKey,
-} from './tables/keys.ts'
+import { changeKey, deadLetterKey, deadLettersAfter, seqOf } from './tables/keys.ts'
 import { decodeLetterEntry } from './tables/letter-entry.ts'
-import { decodeLiveEntry, decodeTombstone } from './tables/slot-entry.ts'
 
 export interface LedgerOptions {
   readonly remote: string
@@ -56,6 +51,7 @@ export class StoredLedger implements RemoteLedger {
   readonly #options: LedgerOptions
   readonly #state: LedgerState
   readonly #replays: LedgerReplays
+  readonly #holds: LedgerHolds
   readonly #counted: CountedLedger
   readonly #rewindListeners = new Set<() => void>()
   /** Outstanding from before, to be handed out again: ascending. */
@@ -68,15 +64,18 @@ export class StoredLedger implements RemoteLedger {
     this.#options = options
     this.#state = options.state
     this.handOutAgain()
-    const { remote, state, index, pipeline, accounts } = options
+    const { remote, state, index, pipeline, accounts, feed } = options
     const isWanted = (place: FeedPlace): boolean => this.#isWanted(place)
     this.#counted = { state, index, pipeline, accounts, isWanted }
+    const change = (build: (context: EffectContext) => void) => this.#change(build)
+    this.#holds = new LedgerHolds({ remote, state, index, accounts, feed, change })
     this.#replays = new LedgerReplays({
       remote,
       state,
       index,
-      isWanted,
-      change: (build) => this.#change(build),
+      // What is held is pending: there is nothing to queue again.
+      isWanted: (place) => isWanted(place) && !this.isHeld(place),
+      change,
     })
   }
 
@@ -92,13 +91,32 @@ export class StoredLedger implements RemoteLedger {
     if (this.#state.pending === 0) return undefined
     let oldest = Number.POSITIVE_INFINITY
     for (const since of this.#state.outstanding.values()) oldest = Math.min(oldest, since)
-    const next = await this.#inTurn(() => this.#firstWanted())
-    if (next !== undefined) oldest = Math.min(oldest, next.since)
+    const next = await this.#inTurn(async () => [
+      await this.#firstWanted(),
+      await this.#holds.first(),
+    ])
+    for (const place of next) oldest = Math.min(oldest, place?.since ?? oldest)
     return oldest === Number.POSITIVE_INFINITY ? undefined : oldest
   }
 
-  take(limit: number): Promise<readonly FeedPlace[]> {
-    return this.#inTurn(() => this.#take(limit))
+  take(limit: number, guard?: TakeGuard): Promise<readonly FeedPlace[]> {
+    return this.#inTurn(() => this.#take(limit, guard))
+  }
+
+  isHeld(place: Pick<FeedPlace, 'seq' | 'slot'>): boolean {
+    return this.#holds.isHeld(place)
+  }
+
+  async release(): Promise<HeldTotal> {
+    const total = await this.#inTurn(() => this.#holds.release())
+    this.#takeAnew()
+    return total
+  }
+
+  async discardHeld(options: { readonly ahead: boolean }): Promise<HeldTotal> {
+    const total = await this.#inTurn(() => this.#holds.discard(options))
+    this.#takeAnew()
+    return total
   }
 
   isPending({ seq }: Pick<FeedPlace, 'seq'>): boolean {
@@ -234,8 +252,9 @@ export class StoredLedger implements RemoteLedger {
     return () => this.#rewindListeners.delete(listener)
   }
 
-  async #take(limit: number): Promise<readonly FeedPlace[]> {
+  async #take(limit: number, guard: TakeGuard | undefined): Promise<readonly FeedPlace[]> {
     const places = this.#takeAgain(limit)
+    places.push(...(await this.#holds.step(limit - places.length)))
     // Nothing at all is answered only at the end of the feed: nobody would ask again.
     while (places.length < limit) {
       if (this.#state.replays.length > 0) {
@@ -244,28 +263,37 @@ export class StoredLedger implements RemoteLedger {
         this.#again.push(...queued)
         places.push(...this.#takeAgain(limit - places.length))
       }
-      if (places.length < limit) places.push(...(await this.#takeFresh(limit - places.length)))
+      const room = limit - places.length
+      if (room > 0) places.push(...(await this.#takeFresh(room, guard)))
       if (places.length > 0 || this.#state.replays.length === 0) break
     }
     return places
   }
 
-  async #takeFresh(limit: number): Promise<readonly FeedPlace[]> {
+  async #takeFresh(limit: number, guard: TakeGuard | undefined): Promise<readonly FeedPlace[]> {
+    const { memory } = this.#state.held
+    if (guard?.isWaiting(memory) === true) return []
+    const { markSince } = memory
     const removed = new Set(this.#state.removedUnwritten())
     const stopWatching = this.#state.watchRemovals(({ seq }) => removed.add(seq))
+    let held = 0
     try {
       let after = this.#state.high
       for (;;) {
         const places = await this.#options.feed.readPlaces(after, limit)
+        const live = await this.#holds.baseFor(places, guard)
         const still = places.filter((place) => !removed.has(place.seq) && this.#isWanted(place))
-        for (const place of still) this.#state.take(place.seq, place.since)
+        const handed = this.#holds.hand(still, guard, live)
+        held += handed.held
+        if (handed.waits) return handed.taken
         const last = places.at(-1)
         if (last !== undefined) this.#state.passTo(last.seq)
-        if (still.length > 0 || last === undefined) return still
+        if (handed.taken.length > 0 || last === undefined) return handed.taken
         after = last.seq
       }
     } finally {
       stopWatching()
+      if (held > 0 || memory.markSince !== markSince) await this.#change(() => undefined)
     }
   }
 
@@ -324,7 +352,7 @@ export class StoredLedger implements RemoteLedger {
         const entry = batch.read(changeKey(seq))
         if (entry === undefined || this.#state.isPending(seq)) continue
         const place = decodeChangeEntry(seq, entry)
-        if (!this.#isWanted(place)) continue
+        if (!this.#isWanted(place) || this.isHeld(place)) continue
         closeLetter(context, this.remote, seq)
         this.#state.requeue({ seq, bytes: place.bytes, since: context.now })
         requeued.push(seq)
@@ -384,19 +412,13 @@ export class StoredLedger implements RemoteLedger {
     const { seq, slot, bytes } = place
     // Only what was deleted before the link began is passed over for being a delete.
     if (seq > this.#state.link.begunAt || bytes > 0) return { seq, slot, bytes, removes: false }
-    if (slot.kind !== 'object') return { seq, slot, bytes, removes: slot.kind === 'floor' }
-    const { index } = this.#options
-    const live = index.get(objectKey(slot.bucket, slot.key))
-    if (live !== undefined && decodeLiveEntry(live).seq === seq) {
-      return { seq, slot, bytes, removes: false }
-    }
-    const tombstone = index.get(tombstoneKey(slot.bucket, slot.key))
-    const isTombstone = tombstone !== undefined && decodeTombstone(tombstone).seq === seq
-    return isTombstone ? { seq, slot, bytes, removes: true } : undefined
+    return this.#holds.factsOf(place)
   }
 
   /** Everything above `from` that is done becomes pending. */
-  async #rewind(from: number, { dryRun }: { readonly dryRun: boolean }): Promise<PurgePreview> {
+  async #rewind(asked: number, { dryRun }: { readonly dryRun: boolean }): Promise<PurgePreview> {
+    // Further back than asked, if anything is held there: what is held is a matter of all or nothing.
+    const from = this.#state.held.low(asked)
     if (from >= this.#state.high) return { count: 0, bytes: 0 }
     if (dryRun) return this.#goBack(from, undefined)
     const letters = await this.#lettersAbove(from)

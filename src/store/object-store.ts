@@ -223,6 +223,60 @@ export interface LedgerCounters {
   readonly openLetters: number
   /** Selected by a replay and not queued again yet: counted when it began, 0 when it is over. */
   readonly replaying: number
+  /** Pending deletes and purges that are held back, and how many objects they remove at most. */
+  readonly held: number
+  readonly heldObjects: number
+  /** Pending and never handed out, nor held. */
+  readonly ahead: number
+}
+
+/** What a guard remembers, durable with the position: plain numbers, times in wall ms. */
+export interface GuardMemory {
+  /** When the window began in which deletes are counted; 0 for none. */
+  windowSince: number
+  /** Objects that were removed in it, and how many there were when it began. */
+  removed: number
+  base: number
+  /** Places up to here have waited long enough, whatever their time says. */
+  dueThrough: number
+  /** Places up to `markThrough` were there at `markSince`. */
+  markThrough: number
+  markSince: number
+}
+
+/** A delete or purge that is about to be handed out. */
+export interface Removal {
+  /** Objects that it removes, at most. */
+  readonly objects: number
+  /** It was decided about before: it goes on without being counted. */
+  readonly isDecided: boolean
+  /** Live objects here, this one's among them; undefined where the guard did not ask for it. */
+  readonly base: number | undefined
+}
+
+/** Who decides whether a place may be handed out now. */
+export interface TakeGuard {
+  /** What was asked last is not due yet, so that nothing is. */
+  isWaiting(memory: GuardMemory): boolean
+  /** {@link Removal.base} must be known for places that are looked at now. */
+  needsBase(memory: GuardMemory): boolean
+  /**
+   * Asked once for each place, in the order of the feed. `wait`: not yet, and nothing behind it either.
+   * `hold`: it, and all removals behind it, until they are released or discarded.
+   */
+  judge(
+    place: FeedPlace,
+    removal: Removal | undefined,
+    memory: GuardMemory,
+  ): 'take' | 'hold' | 'wait'
+  /** It was not handed out, since it or one before it is held. */
+  held(place: FeedPlace): void
+}
+
+/** What was decided about: deletes and purges, and the objects that they remove at most. */
+export interface HeldTotal {
+  readonly count: number
+  readonly objects: number
 }
 
 /** What is known of the site at the other end, as last confirmed by it. */
@@ -282,15 +336,27 @@ export interface RemoteLedger {
   position(): { readonly low: number; readonly high: number }
   /** `since` of the oldest pending place, undefined when none is pending. */
   oldestPending(): Promise<number | undefined>
-  /** Further pending places, ascending, at most `limit`; each is handed out once until rewound. */
-  take(limit: number): Promise<readonly FeedPlace[]>
-  /** Whether `place` is still pending: false once superseded. */
+  /**
+   * Further pending places, ascending, at most `limit`; each is handed out once until rewound. What
+   * the guard holds is passed over, and durably held when this has resolved.
+   */
+  take(limit: number, guard?: TakeGuard): Promise<readonly FeedPlace[]>
+  /** Whether `place` is still to be sent: false once superseded, and while it is held. */
   isPending(place: Pick<FeedPlace, 'seq'>): boolean
   /**
    * Whether `place` is leaving the feed: a newer mutation has taken it and is on its way into the
    * index, so that the feed may still show the old one. It is not pending any more, and not done.
    */
   isLeaving(place: Pick<FeedPlace, 'seq'>): boolean
+  /** Whether `place` is a delete or purge that is held back: pending, until somebody decides. */
+  isHeld(place: Pick<FeedPlace, 'seq' | 'slot'>): boolean
+  /** Lets what is held go out, and what waits for its time. @throws TooManyDecisionsError */
+  release(): Promise<HeldTotal>
+  /**
+   * Gives up the deletes and purges that are held, and, with `ahead`, those not handed out yet: they
+   * are counted as failed, and not sent. @throws TooManyDecisionsError
+   */
+  discardHeld(options: { readonly ahead: boolean }): Promise<HeldTotal>
   /** Whether `place` is a dead letter: given up, and not replayed since. */
   isBuried(place: Pick<FeedPlace, 'seq'>): boolean
   /** Tells that these are on the wire now (and `landed` that they no longer are). */

@@ -65,6 +65,15 @@ function describeFlowing(
     const headline = `${label} has everything up to seq ${formatCount(remote.head)}${except}`
     return { tone: failed === 0 ? 'good' : 'bad', headline }
   }
+  if (remote.held_deletes > 0) {
+    const headline = `deletes to ${label} are held: more than its limits allow; ${waiting(remote)}`
+    return { tone: 'bad', headline }
+  }
+  if (remote.delayed_until !== null && remote.delayed_events >= remote.pending_events) {
+    const until = formatTime(remote.delayed_until)
+    const headline = `${label} is ${changes(remote.pending_events)} behind on purpose; the oldest goes at ${until}`
+    return { tone: 'good', headline }
+  }
   const size = formatByteSize(remote.pending_bytes)
   const behind = `${label} is ${changes(remote.pending_events)} (${size}) behind`
   return { tone: 'busy', headline: `${behind}, ${describeTrend(remote, rates)}` }

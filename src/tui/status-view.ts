@@ -96,6 +96,7 @@ function rowsOf(remote: RemoteStatus, rates: LinkRates | undefined, now: Date): 
       isPending ? oldestOf(remote, now) : undefined,
       remote.replaying > 0 ? `${formatCount(remote.replaying)} to replay` : undefined,
     ),
+    ...heldOf(remote, now),
     row('rate', ...ratesOf(remote, rates), isPending ? describeTrend(remote, rates) : undefined),
     row('lag', lagOf(remote)),
     row(
@@ -115,6 +116,20 @@ function stalledOf({ stalled_since }: RemoteStatus, now: Date): LinkRow[] {
   if (stalled_since === null) return []
   const text = `nothing was acknowledged since ${formatTime(stalled_since, now)}`
   return [{ name: 'stalled', text, tone: 'bad' }]
+}
+
+function heldOf(remote: RemoteStatus, now: Date): LinkRow[] {
+  const { held_deletes, held_objects, delayed_events, delayed_until } = remote
+  const rows: LinkRow[] = []
+  if (held_deletes > 0) {
+    const text = `${formatCount(held_deletes)} deletes of ${formatCount(held_objects)} objects · see: comio repl release`
+    rows.push({ name: 'held', text, tone: 'bad' })
+  }
+  if (delayed_until !== null) {
+    const text = `${formatCount(delayed_events)} · the oldest goes at ${formatTime(delayed_until, now)}`
+    rows.push({ name: 'delayed', text, tone: 'off' })
+  }
+  return rows
 }
 
 function oldestOf(remote: RemoteStatus, now: Date): string | undefined {

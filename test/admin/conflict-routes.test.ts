@@ -24,6 +24,7 @@ beforeEach(async () => {
     replication: {
       ...{ status: unasked, failed: unasked, replay: unasked },
       ...{ failedAt: unasked, retry: unasked, discard: unasked, changeRole: unasked },
+      decide: unasked,
     },
     remotes: {
       list: unasked,

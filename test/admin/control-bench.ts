@@ -67,6 +67,11 @@ export const statusDocument: ReplicationStatusDocument = {
       verify: null,
       dead_letters: 0,
       replaying: 0,
+      held_deletes: 0,
+      held_objects: 0,
+      apply_delay_seconds: 0,
+      delayed_events: 0,
+      delayed_until: null,
       stalled_since: null,
       last_replication: '2025-12-03T21:00:00Z',
       last_error: 'remote returned 400: no',
@@ -156,6 +161,7 @@ export class ControlBench {
           this.replays.push(order)
           return { count: 2, bytes: 20, through: 40 }
         },
+        decide: async () => ({ deletes: 3, objects: 5, delayed: 0 }),
         changeRole: async ({ role, dry_run }) => ({
           role: dry_run === true ? 'primary' : role,
           term: 1,

@@ -50,6 +50,8 @@ describe('defaults', () => {
         transfer: 'auto',
         compression: 'auto',
         bandwidthLimit: 0,
+        deleteWindowMs: 3_600_000,
+        applyDelayMs: 0,
         maxClockSkewMs: 300_000,
         proxyReads: false,
         proxyTimeoutMs: 2000,
@@ -115,6 +117,10 @@ replication:
   transfer: push
   compression: off
   bandwidth_limit: 10MiB
+  max_delete_count: 1000
+  max_delete_percent: 20
+  delete_window: 2h
+  apply_delay: 30m
   max_clock_skew: 1m
   proxy_reads: true
   proxy_timeout: 500ms
@@ -157,6 +163,10 @@ replication:
             compression: undefined,
             bandwidthLimit: undefined,
             mode: undefined,
+            maxDeleteCount: undefined,
+            maxDeletePercent: undefined,
+            deleteWindowMs: undefined,
+            applyDelayMs: undefined,
             paused: false,
           },
         ],
@@ -173,6 +183,10 @@ replication:
         transfer: 'push',
         compression: 'off',
         bandwidthLimit: 10 * 2 ** 20,
+        maxDeleteCount: 1000,
+        maxDeletePercent: 20,
+        deleteWindowMs: 7_200_000,
+        applyDelayMs: 1_800_000,
         maxClockSkewMs: 60_000,
         proxyReads: true,
         proxyTimeoutMs: 500,

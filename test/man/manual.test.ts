@@ -40,6 +40,8 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'repl failed show': 'comio-repl.1',
   'repl failed retry': 'comio-repl.1',
   'repl failed discard': 'comio-repl.1',
+  'repl release': 'comio-repl.1',
+  'repl discard': 'comio-repl.1',
   'repl pause': 'comio-repl.1',
   'repl remote add': 'comio-repl.1',
   'repl remote list': 'comio-repl.1',

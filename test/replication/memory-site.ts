@@ -12,6 +12,7 @@ import type {
   DeadLetter,
   EncodedChange,
   FeedPlace,
+  HeldTotal,
   LedgerCounters,
   OpenObject,
   OutgoingChange,
@@ -214,6 +215,9 @@ export class MemoryLedger implements RemoteLedger {
       remoteConflicts: 0,
       openLetters: this.letters.size,
       replaying: 0,
+      held: 0,
+      heldObjects: 0,
+      ahead: pending - this.#outstanding.size,
     }
   }
 
@@ -243,6 +247,18 @@ export class MemoryLedger implements RemoteLedger {
 
   isPending(place: Pick<FeedPlace, 'seq'>): boolean {
     return place.seq > this.#high || this.#outstanding.has(place.seq)
+  }
+
+  isHeld(): boolean {
+    return false
+  }
+
+  async release(): Promise<HeldTotal> {
+    return { count: 0, objects: 0 }
+  }
+
+  async discardHeld(): Promise<HeldTotal> {
+    return { count: 0, objects: 0 }
   }
 
   isLeaving(place: Pick<FeedPlace, 'seq'>): boolean {

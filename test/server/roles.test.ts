@@ -255,7 +255,7 @@ describe('the role on disk', () => {
 
 describe('the checks', () => {
   const answering = { remote: 'default', url: 'http://b', answers: true, siteId: 'site-b' } as const
-  const ledger = (pending: number) => ({
+  const ledger = (pending: number, held = 0) => ({
     remote: 'default',
     counters: () => ({
       ...{ queued: pending, replicated: 0, failed: 0, superseded: 0, pending, pendingBytes: 0 },
@@ -265,6 +265,9 @@ describe('the checks', () => {
         remoteConflicts: 0,
         openLetters: 0,
         replaying: 0,
+        held,
+        heldObjects: held,
+        ahead: 0,
       },
     }),
   })
@@ -284,6 +287,11 @@ describe('the checks', () => {
     const report = { ...answering, standing, owes: 0 }
     expect(demotionChecks([report], [ledger(0)])).toMatchObject([{ ok: true }])
     expect(demotionChecks([report], [ledger(7)])[0]?.text).toContain('receive 7 more changes')
+    const [check] = demotionChecks([report], [ledger(7, 3)])
+    expect(check).toMatchObject({
+      ok: false,
+      text: expect.stringContaining('3 deletes for it are held'),
+    })
     expect(demotionChecks([], [])).toMatchObject([{ ok: false }])
   })
 })

@@ -106,6 +106,25 @@ describe('sync mode', () => {
     expect(wrong).toEqual([])
   })
 
+  it('answers at once when a limit holds a delete, and says so', async () => {
+    await a.start(syncTo(b.url, { maxDeleteCount: 1 }))
+    for (const key of ['1', '2', '3']) await a.send('PUT', `/docs/${key}`, { body: key })
+    expect((await a.send('DELETE', '/docs/1')).status).toBe(204)
+    for (const path of ['/docs/2', '/admin/docs/objects?confirm=true']) {
+      const answer = await a.send('DELETE', path)
+      expect(answer.status).toBe(503)
+      expect(answer.body.toString()).toContain('more was deleted than its limits allow')
+    }
+    expect((await b.send('HEAD', '/docs/2')).status).toBe(200)
+    expect((await a.send('PUT', '/docs/4', { body: '4' })).status).toBe(200)
+    expect((await status()).remotes).toMatchObject([{ state: 'idle', held_deletes: 2 }])
+    const asJson = { headers: { 'content-type': 'application/json' }, body: '{}' }
+    expect(await a.json('POST', '/admin/replication/held/release', asJson)).toMatchObject({
+      deletes: 2,
+    })
+    expect((await a.send('PUT', '/docs/5', { body: '5' })).status).toBe(200)
+  })
+
   it('stops in time although answers wait', async () => {
     await a.start(syncTo(b.url))
     await a.send('PUT', '/docs/before', { body: 'x' })

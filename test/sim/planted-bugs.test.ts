@@ -3,6 +3,7 @@ import { noDiskFaults } from '../../src/sim/sim-disk.ts'
 import type { Seams } from '../../src/sim/sim-site.ts'
 import type { SimulationOptions } from '../../src/sim/swarm.ts'
 import {
+  acknowledgesWhatIsHeld,
   confirmsAtOnce,
   forgetsWaiters,
   ignoresContexts,
@@ -109,6 +110,16 @@ const planted: readonly Planted[] = [
     change: (options) => ({ ...options, ...clocksThatAreSet }),
     seedsMax: 10,
     by: ['order', 'convergence', 'conflicts'],
+  },
+  {
+    bug: 'a breaker that acknowledges what it holds',
+    seams: { ledger: acknowledgesWhatIsHeld },
+    change: (options) => ({
+      ...options,
+      replication: { ...options.replication, maxDeleteCount: 1 },
+    }),
+    seedsMax: 10,
+    by: ['shipped', 'convergence'],
   },
 ]
 

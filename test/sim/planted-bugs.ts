@@ -4,7 +4,12 @@ import type { IndexOperation, OrderedIndex } from '../../src/index/ordered-index
 import type { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import type { SyncGate } from '../../src/replication/sync-gate.ts'
 import type { Mutation } from '../../src/store/mutation.ts'
-import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
+import type {
+  ChangeSink,
+  FeedPlace,
+  RemoteLedger,
+  TakeGuard,
+} from '../../src/store/object-store.ts'
 import { makeVersion, timeOf, VersionClock } from '../../src/store/version.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
@@ -122,4 +127,30 @@ export function forgetsWaiters(traffic: LinkTraffic): LinkTraffic {
 /** A gate that lets every answer through before the remote has the write. */
 export function confirmsAtOnce(gate: SyncGate): SyncGate {
   return withReplaced(gate, { confirm: async () => ({ confirmed: true }) })
+}
+
+/** A breaker that acknowledges what it holds. */
+export function acknowledgesWhatIsHeld(ledger: RemoteLedger): RemoteLedger {
+  return withReplaced(ledger, {
+    async take(limit: number, guard?: TakeGuard) {
+      const acknowledged = new Set<number>()
+      const lying = guard && {
+        isWaiting: guard.isWaiting.bind(guard),
+        needsBase: guard.needsBase.bind(guard),
+        held: guard.held.bind(guard),
+        judge(...asked: Parameters<TakeGuard['judge']>) {
+          const verdict = guard.judge(...asked)
+          if (verdict !== 'hold') return verdict
+          acknowledged.add(asked[0].seq)
+          return 'take'
+        },
+      }
+      const places = await ledger.take(limit, lying)
+      const wrong = places.filter(({ seq }) => acknowledged.has(seq))
+      if (wrong.length > 0) {
+        await ledger.settle(wrong.map((place) => ({ place, result: 'replicated' }) as const))
+      }
+      return places.filter(({ seq }) => !acknowledged.has(seq))
+    },
+  })
 }

@@ -61,7 +61,7 @@ function reportOf(result: SimulationResult, how: SwarmOptions): string {
   const way = `--topology ${options.topology} ${options.twoWay ? '--two-way' : '--one-way'}`
   return [
     `seed ${seed}: ${violation?.message ?? 'no violation'}`,
-    `again: node scripts/simulate.ts --seed ${seed} --sites ${options.sites} ${way}${how.sync === true ? ' --sync' : ''}`,
+    `again: node scripts/simulate.ts --seed ${seed} --sites ${options.sites} ${way}${how.sync === true ? ' --sync' : ''}${how.mistakes === true ? ' --mistakes' : ''}`,
     `options: ${JSON.stringify(options)}`,
     ...lastLines,
   ].join('\n')

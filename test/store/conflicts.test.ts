@@ -69,6 +69,39 @@ async function collide(a: TestStore, b: TestStore): Promise<void> {
   await b.put('docs', 'a', 'from b')
 }
 
+describe('a delete', () => {
+  it('never removes a version that its author had not seen, silently', async () => {
+    for (const policy of ['last-write-wins', 'keep-both'] as const) {
+      const [a, b] = await openPair(policy)
+      await a.put('docs', 'a', 'seen')
+      await a.put('docs', 'b', 'seen')
+      await ship(a, b)
+      // Made later than the deletes of `b` say: what is newer stays, whoever deleted what was before.
+      await remove(b, 'b')
+      a.skewMs = 5000
+      await a.put('docs', 'b', 'unseen, and newer')
+      a.skewMs = 0
+      await a.put('docs', 'a', 'unseen')
+      b.skewMs = 10_000
+      await remove(b, 'a')
+      await exchange(a, b)
+      for (const store of [a, b]) {
+        expect(await textOf(store, 'b')).toBe('unseen, and newer')
+        const listed = store.engine.conflicts.conflicts(10).find(({ key }) => key === 'a')
+        if (store === b || listed !== undefined) {
+          expect(listed).toMatchObject({
+            loser: { kind: 'put', size: 6 },
+            winner: { kind: 'delete' },
+          })
+        }
+        const kept = (await store.keys('docs')).filter((key) => key.startsWith('a.conflict-'))
+        expect(kept).toHaveLength(policy === 'keep-both' ? 1 : 0)
+        for (const key of kept) expect(await textOf(store, key)).toBe('unseen')
+      }
+    }
+  })
+})
+
 describe('a conflict', () => {
   it('is listed with who, when, size and ETag of both sides, through a restart and a rebuild', async () => {
     const [a, b] = await openPair('last-write-wins')

@@ -1,6 +1,6 @@
 /** What the index keeps of a bucket: its register, its purge floor, and exact counters. */
 
-import type { ByteReader } from '../../base/byte-reader.ts'
+import { ByteReader } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
 import type { PolicyRegister } from '../bucket-register.ts'
@@ -22,6 +22,8 @@ export interface BucketEntry {
   readonly floor: Version | undefined
   readonly floorContext: Context
   readonly floorPlace: RegisterPlace | undefined
+  /** Objects that remotes may still have because they have not heard of the floor: at most so many. */
+  readonly hidden?: number
   /** True until everything under the floor is out of the index and the counters. */
   readonly sweeping: boolean
   /** Objects in the index and their bytes; includes what waits for the sweep. */
@@ -58,6 +60,7 @@ export function encodeBucketEntry(entry: BucketEntry): Buffer {
     .u64(entry.objectCount)
     .u64(entry.objectBytes)
   encodeContext(writer, entry.seen)
+  if (entry.hidden !== undefined && entry.hidden > 0) writer.u8(hiddenTag).u64(entry.hidden)
   encodePolicy(writer, entry.conflictPolicy)
   return writer.finish()
 }
@@ -75,10 +78,22 @@ export function decodeBucketEntry(bytes: Uint8Array): BucketEntry {
     objectCount: reader.u64(),
     objectBytes: reader.u64(),
     seen: decodeContext(reader),
-    ...decodePolicy(reader),
+    ...decodeRest(reader),
   }
   reader.end()
   return entry
+}
+
+/** What may follow, each with a tag; the policy brings its own, which is 1. */
+const hiddenTag = 2
+
+function decodeRest(reader: ByteReader): Pick<BucketEntry, 'hidden' | 'conflictPolicy'> {
+  const bytes = reader.raw(reader.remaining)
+  const rest = new ByteReader(bytes)
+  if (bytes[0] !== hiddenTag) return { ...decodePolicy(rest) }
+  rest.u8()
+  const hidden = rest.u64()
+  return { hidden, ...decodePolicy(rest) }
 }
 
 function optional<T>(

@@ -1,0 +1,186 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { FeedPlace, RemoteLedger, TakeGuard } from '../../src/store/object-store.ts'
+import { TestStore } from './open-store.ts'
+
+let store: TestStore
+let ledger: RemoteLedger
+beforeEach(async () => {
+  store = await TestStore.open()
+  ledger = await store.engine.ledger('default')
+})
+afterEach(() => store.remove())
+
+const reopen = async (): Promise<void> => {
+  await store.reopen()
+  ledger = await store.engine.ledger('default')
+}
+
+const held: number[] = []
+
+/** Lets so many removed objects pass. */
+const letPass = (allowed: number): TakeGuard => ({
+  isWaiting: () => false,
+  needsBase: () => true,
+  judge: (_place, removal, memory) => {
+    if (removal === undefined || removal.isDecided) return 'take'
+    if (memory.windowSince === 0) memory.base = removal.base ?? 0
+    memory.windowSince = 1
+    if (memory.removed + removal.objects > allowed) return 'hold'
+    memory.removed += removal.objects
+    return 'take'
+  },
+  held: ({ seq }) => held.push(seq),
+})
+
+const putMany = (count: number, prefix = 'k') =>
+  Promise.all(Array.from({ length: count }, (_, i) => store.put('photos', `${prefix}${i}`, `${i}`)))
+
+const remove = (key: string) => store.engine.deleteObject({ bucket: 'photos', key })
+
+async function removeMany(from: number, to: number): Promise<void> {
+  for (let i = from; i < to; i++) await remove(`k${i}`)
+}
+
+const settle = (places: readonly FeedPlace[]): Promise<void> =>
+  ledger.settle(places.map((place) => ({ place, result: 'replicated', remote: 'applied' })))
+
+async function takeAll(guard?: TakeGuard): Promise<readonly FeedPlace[]> {
+  const all: FeedPlace[] = []
+  for (;;) {
+    const places = await ledger.take(1000, guard)
+    if (places.length === 0) return all
+    all.push(...places)
+    await settle(places)
+  }
+}
+
+const keysOf = (places: readonly FeedPlace[]): readonly string[] =>
+  places.map(({ slot }) => (slot.kind === 'object' ? slot.key : slot.kind))
+
+describe('a ledger that holds deletes back', () => {
+  it('keeps them pending, never acknowledged past, over a restart, while puts flow', async () => {
+    await putMany(10)
+    await takeAll(letPass(2))
+    await removeMany(0, 6)
+    expect(keysOf(await takeAll(letPass(2)))).toEqual(['k0', 'k1'])
+    expect(ledger.counters()).toMatchObject({ pending: 4, held: 4, heldObjects: 4, ahead: 0 })
+    await reopen()
+    expect(ledger.counters()).toMatchObject({ pending: 4, held: 4, heldObjects: 4 })
+    const [firstHeld] = (await store.engine.feed.readPlaces(0, 1000)).filter((place) =>
+      ledger.isHeld(place),
+    )
+    await store.put('photos', 'new', 'new')
+    await remove('k7')
+    // Without a limit, too: what is held is held until somebody decides.
+    expect(keysOf(await takeAll())).toEqual(['new'])
+    expect(ledger.counters()).toMatchObject({ pending: 5, held: 5 })
+    expect(ledger.position().low).toBe((firstHeld?.seq ?? 0) - 1)
+    expect(await ledger.oldestPending()).toBe(firstHeld?.since)
+  })
+
+  it('hands them out once they are released, and counts the next ones anew', async () => {
+    await putMany(10)
+    await takeAll()
+    await removeMany(0, 5)
+    expect(keysOf(await takeAll(letPass(2)))).toEqual(['k0', 'k1'])
+    expect(await ledger.release()).toEqual({ count: 3, objects: 3 })
+    expect(ledger.counters()).toMatchObject({ pending: 3, held: 0 })
+    await reopen()
+    expect(keysOf(await takeAll(letPass(2)))).toEqual(['k2', 'k3', 'k4'])
+    expect(ledger.counters()).toMatchObject({ pending: 0 })
+    expect(ledger.position().low).toBe(store.engine.feed.head())
+    await removeMany(5, 8)
+    expect(keysOf(await takeAll(letPass(2)))).toEqual(['k5', 'k6'])
+    expect(ledger.counters()).toMatchObject({ pending: 1, held: 1 })
+  })
+
+  it('gives them up when they are discarded: failed, not sent, over a restart', async () => {
+    await putMany(10)
+    await takeAll()
+    await removeMany(0, 5)
+    await takeAll(letPass(2))
+    expect(await ledger.discardHeld({ ahead: false })).toEqual({ count: 3, objects: 3 })
+    expect(ledger.counters()).toMatchObject({ pending: 0, failed: 3, held: 0 })
+    await reopen()
+    expect(await takeAll(letPass(2))).toEqual([])
+    expect(ledger.counters()).toMatchObject({ pending: 0, failed: 3 })
+    expect(ledger.position().low).toBe(store.engine.feed.head())
+  })
+
+  it('gives up what was not looked at yet, if it is told to', async () => {
+    await putMany(4)
+    await takeAll()
+    await removeMany(0, 2)
+    await store.put('photos', 'new', 'new')
+    expect(await ledger.discardHeld({ ahead: true })).toEqual({ count: 2, objects: 2 })
+    await remove('k3')
+    await reopen()
+    expect(keysOf(await takeAll(letPass(10)))).toEqual(['new', 'k3'])
+    expect(ledger.counters()).toMatchObject({ pending: 0, failed: 2 })
+  })
+
+  it('lets a newer write of a key pass, and forgets the delete that it replaces', async () => {
+    await putMany(4)
+    await takeAll()
+    await removeMany(0, 3)
+    await takeAll(letPass(0))
+    await store.put('photos', 'k1', 'again')
+    expect(ledger.counters()).toMatchObject({ held: 2, heldObjects: 2, pending: 3 })
+    expect(keysOf(await takeAll(letPass(0)))).toEqual(['k1'])
+    await remove('k1')
+    expect(await takeAll(letPass(0))).toEqual([])
+    expect(ledger.counters()).toMatchObject({ held: 3, pending: 3 })
+  })
+
+  it('counts a purge as the objects that it hides, also those of one that was not sent yet', async () => {
+    await putMany(7)
+    await takeAll()
+    await store.engine.purgeBucket('photos')
+    await takeAll(letPass(6))
+    expect(ledger.counters()).toMatchObject({ held: 1, heldObjects: 7 })
+    await putMany(2, 'later')
+    await store.engine.purgeBucket('photos')
+    await takeAll(letPass(6))
+    const { held: purges, heldObjects } = ledger.counters()
+    expect(purges).toBe(1)
+    expect(heldObjects).toBeGreaterThanOrEqual(7)
+    await ledger.release()
+    expect(keysOf(await takeAll(letPass(6)))).toEqual(['floor'])
+    await putMany(3, 'even-later')
+    await store.engine.purgeBucket('photos')
+    // The first two are known to the remote by now.
+    expect(keysOf(await takeAll(letPass(3)))).toContain('floor')
+  })
+
+  it('holds as before when everything is sent again', async () => {
+    await putMany(6)
+    await takeAll()
+    await removeMany(0, 4)
+    expect(keysOf(await takeAll(letPass(2)))).toEqual(['k0', 'k1'])
+    await ledger.replay({ from: store.engine.feed.head() - 1 }, { dryRun: false })
+    expect(ledger.counters()).toMatchObject({ pending: 2, held: 0 })
+    expect(await takeAll(letPass(2))).toEqual([])
+    expect(ledger.counters()).toMatchObject({ pending: 2, held: 2 })
+    await ledger.replay({ from: 0 }, { dryRun: false })
+    const again = await takeAll(letPass(2))
+    expect([...keysOf(again)].sort()).toEqual(['bucket', 'k0', 'k1', 'k4', 'k5'])
+    expect(ledger.counters()).toMatchObject({ pending: 2, held: 2 })
+    expect(await ledger.replay({ select: {} }, { dryRun: true })).toMatchObject({ count: 5 })
+  })
+
+  it('asks for the number of objects that there were when the window began', async () => {
+    await putMany(8)
+    await takeAll()
+    await removeMany(0, 1)
+    let base = 0
+    const guard: TakeGuard = {
+      ...letPass(1),
+      judge: (_place, removal) => {
+        base = removal?.base ?? base
+        return 'take'
+      },
+    }
+    await takeAll(guard)
+    expect(base).toBe(8)
+  })
+})
