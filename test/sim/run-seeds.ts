@@ -33,7 +33,7 @@ export async function runSeed(seed: number, how: SeedOptions = {}): Promise<Simu
 /** Runs seeds that must all pass; tells how often each kind of thing happened in them. */
 export async function passSeeds(
   seeds: { readonly from: number; readonly count: number },
-  how: SwarmOptions,
+  how: SeedOptions,
 ): Promise<ReadonlyMap<string, number>> {
   const totals = new Map<string, number>()
   for (let seed = seeds.from; seed < seeds.from + seeds.count; seed++) {
