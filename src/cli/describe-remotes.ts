@@ -4,7 +4,7 @@ import { printable } from './printable.ts'
 
 export function describeRemote(remote: RemoteDocument, done: string): string {
   const name = printable(remote.name)
-  const paused = remote.paused ? '; it is paused: comio repl resume' : ''
+  const paused = remote.paused ? `; nothing is sent until comio repl resume ${name}` : ''
   return `remote ${name} ${done}: ${remote.urls.map(printable).join(', ')}${paused}`
 }
 

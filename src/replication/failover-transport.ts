@@ -44,8 +44,17 @@ export class FailoverTransport implements RemoteTransport {
     return this.#call(signal, (transport) => transport.pushRange(range, bytes, signal))
   }
 
-  sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
-    return this.#call(signal, (transport) => transport.sayFarewell(farewell, signal))
+  /** Nobody says it again: whoever cannot be reached at one address is told at the next. */
+  async sayFarewell(farewell: Farewell, signal: AbortSignal): Promise<void> {
+    for (let left = this.#transports.length; ; left--) {
+      try {
+        await this.#call(signal, (transport) => transport.sayFarewell(farewell, signal))
+        return
+      } catch (error) {
+        const isAway = error instanceof RemoteUnreachableError && !signal.aborted
+        if (!isAway || left === 1) throw error
+      }
+    }
   }
 
   inquire(what: Inquiry, question: string, signal: AbortSignal): Promise<Buffer> {

@@ -33,7 +33,7 @@ test('a remote is added to a site that runs, paused over a restart, and goes on 
   const added = await repl(a, 'remote', 'add', 'b', 'http://127.0.0.1:9', b.url, ...tokenFile)
   expect(added).toContain(`remote b is linked: http://127.0.0.1:9, ${b.url}`)
   await a.shipped()
-  expect(await repl(a, 'pause', 'b')).toContain('it is paused')
+  expect(await repl(a, 'pause', 'b')).toContain('until comio repl resume b')
   await a.put('/docs/meanwhile', 'meanwhile')
   await a.kill()
   await a.start()

@@ -95,7 +95,11 @@ describe('the pains of deletes, loops and keeping it running', () => {
   })
 
   test('9. deletes destroy the other site: none travels after the link was cut loose, and none removes silently what its author had not seen', async () => {
+    const since = (await statusOf(a)).remotes[0]?.state_since ?? ''
     await post(a, 'replication/remotes/site-b/pause')
+    const paused = (await statusOf(a)).remotes[0]
+    expect(paused?.state).toBe('paused')
+    expect((paused?.state_since ?? '') > since).toBe(true)
     await post(b, 'replication/remotes/site-a/pause')
     await post(b, 'docs/conflict-policy', { policy: 'keep-both' })
     await put(b, '/docs/4', 'written at B')
@@ -149,9 +153,14 @@ describe('the pains of deletes, loops and keeping it running', () => {
     expect(await change({ role: 'primary', force: true })).toMatchObject({ outcome: 'changed' })
     await put(a, '/docs/after-failover', 'x')
     await remoteWhen(a, 'B is away', ({ state }) => state === 'unreachable', 'site-b')
-    const removed: RemovedDocument = await a.json('DELETE', '/admin/replication/remotes/site-b')
-    expect(removed.told).toBe(false)
+    const remove = (): Promise<RemovedDocument> =>
+      a.json('DELETE', '/admin/replication/remotes/site-b')
+    expect((await remove()).told).toBe(false)
     expect((await statusOf(a)).remotes).toEqual([])
+    // Told at whichever address it answers.
+    link.set('pass', b.url)
+    await addRemote(a, { name: 'site-b', url: ['http://127.0.0.1:9', link.url], token: successor })
+    expect((await remove()).told).toBe(true)
     await until('A is well without B', async () => {
       const { status, reasons } = await a.json('GET', '/admin/health')
       return status === 'ok' ? true : new NotYet(reasons)

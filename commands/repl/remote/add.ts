@@ -20,11 +20,13 @@ export default class ReplRemoteAdd extends BaseCommand {
 
   static override usage = 'repl remote add NAME ADDRESS... [FLAGS]'
 
-  static override strict = false
-
   static override args = {
     name: Args.string({ required: true, description: 'What it is to be called.' }),
-    address: Args.string({ required: true, description: 'Where it is; more may follow.' }),
+    address: Args.string({
+      required: true,
+      multiple: true,
+      description: 'Where it is; more may follow.',
+    }),
   }
 
   static override flags = {
@@ -35,12 +37,12 @@ export default class ReplRemoteAdd extends BaseCommand {
   }
 
   async run(): Promise<void> {
-    const { args, argv, flags } = await this.parse(ReplRemoteAdd)
+    const { args, flags } = await this.parse(ReplRemoteAdd)
     const change = await remoteChangeOf(flags)
     const answer = await withClient(flags, (client) =>
       client.addRemote({
         name: args.name,
-        url: (argv as readonly string[]).slice(1),
+        url: args.address,
         ...change,
         ...(flags.paused ? { paused: 'true' } : {}),
       }),
