@@ -4,7 +4,8 @@
  * follow one another like the days of one outage.
  */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { RefusingProxy } from '../e2e/refusing-proxy.ts'
+import { FaultProxy } from '../faults/fault-proxy.ts'
+import { refusingChangesOf } from '../faults/refused-changes.ts'
 import { TestSite } from '../server/test-site.ts'
 import { passSeeds } from '../sim/run-seeds.ts'
 import { FaultyLink } from './faulty-link.ts'
@@ -129,7 +130,8 @@ describe('the pains of a backlog', () => {
   })
 
   test('6. the position moves past failed changes: one that is refused blocks nothing, and is kept with its reason until it is sent', async () => {
-    const refusing = await RefusingProxy.listen(b.url, 'poisoned')
+    const refusing = await FaultProxy.listen(b.url)
+    refusing.answerWith(refusingChangesOf('poisoned', b.url))
     try {
       link.set('pass', refusing.url)
       await put(a, '/docs/poisoned', 'poisoned')
