@@ -32,7 +32,11 @@ type LevelSnapshot = ReturnType<Level['snapshot']>
 /** Larger than LevelDB's 4 MiB: fewer, larger tables at level 0 while a backlog is written. */
 const writeBufferBytes = 16 * 2 ** 20
 const tableBytesMax = 8 * 2 ** 20
-const cacheBytesDefault = 64 * 2 ** 20
+/**
+ * Memory that grows with the index until it is full, while the files themselves are mapped, and cached
+ * by the system: neighbours are found in little, and random reads gain little more from four times as much.
+ */
+const cacheBytesDefault = 16 * 2 ** 20
 /** Bounds what one `next` holds in memory; LevelDB's own 16 KiB would mean a thread hop per 150 entries. */
 const cursorBytesMax = 256 * 2 ** 10
 
@@ -40,7 +44,7 @@ export interface LevelIndexOptions {
   /** A folder, made if absent. */
   readonly path: string
   readonly logger?: Logger
-  /** Bound of LevelDB's block cache in bytes, 64 MiB unless told. */
+  /** Bound of LevelDB's block cache in bytes, 16 MiB unless told. */
   readonly cacheBytes?: number
 }
 
