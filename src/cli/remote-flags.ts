@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { Flags } from '@oclif/core'
 import type { RemoteChangeDocument } from '../admin/protocol.ts'
 import { messageOf } from '../base/errors.ts'
-import { isPemText } from '../config/schema-parts.ts'
+import { isPemText } from '../config/pem-text.ts'
 import { UsageError } from './errors.ts'
 
 export const remoteFlags = {

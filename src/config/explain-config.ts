@@ -3,7 +3,7 @@ import { stringify } from 'yaml'
 import { type ConfigKey, specOf } from './config-keys.ts'
 import { formatSizeValue, formatValue, mask } from './format-value.ts'
 import type { LoadedConfig, Setting } from './load-config.ts'
-import { isPemText } from './schema-parts.ts'
+import { isPemText } from './pem-text.ts'
 import type { AcceptEntry, AcceptedToken, AuthToken } from './tokens.ts'
 import { describeSource } from './value-source.ts'
 

@@ -4,6 +4,7 @@ import { parseByteSize } from '../base/byte-size.ts'
 import { parseDuration } from '../base/duration.ts'
 import { type ConfigKey, specOf } from './config-keys.ts'
 import { formatDurationValue, formatSizeValue } from './format-value.ts'
+import { isPemText } from './pem-text.ts'
 import { hashedTokenPattern } from './tokens.ts'
 
 /** Text that `parse` understands; undefined from it means "not `expected`". */
@@ -78,9 +79,6 @@ export const path = () =>
 
 /** Certificates and keys are a few KiB; what is larger is something else. */
 const pemLengthMax = 32_768
-
-/** Whether it is the text of a PEM file, and not where one is. */
-export const isPemText = (text: string): boolean => text.includes('-----BEGIN ')
 
 export const pem = () =>
   textAs('the path of a PEM file, or the text of one', (text) => {

@@ -8,7 +8,8 @@ import type { Clock } from '../base/clock.ts'
 import { delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import type { ChangeFeed, ConfirmedPeer, RemoteLedger } from '../store/object-store.ts'
+import type { ChangeFeed, ConfirmedPeer, FeedPlace, RemoteLedger } from '../store/object-store.ts'
+import { siteOf, timeOf } from '../store/version.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { decodeAnswer } from './answer-codec.ts'
 import type { Backoff } from './backoff.ts'
@@ -106,11 +107,6 @@ export class Connection {
     return this.#isFull
   }
 
-  /** Places up to here are sent whoever made them. */
-  get sendAllUpTo(): number {
-    return this.#sendAllUpTo
-  }
-
   /** The open session, waiting for one; undefined when closed for good. */
   async opened(): Promise<Session | undefined> {
     while (this.#session === undefined && !this.#stop.signal.aborted) {
@@ -164,6 +160,17 @@ export class Connection {
     if (this.#peer === undefined) return
     this.#peer = { ...this.#peer, sendAllUpTo: this.#sendAllUpTo }
     this.#noteNews()
+  }
+
+  /** Whether the remote made the change itself, and has it still: it need not be sent. */
+  isEcho(place: FeedPlace): boolean {
+    // A bucket's register holds two versions: that it took one of them from the remote does not
+    // say that the remote has the other.
+    if (place.slot.kind === 'bucket') return false
+    if (place.seq <= this.#sendAllUpTo) return false
+    const peer = this.#session?.answer
+    if (peer === undefined || siteOf(place.version) !== peer.siteId) return false
+    return timeOf(place.version) >= peer.incarnationSince
   }
 
   /** Whether the remote answers right now. */

@@ -4,8 +4,7 @@ import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { ChangeFeed, FeedPlace, LedgerCounters, RemoteLedger } from '../store/object-store.ts'
-import { siteOf, timeOf } from '../store/version.ts'
+import type { ChangeFeed, LedgerCounters, RemoteLedger } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { Backoff } from './backoff.ts'
 import { Connection } from './connection.ts'
@@ -302,20 +301,10 @@ export class Link {
       limits: options,
       clock,
       head: () => feed.head(),
-      isEcho: (place) => this.#isEcho(place),
+      isEcho: (place) => this.#connection.isEcho(place),
       onDue: () => this.#window.ring(),
       onHeld: (place) => watcher?.unable(place, 'held'),
     })
-  }
-
-  #isEcho(place: FeedPlace): boolean {
-    // A bucket's register holds two versions: that it took one of them from the remote does not
-    // say that the remote has the other.
-    if (place.slot.kind === 'bucket') return false
-    if (place.seq <= this.#connection.sendAllUpTo) return false
-    const peer = this.#connection.session?.answer
-    if (peer === undefined || siteOf(place.version) !== peer.siteId) return false
-    return timeOf(place.version) >= peer.incarnationSince
   }
 
   #makeWindow(): SendWindow {
@@ -330,7 +319,7 @@ export class Link {
       batchSize: options.batchSize,
       batchBytes: options.batchBytes,
       inlineLimit: options.inlineLimit,
-      isEcho: (place) => this.#isEcho(place),
+      isEcho: (place) => this.#connection.isEcho(place),
       onEcho: (shipment) => {
         this.#window.enter([shipment], 'settling')
         this.#settler.add([{ shipment, result: 'skipped' }])

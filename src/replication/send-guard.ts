@@ -7,7 +7,8 @@
  * ledger, and is written with the position that it belongs to.
  */
 import type { Clock, Timer } from '../base/clock.ts'
-import type { FeedPlace, GuardMemory, Removal, TakeGuard } from '../store/object-store.ts'
+import type { FeedPlace } from '../store/object-store.ts'
+import type { GuardMemory, Removal, TakeGuard } from '../store/take-guard.ts'
 import { timeOf } from '../store/version.ts'
 import type { ReplicationOptions } from './options.ts'
 

@@ -11,12 +11,8 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Clock, Timer } from '../base/clock.ts'
-import {
-  type FeedPlace,
-  type RemoteLedger,
-  type TakeGuard,
-  volumeFullReason,
-} from '../store/object-store.ts'
+import { type FeedPlace, type RemoteLedger, volumeFullReason } from '../store/object-store.ts'
+import type { TakeGuard } from '../store/take-guard.ts'
 import type { Backoff } from './backoff.ts'
 import { makeShipment, type Shipment, type ShipmentState } from './shipment.ts'
 import { Wakeup } from './wakeup.ts'

@@ -5,8 +5,8 @@
  * promises that what cannot be used changes nothing, and is named in the log.
  */
 import type { Logger } from '../base/log.ts'
+import { isPemText } from '../config/pem-text.ts'
 import type { RemoteConfig } from '../config/remote-entry.ts'
-import { isPemText } from '../config/schema-parts.ts'
 import type { ClientTls, ClientTlsSource } from '../replication/tls-connector.ts'
 import { readRemoteTls, stateOfFiles } from './pem-files.ts'
 

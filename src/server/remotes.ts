@@ -11,13 +11,13 @@ import type { RemoteChangeDocument, RemoteDocument, RemovedDocument } from '../a
 import { systemClock } from '../base/clock.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
+import { isPemText } from '../config/pem-text.ts'
 import {
   ownSettings,
   parseRemoteDocument,
   type RemoteConfig,
   type RemoteDocument as SettingsDocument,
 } from '../config/remote-entry.ts'
-import { isPemText } from '../config/schema-parts.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import { FailoverTransport } from '../replication/failover-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'

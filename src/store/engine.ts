@@ -199,12 +199,7 @@ export class Engine implements ObjectStore, ChangeSink {
     const pipeline = new CommitPipeline({ log: volume, index, accounts, logger, onIndexed })
     this.#pipeline = pipeline
     const sequencer = new Sequencer({
-      clock,
-      versions,
-      index,
-      accounts,
-      pipeline,
-      launched: this.#launched,
+      ...{ clock, versions, index, accounts, pipeline, launched: this.#launched },
       onEffect: (effect) => {
         uploads.overtaken(effect)
         conflicts.deleted(effect)
@@ -218,14 +213,7 @@ export class Engine implements ObjectStore, ChangeSink {
     const losers = this.#createLosers(parts, sequencer)
     this.conflicts = this.#createDesk(parts, { losers, sequencer })
     this.#objects = new ObjectWriter({
-      volume,
-      sequencer,
-      losers,
-      pipeline,
-      writers,
-      admission,
-      clock,
-      random,
+      ...{ volume, sequencer, losers, pipeline, writers, admission, clock, random },
     })
     this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, losers, logger })
     const openWriter = (): BlobWriter => new BlobWriter({ log: volume, random, writers })

@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.ts'
 import { type ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import type { ByteWriter } from '../base/byte-writer.ts'
-import type { GuardMemory } from './object-store.ts'
+import type { GuardMemory } from './take-guard.ts'
 
 /**
  * `held`: open at its end, until somebody decides. `released`: they are being handed out. `discarded`:

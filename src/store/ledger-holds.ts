@@ -7,10 +7,11 @@ import type { Accounts } from './accounts.ts'
 import { TooManyDecisionsError } from './errors.ts'
 import { type HeldRange, heldRangesMax } from './held-removals.ts'
 import type { LedgerState, PlaceFacts } from './ledger-state.ts'
-import type { ChangeFeed, FeedPlace, HeldTotal, TakeGuard } from './object-store.ts'
+import type { ChangeFeed, FeedPlace, HeldTotal } from './object-store.ts'
 import { isWanted } from './place-filter.ts'
 import { objectKey, tombstoneKey } from './tables/keys.ts'
 import { decodeLiveEntry, decodeTombstone } from './tables/slot-entry.ts'
+import type { TakeGuard } from './take-guard.ts'
 
 /** Places looked at in one step. */
 const lookMax = 1000

@@ -21,7 +21,6 @@ import type {
   ReplayFilter,
   ReplayScope,
   Settlement,
-  TakeGuard,
 } from './object-store.ts'
 import { readChunks } from './read-all.ts'
 import { deadLetterRecord } from './records.ts'
@@ -29,6 +28,7 @@ import type { Sequencer } from './sequencer.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
 import { changeKey, deadLetterKey, deadLettersAfter, seqOf } from './tables/keys.ts'
 import { decodeLetterEntry } from './tables/letter-entry.ts'
+import type { TakeGuard } from './take-guard.ts'
 
 export interface LedgerOptions {
   readonly remote: string

@@ -4,8 +4,9 @@ import {
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
 import { SendGuard } from '../../src/replication/send-guard.ts'
-import type { FeedPlace, GuardMemory } from '../../src/store/object-store.ts'
+import type { FeedPlace } from '../../src/store/object-store.ts'
 import { objectSlot } from '../../src/store/slot.ts'
+import type { GuardMemory } from '../../src/store/take-guard.ts'
 import type { Version } from '../../src/store/version.ts'
 import { ManualClock } from './manual-clock.ts'
 

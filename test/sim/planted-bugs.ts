@@ -4,12 +4,8 @@ import type { IndexOperation, OrderedIndex } from '../../src/index/ordered-index
 import type { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import type { SyncGate } from '../../src/replication/sync-gate.ts'
 import type { Mutation } from '../../src/store/mutation.ts'
-import type {
-  ChangeSink,
-  FeedPlace,
-  RemoteLedger,
-  TakeGuard,
-} from '../../src/store/object-store.ts'
+import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
+import type { TakeGuard } from '../../src/store/take-guard.ts'
 import { makeVersion, timeOf, VersionClock } from '../../src/store/version.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
