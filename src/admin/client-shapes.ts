@@ -30,7 +30,6 @@ export const linkedShape: Shape = {
   exclude_buckets: 'array',
   prefixes: 'array',
   exclude_prefixes: 'array',
-  settings: 'object',
 }
 
 export const statusShape: Shape = {

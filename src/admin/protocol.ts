@@ -165,7 +165,7 @@ export interface RemoteDocument {
   readonly prefixes: readonly string[]
   readonly exclude_prefixes: readonly string[]
   /** What it has of its own, such as `workers`, as people write it. The rest is as for all remotes. */
-  readonly settings: Readonly<Record<string, string>>
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 /**

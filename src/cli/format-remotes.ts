@@ -29,7 +29,8 @@ function stateOf({ paused, source }: RemoteDocument): string {
   return paused ? paint('yellow', 'paused') : 'linked'
 }
 
-function ownOf({ settings }: RemoteDocument): readonly string[] {
+/** A site of an older version does not say. */
+function ownOf({ settings = {} }: RemoteDocument): readonly string[] {
   return Object.entries(settings).map(([field, value]) => `${field}: ${value}`)
 }
 

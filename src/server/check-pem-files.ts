@@ -6,6 +6,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import type { ConfigKey } from '../config/config-keys.ts'
+import { isPemText } from '../config/pem-text.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 
 /** One thing about one file. A warning is about what works today. */
@@ -22,6 +23,9 @@ const soonMs = 7 * 86_400_000
 
 interface NamedFile {
   readonly key: ConfigKey
+  /** The key, or the field of an entry below it. */
+  readonly label: string
+  /** Or the text itself. */
   readonly path: string
 }
 
@@ -49,11 +53,23 @@ export async function checkPemFiles(
   const check = new Check(now)
   await check.files(listener)
   await check.files(client)
+  for (const { name, tls: own } of replication.remotes) {
+    await check.files({
+      cert: ownOf(name, 'client_cert', own.clientCert),
+      key: ownOf(name, 'client_key', own.clientKey),
+      ca: ownOf(name, 'ca', own.ca),
+    })
+  }
   return check.findings
 }
 
 function named(key: ConfigKey, path: string | undefined): NamedFile | undefined {
-  return path === undefined ? undefined : { key, path }
+  return path === undefined ? undefined : { key, label: key, path }
+}
+
+function ownOf(remote: string, field: string, path: string | undefined): NamedFile | undefined {
+  if (path === undefined) return undefined
+  return { key: 'replication.remotes', label: `replication.remotes: ${field} of ${remote}`, path }
 }
 
 class Check {
@@ -73,7 +89,10 @@ class Check {
     if (cert !== undefined && shown !== undefined) this.#judgeTime(cert, shown)
     if (key !== undefined && cert !== undefined && shown !== undefined && privateKey) {
       if (!shown.checkPrivateKey(privateKey)) {
-        this.#add(key, `but it is not the key of the certificate in ${cert.key}, ${cert.path}`)
+        this.#add(
+          key,
+          `but it is not the key of the certificate in ${cert.label}, ${placeOf(cert)}`,
+        )
       }
     }
     if (ca === undefined || issuers.length === 0) return
@@ -124,6 +143,7 @@ class Check {
 
   async #read(file: NamedFile | undefined): Promise<string | undefined> {
     if (file === undefined) return undefined
+    if (isPemText(file.path)) return file.path
     try {
       const { size } = await stat(file.path)
       if (size <= pemBytesMax) return await readFile(file.path, 'utf8')
@@ -151,9 +171,15 @@ class Check {
     return validToDate.getTime() <= this.#now
   }
 
-  #add({ key, path }: NamedFile, words: string, { isWarning = false } = {}): void {
-    this.findings.push({ key, sentence: `${key} is ${path}, ${words}`, isWarning })
+  #add(file: NamedFile, words: string, { isWarning = false } = {}): void {
+    const { key, label } = file
+    this.findings.push({ key, sentence: `${label} is ${placeOf(file)}, ${words}`, isWarning })
   }
+}
+
+/** Never the text: it may be a key. */
+function placeOf({ path }: NamedFile): string {
+  return isPemText(path) ? 'given as text' : path
 }
 
 function noPem(what: string): string {

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkPemFiles } from '../../src/server/check-pem-files.ts'
 import { Certificates, hasOpenssl } from './certificates.ts'
-import { testConfig } from './test-site.ts'
+import { remoteAt, testConfig } from './test-site.ts'
 
 describe.skipIf(!hasOpenssl)('the files that a configuration names', () => {
   let files: Certificates
@@ -40,6 +40,27 @@ describe.skipIf(!hasOpenssl)('the files that a configuration names', () => {
   test('pass when they fit together', async () => {
     expect(await check(['site.pem', 'site.key', 'both.pem'])).toEqual([])
     expect(await check(['site.pem', 'site.key', 'both.pem'], { asClient: true })).toEqual([])
+  })
+
+  test('are looked at for a single remote, too, as files and as text', async () => {
+    const own = (name: string, ca: string) => ({
+      ...remoteAt('https://b.example.com'),
+      name,
+      tls: { ca, clientCert: files.path('site.pem'), clientKey: files.path('other.key') },
+    })
+    const remotes = [own('b', files.path('words')), own('c', await files.text('site.key'))]
+    const found = await checkPemFiles(
+      testConfig('/nowhere', { replication: { remotes } }),
+      Date.now(),
+    )
+    const sentences = found.map(({ sentence }) => sentence.replaceAll(`${files.folder}/`, ''))
+    const at = 'replication.remotes'
+    expect(sentences).toEqual([
+      `${at}: ca of b is words, but there is no certificate in PEM form in it`,
+      `${at}: client_key of b is other.key, but it is not the key of the certificate in ${at}: client_cert of b, site.pem`,
+      `${at}: ca of c is given as text, but it holds a key and no certificate`,
+      `${at}: client_key of c is other.key, but it is not the key of the certificate in ${at}: client_cert of c, site.pem`,
+    ])
   })
 
   test('are named when they are missing, no PEM, swapped or of another pair', async () => {
