@@ -133,6 +133,10 @@ export class SendGuard implements TakeGuard {
     const pause = Math.max(1, Math.min(lookEveryMs, until - now))
     this.#waiting = { seq, until, lookAt: clock.monotonic() + pause }
     this.#timer?.cancel()
-    this.#timer = clock.after(pause, onDue)
+    // A timer may fire a fraction of a millisecond early: then, too, the next look is a look, since none would follow it.
+    this.#timer = clock.after(pause, () => {
+      this.#waiting = undefined
+      onDue()
+    })
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { Timer } from '../../src/base/clock.ts'
 import {
   defaultReplicationOptions,
   type ReplicationOptions,
@@ -17,6 +18,8 @@ const day = 24 * hour
 /** Its wall time can be set; what runs on goes by the other. */
 class SettableClock extends ManualClock {
   #aheadMs = 0
+  /** How early timers fire by the time that runs on, as those of the system do by fractions. */
+  earlyMs = 0
 
   override now(): number {
     return super.now() + this.#aheadMs
@@ -24,6 +27,10 @@ class SettableClock extends ManualClock {
 
   override monotonic(): number {
     return super.now()
+  }
+
+  override after(ms: number, callback: () => void): Timer {
+    return super.after(ms - this.earlyMs, callback)
   }
 
   override advance(ms: number): void {
@@ -170,6 +177,15 @@ describe('a delay', () => {
     expect(rig.guard.isWaiting(rig.memory)).toBe(false)
     expect(rig.guard.waitsUntil).toBeUndefined()
     expect(rig.judge(hour)).toBe('take')
+  })
+
+  it('is looked at when its timer fires, were it a little early', () => {
+    const rig = new Rig({ applyDelayMs: minute })
+    rig.clock.earlyMs = 1
+    expect(rig.judge(0)).toBe('wait')
+    rig.clock.advance(minute - 1)
+    expect(rig.dueCalls).toBe(1)
+    expect(rig.guard.isWaiting(rig.memory)).toBe(false)
   })
 
   it('ends at once for what was released', () => {
