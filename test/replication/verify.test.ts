@@ -246,6 +246,20 @@ describe('two sites that are compared', () => {
     expect(String(await a.store.get('box', 'hit'))).toBe('one')
     expect(String(await b.store.get('box', 'hit'))).toBe('other')
   })
+
+  test('say why deletions from before the link are left when the rest is repaired', async () => {
+    const [a, b] = [await openSite('site-a'), await openSite('site-b')]
+    await b.store.put('box', 'gone', 'at b')
+    await b.store.put('box', 'only-b', 'at b')
+    await a.store.put('box', 'gone', 'at a')
+    await a.store.engine.deleteObject({ bucket: 'box', key: 'gone' })
+    await a.connectTo({ url: b.url })
+    await settled(a)
+    const report = await a.verify({ repair: true })
+    expect(found(report)).toEqual(['newer-here deletion box gone'])
+    expect(report.repairProblem).toContain('made before this remote was linked')
+    expect(await a.verify()).toMatchObject({ differences: 1, repairProblem: undefined })
+  })
 })
 
 describe('a question of a comparison', () => {

@@ -45,6 +45,8 @@ const rangeBytes = 8 * 2 ** 20
 
 const sameVersion =
   'some have the same version and another content: write those objects once more where they are right'
+const notSent =
+  'deletes and purges that are held back (comio repl release sends them), or were made before this remote was linked, are not sent: delete those objects there, or write them once more here'
 const damagedTwice =
   'some are damaged at both sites: write them once more, or compare with a third site that has them'
 
@@ -72,6 +74,13 @@ export class Repair {
       this.problem = sameVersion
     }
     return begun.map(({ slot }) => slot)
+  }
+
+  /** Says why, if that is known, some of what was begun is as it was. */
+  noteLeft(differences: readonly Difference[]): void {
+    const isKeptBack = ({ kind, what }: Difference): boolean =>
+      (what === 'deletion' || what === 'purge') && kind !== 'newer-there'
+    if (differences.some(isKeptBack)) this.problem ??= notSent
   }
 
   /** Replaces bytes that were found damaged, and resolves to the slots that are worth another look. */

@@ -240,6 +240,7 @@ export class Verification {
       const begun = await this.#repair.repair(differences)
       const isBegun = new Set(begun)
       const after = await this.#judge.judge(begun)
+      this.#repair.noteLeft(after.differences)
       const lasting = differences.filter(({ slot }) => !isBegun.has(slot))
       const left = [...lasting, ...after.differences]
       this.#repaired += differences.length - left.length - after.waiting
