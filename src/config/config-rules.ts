@@ -13,6 +13,7 @@ import {
   remotePlaintextIsChosen,
   remoteShowsCertificateWithKey,
   remotesAreDistinct,
+  remotesShareNoAddress,
 } from './remote-rules.ts'
 import { effective } from './server-config.ts'
 import { acceptEntryOf } from './tokens.ts'
@@ -216,6 +217,7 @@ export const rules: readonly Rule[] = [
   limitsFitTogether,
   namesAreDistinct,
   remotesAreDistinct,
+  remotesShareNoAddress,
   remoteHasAddress,
   remoteHasOneTokenSource,
   remotePlaintextIsChosen,

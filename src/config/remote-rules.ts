@@ -26,6 +26,27 @@ export const remotesAreDistinct: Rule = {
   },
 }
 
+/** A site takes the latest link of a volume for the only one: a second would end the first. */
+export const remotesShareNoAddress: Rule = {
+  needs: [key, 'replication.remote_url'],
+  check: ({ values }) => {
+    const found: RuleFinding[] = []
+    const short = values['replication.remote_url']
+    const names = new Map<string, string>(short === undefined ? [] : [[short, shortFormName]])
+    for (const [position, { name, url }] of effective(values, key).entries()) {
+      const shared = url.find((one) => names.has(one) && names.get(one) !== name)
+      if (shared !== undefined) {
+        const sentence =
+          `${key}[${position}].url is ${shared}, which is remote ${names.get(shared)} already: ` +
+          'one site has one name'
+        found.push({ key, path: [position, 'url'], sentence })
+      }
+      for (const one of url) names.set(one, name)
+    }
+    return found
+  },
+}
+
 export const remoteHasOneTokenSource: Rule = {
   needs: [key],
   check: ({ values }) =>

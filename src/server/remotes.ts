@@ -120,6 +120,7 @@ export class Remotes implements RemotesControl {
           hint: `Change it with comio repl remote set ${remote.name}, or choose another name.`,
         })
       }
+      this.#assertOneNameEach(remote)
       const token = await this.#assertUsable(remote)
       const linked = await this.#options.registry.link(remote.name, {
         filter: remote.filter,
@@ -137,6 +138,7 @@ export class Remotes implements RemotesControl {
       const before = this.#requireAdded(name)
       const merged = mergeSettings(JSON.parse(before.settings) as SettingsDocument, change)
       const { remote, settings } = settingsOf({ ...merged, name })
+      this.#assertOneNameEach(remote)
       const token = await this.#assertUsable(remote)
       const exchange = async (): Promise<LinkedRemote> => {
         const linked = await this.#options.registry.change(name, {
@@ -364,6 +366,18 @@ export class Remotes implements RemotesControl {
       prefixes: filter.prefixes,
       exclude_prefixes: filter.excludePrefixes,
       settings: known === undefined ? {} : ownSettings(known.remote),
+    }
+  }
+
+  /** A site takes the latest link of this volume for the only one: a second would end the first. */
+  #assertOneNameEach({ name, urls }: RemoteConfig): void {
+    for (const { remote } of this.#known.values()) {
+      const shared =
+        remote.name === name ? undefined : urls.find((url) => remote.urls.includes(url))
+      if (shared === undefined) continue
+      throw new RemoteConflictError(`remote ${remote.name} is at ${shared} already`, {
+        hint: `One site has one name: change it with comio repl remote set ${remote.name}.`,
+      })
     }
   }
 

@@ -6,6 +6,13 @@ const remote = 'remote_url: https://site-b.example.com'
 
 /** What is wrong, the configuration, and what the message must say, its place included. */
 const refused: readonly (readonly [string, TestInput, string])[] = [
+  [
+    'one site under two names',
+    {
+      file: `replication:\n  remote_url: https://b.example.com\n  remotes:\n    - {name: b, url: [https://c.example.com, https://b.example.com], token: ${longToken}}\n`,
+    },
+    'replication.remotes[0].url is https://b.example.com, which is remote default already',
+  ],
   ['a port beyond 65535', { flags: { port: '65536' } }, 'flag --port: server.port is "65536", but'],
   [
     'a port that is no number',

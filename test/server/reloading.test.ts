@@ -103,6 +103,9 @@ describe('the token of a remote that was added at run time', () => {
     const reload = await startB({ auth, replication: { acceptTokens: both } })
     await a.start({ server: { siteId: 'site-a' }, replication: { mode: 'sync' } })
     const added = await post('', { name: 'b', url: [b.url], token: oldToken })
+    // A second link of this volume would end the first at the other site.
+    const again = await post('', { name: 'b2', url: [b.url], token: oldToken })
+    expect(again).toMatchObject({ error: { code: 'REMOTE_CONFLICT' } })
     await a.send('PUT', '/docs/one', { body: 'one' })
     await writeFile(tokenFile(), newToken)
     const changed = await post('/b', { token_file: tokenFile() })
