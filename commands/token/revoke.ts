@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
 import { writeJson, writeResult, writeWarning } from '../../src/cli/output.ts'
+import { printable } from '../../src/cli/printable.ts'
 import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
 
 export default class TokenRevoke extends BaseCommand {
@@ -29,7 +30,7 @@ export default class TokenRevoke extends BaseCommand {
     const { args, flags } = await this.parse(TokenRevoke)
     const answer = await withClient(flags, (client) => client.revokeToken(args.name))
     if (flags.json) writeJson(answer)
-    else writeResult(`${answer.name} is refused since ${answer.revoked_at}`)
+    else writeResult(`${printable(answer.name)} is refused since ${answer.revoked_at}`)
     if (answer.admin_tokens_left === 0) {
       writeWarning('no valid token of the role admin is left: add one to the configuration')
     }

@@ -1,5 +1,6 @@
 import type { LettersRequestDocument } from '../admin/protocol.ts'
 import { UsageError } from './errors.ts'
+import { placeNumber } from './place-number.ts'
 
 const seqsMax = 1000
 
@@ -18,11 +19,5 @@ export function chosenLetters(
   if (words.length > seqsMax) {
     throw new UsageError(`at most ${seqsMax} failed changes can be named at a time`)
   }
-  return { seqs: words.map(seqOf), ...remote }
-}
-
-function seqOf(word: unknown): number {
-  const text = String(word)
-  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
-  throw new UsageError(`${JSON.stringify(text)} is no place in the feed: a whole number is one`)
+  return { seqs: words.map((word) => placeNumber(String(word), 'a place in the feed')), ...remote }
 }

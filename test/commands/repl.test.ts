@@ -366,3 +366,20 @@ describe('repl promote and repl demote', () => {
     })
   })
 })
+
+describe('a number that cannot be one', () => {
+  test.each([
+    [['conflicts', 'show', '0']],
+    [['conflicts', 'show', '9'.repeat(16)]],
+    [['conflicts', 'resolve', 'x', '--keep', 'loser']],
+    [['failed', 'show', '1e3']],
+    [['failed', 'show', '-1']],
+  ])('%j is a mistake of usage, and nobody is asked', async (args) => {
+    await withSite({}, async (url, seen) => {
+      const { code, stderr } = await runHere(['repl', ...args, '--url', url])
+      expect(code).toBe(2)
+      expect(stderr).toContain('code:  USAGE')
+      expect(seen).toEqual([])
+    })
+  })
+})

@@ -59,6 +59,15 @@ describe('token revoke', () => {
     })
   })
 
+  test('a name cannot steer the terminal', async () => {
+    const text = JSON.stringify({ ...answer, name: 'gone\u001b[2J' })
+    await withSite({ [revokePath]: { text } }, async (url) => {
+      const { stdout } = await runHere(['token', 'revoke', 'gone\u001b[2J', '--url', url])
+      expect(stdout).toContain('gone\\u{1b}[2J is refused')
+      expect(stdout).not.toContain('\u001b')
+    })
+  })
+
   test('without a name is a mistake of usage', async () => {
     expect((await runHere(['token', 'revoke'])).code).toBe(2)
   })

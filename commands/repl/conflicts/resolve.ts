@@ -1,6 +1,7 @@
-import { Args, Flags } from '@oclif/core'
+import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../../src/cli/base-command.ts'
 import { writeJson, writeResult } from '../../../src/cli/output.ts'
+import { numberArg } from '../../../src/cli/place-number.ts'
 import { siteFlags, withClient } from '../../../src/cli/site-flags.ts'
 
 export default class ReplConflictsResolve extends BaseCommand {
@@ -17,7 +18,7 @@ export default class ReplConflictsResolve extends BaseCommand {
   ]
 
   static override args = {
-    id: Args.integer({ description: 'Number in the list.', required: true, min: 1 }),
+    id: numberArg('Number in the list.', 'a conflict'),
   }
 
   static override flags = {

@@ -1,6 +1,7 @@
-import { Args, Flags } from '@oclif/core'
+import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../../src/cli/base-command.ts'
 import { writeJson, writeResult } from '../../../src/cli/output.ts'
+import { numberArg } from '../../../src/cli/place-number.ts'
 import { siteFlags, withClient } from '../../../src/cli/site-flags.ts'
 
 export default class ReplFailedShow extends BaseCommand {
@@ -16,7 +17,7 @@ export default class ReplFailedShow extends BaseCommand {
   ]
 
   static override args = {
-    seq: Args.integer({ description: 'Place in the feed.', required: true, min: 1 }),
+    seq: numberArg('Place in the feed.', 'a place in the feed'),
   }
 
   static override flags = {
