@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
+import { chosenRemote } from '../../src/cli/chosen-remote.ts'
 import { describeRemote } from '../../src/cli/describe-remotes.ts'
 import { writeJson, writeResult } from '../../src/cli/output.ts'
 import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
@@ -14,7 +15,7 @@ export default class ReplPause extends BaseCommand {
   static override examples = ['<%= config.bin %> repl pause', '<%= config.bin %> repl pause site-b']
 
   static override args = {
-    name: Args.string({ default: 'default', description: 'The remote.' }),
+    name: Args.string({ description: 'The remote. Not needed where there is one.' }),
   }
 
   static override flags = {
@@ -24,7 +25,9 @@ export default class ReplPause extends BaseCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ReplPause)
-    const answer = await withClient(flags, (client) => client.switchRemote(args.name, 'pause'))
+    const answer = await withClient(flags, async (client) =>
+      client.switchRemote(await chosenRemote(client, args.name), 'pause'),
+    )
     if (flags.json) writeJson(answer)
     else writeResult(describeRemote(answer, 'is paused'))
   }

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
+import { chosenRemote } from '../../src/cli/chosen-remote.ts'
 import { describeRemote } from '../../src/cli/describe-remotes.ts'
 import { writeJson, writeResult } from '../../src/cli/output.ts'
 import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
@@ -16,7 +17,7 @@ export default class ReplResume extends BaseCommand {
   ]
 
   static override args = {
-    name: Args.string({ default: 'default', description: 'The remote.' }),
+    name: Args.string({ description: 'The remote. Not needed where there is one.' }),
   }
 
   static override flags = {
@@ -26,7 +27,9 @@ export default class ReplResume extends BaseCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ReplResume)
-    const answer = await withClient(flags, (client) => client.switchRemote(args.name, 'resume'))
+    const answer = await withClient(flags, async (client) =>
+      client.switchRemote(await chosenRemote(client, args.name), 'resume'),
+    )
     if (flags.json) writeJson(answer)
     else writeResult(describeRemote(answer, 'is resumed'))
   }

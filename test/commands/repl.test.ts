@@ -383,3 +383,65 @@ describe('a number that cannot be one', () => {
     })
   })
 })
+
+describe('repl remotes', () => {
+  const remotesPath = '/admin/replication/remotes'
+  // As a site answers that tells no settings yet.
+  const remote = {
+    name: 'site-b',
+    urls: ['http://127.0.0.1:9'],
+    source: 'added',
+    paused: false,
+    epoch: 1,
+    buckets: [],
+    exclude_buckets: [],
+    prefixes: [],
+    exclude_prefixes: [],
+  }
+  const listOf = (...names: readonly string[]): { readonly text: string } => ({
+    text: JSON.stringify({ remotes: names.map((name) => ({ ...remote, name })) }),
+  })
+
+  test('are listed also by a site that tells no settings of their own', async () => {
+    await withSite({ [`GET ${remotesPath}`]: listOf('site-b') }, async (url) => {
+      const { code, stdout, stderr } = await runHere(['repl', 'remote', 'list', '--url', url])
+      expect([code, stderr]).toEqual([0, ''])
+      expect(stdout).toContain('site-b')
+    })
+  })
+
+  test.each([
+    ['pause', ['site-b'], 'site-b'],
+    ['resume', ['site-b'], 'site-b'],
+    ['pause', ['default', 'site-b'], 'default'],
+  ])('%s without a name, of %j, is about %s', async (verb, names, chosen) => {
+    const answers = {
+      [`GET ${remotesPath}`]: listOf(...names),
+      [`POST ${remotesPath}/${chosen}/${verb}`]: { text: JSON.stringify(remote) },
+    }
+    await withSite(answers, async (url) => {
+      expect((await runHere(['repl', verb, '--url', url])).code).toBe(0)
+    })
+  })
+
+  test.each([[['site-b', 'site-c']], [[]]])(
+    'pause without a name, of %j, is a mistake of usage and pauses nothing',
+    async (names) => {
+      await withSite({ [`GET ${remotesPath}`]: listOf(...names) }, async (url, seen) => {
+        const { code, stderr } = await runHere(['repl', 'pause', '--url', url])
+        expect(code).toBe(2)
+        for (const name of names) expect(stderr).toContain(name)
+        expect(seen.map(({ method }) => method)).toEqual(['GET'])
+      })
+    },
+  )
+
+  test('set with nothing to change is a mistake of usage, and nobody is asked', async () => {
+    await withSite({}, async (url, seen) => {
+      const { code, stderr } = await runHere(['repl', 'remote', 'set', 'site-b', '--url', url])
+      expect(code).toBe(2)
+      expect(stderr).toContain('nothing is said that should be changed')
+      expect(seen).toEqual([])
+    })
+  })
+})

@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../../src/cli/base-command.ts'
 import { describeRemote } from '../../../src/cli/describe-remotes.ts'
+import { UsageError } from '../../../src/cli/errors.ts'
 import { writeJson, writeResult } from '../../../src/cli/output.ts'
 import { remoteChangeOf, remoteFlags } from '../../../src/cli/remote-flags.ts'
 import { siteFlags, withClient } from '../../../src/cli/site-flags.ts'
@@ -41,10 +42,13 @@ export default class ReplRemoteSet extends BaseCommand {
     const { args, flags } = await this.parse(ReplRemoteSet)
     const cleared = Object.fromEntries((flags.clear ?? []).map((field) => [field, null]))
     const urls = flags['remote-url']
-    const change = { ...cleared, ...(await remoteChangeOf(flags)) }
-    const answer = await withClient(flags, (client) =>
-      client.setRemote(args.name, { ...change, ...(urls === undefined ? {} : { url: urls }) }),
-    )
+    const address = urls === undefined ? {} : { url: urls }
+    const change = { ...cleared, ...(await remoteChangeOf(flags)), ...address }
+    if (Object.keys(change).length === 0) {
+      const hint = 'Add --help to the command to see what can be changed.'
+      throw new UsageError('nothing is said that should be changed', { hint })
+    }
+    const answer = await withClient(flags, (client) => client.setRemote(args.name, change))
     if (flags.json) writeJson(answer)
     else writeResult(describeRemote(answer, 'is changed'))
   }
