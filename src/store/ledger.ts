@@ -45,6 +45,8 @@ export interface LedgerOptions {
 const firstWantedChunk = 100
 /** Dead letters that are closed, or places queued again, in one go. */
 const atOnce = 1000
+/** Who waits for a write's place does so for seconds: the latest discarded are enough. */
+const discardedMax = 10_000
 
 export class StoredLedger implements RemoteLedger {
   readonly remote: string
@@ -57,6 +59,8 @@ export class StoredLedger implements RemoteLedger {
   /** Outstanding from before, to be handed out again: ascending. */
   #again: number[] = []
   readonly #burying = new Set<number>()
+  /** Their letters are gone, but the remote never took them: the latest, oldest first. */
+  readonly #discarded = new Set<number>()
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: LedgerOptions) {
@@ -129,7 +133,7 @@ export class StoredLedger implements RemoteLedger {
 
   isBuried({ seq }: Pick<FeedPlace, 'seq'>): boolean {
     // Done in memory before its letter is in the index.
-    if (this.#burying.has(seq)) return true
+    if (this.#burying.has(seq) || this.#discarded.has(seq)) return true
     return this.#options.index.get(deadLetterKey(this.remote, seq)) !== undefined
   }
 
@@ -146,6 +150,7 @@ export class StoredLedger implements RemoteLedger {
       for (const { place, result, remote } of settlements) {
         const as = result === 'replicated' ? 'replicated' : 'superseded'
         if (!this.#state.finish(place.seq, place.bytes, as)) continue
+        this.#discarded.delete(place.seq)
         if (as === 'replicated') this.#state.lastReplication = Math.floor(this.#options.clock.now())
         if (remote === 'superseded') this.#state.remoteSuperseded++
         if (remote === 'conflict') this.#state.remoteConflicts++
@@ -372,12 +377,24 @@ export class StoredLedger implements RemoteLedger {
         sequencer.sequenceUnplaced(
           deadLetterRecord(remote, letter, { discarded: true }),
           (context) => {
-            if (closeLetter(context, remote, letter.seq)) closed.push(letter)
+            if (!closeLetter(context, remote, letter.seq)) return
+            this.#discardedAt(letter.seq)
+            closed.push(letter)
           },
         ),
       ),
     )
     return totalOf(closed)
+  }
+
+  /** Known before the batch that takes out the letter is written: nobody sees the place as taken between. */
+  #discardedAt(seq: number): void {
+    this.#discarded.add(seq)
+    if (this.#discarded.size <= discardedMax) return
+    for (const oldest of this.#discarded) {
+      this.#discarded.delete(oldest)
+      return
+    }
   }
 
   #lettersAt(seqs: readonly number[]): readonly DeadLetter[] {

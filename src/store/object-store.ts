@@ -308,7 +308,7 @@ export interface RemoteLedger {
    * are counted as failed, and not sent. @throws TooManyDecisionsError
    */
   discardHeld(options: { readonly ahead: boolean }): Promise<HeldTotal>
-  /** Whether `place` is a dead letter: given up, and not replayed since. */
+  /** Whether `place` is a dead letter, or was one and was discarded a while ago at most: not replayed since. */
   isBuried(place: Pick<FeedPlace, 'seq'>): boolean
   /** Tells that these are on the wire now (and `landed` that they no longer are). */
   launched(places: readonly FeedPlace[]): void

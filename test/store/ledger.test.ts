@@ -239,6 +239,28 @@ describe('a ledger of a store', () => {
     await check()
   })
 
+  it('takes a discarded letter for given up, not for taken, until it is sent after all', async () => {
+    await putMany(1)
+    const places = await ledger.take(10)
+    const last = places.at(-1) as FeedPlace
+    await settle(places.slice(0, -1))
+    await ledger.bury(last, { reason: 'no', attempts: 1 })
+    let wasSeen = true
+    const discarding = ledger.discard([last.seq])
+    const look = async (): Promise<void> => {
+      for (let turn = 0; turn < 100; turn++) {
+        wasSeen &&= ledger.isBuried(last)
+        await new Promise(setImmediate)
+      }
+    }
+    await Promise.all([discarding, look()])
+    expect([wasSeen, ledger.isBuried(last)]).toEqual([true, true])
+    expect(await ledger.requeue([last.seq])).toBe(1)
+    await settle(await ledger.take(10))
+    expect(ledger.isBuried(last)).toBe(false)
+    await check()
+  })
+
   it('remembers what the remote confirmed', async () => {
     const peer = { volumeId: 'v', incarnation: 'i', through: 7, head: 9, sendAllUpTo: 5 }
     await ledger.confirmPeer(peer)
