@@ -1,5 +1,6 @@
 /** From whatever was thrown, or refused, to the answer that says so. */
 import type { IncomingMessage } from 'node:http'
+import type { FastifyError } from 'fastify'
 import { ComioError } from '../base/errors.ts'
 import {
   ReplicaReadOnlyError,
@@ -26,6 +27,7 @@ import {
 } from './errors.ts'
 import type { AccessDenial } from './ports.ts'
 import type { ErrorDocument } from './protocol.ts'
+import { schemaWords } from './schema-words.ts'
 import type { WholeAnswer } from './unread-body.ts'
 
 export interface ControlFailure {
@@ -121,7 +123,9 @@ function translate(thrown: unknown): unknown {
     const hint = 'Send JSON with the header Content-Type: application/json.'
     return new InvalidRequestError('the request body is not declared as JSON', { status, hint })
   }
-  return new InvalidRequestError(thrown.message.slice(0, 300))
+  const { validation = [] } = thrown as Partial<FastifyError>
+  const words = schemaWords(validation)
+  return new InvalidRequestError(words ?? thrown.message.slice(0, 300))
 }
 
 function failure(input: {

@@ -87,6 +87,24 @@ describe('purge', () => {
     expect(bench.purged).toEqual([])
   })
 
+  it.each([
+    ['DELETE', '/admin/Docs/objects', undefined, /^bucket must be a bucket name of 3 to 63 /],
+    ['GET', '/admin/replication/failed/0', undefined, /^seq must be a place in the feed, a whole /],
+    [
+      'POST',
+      '/admin/replication/remotes/B!/pause',
+      undefined,
+      /^remote must be the name of a remote/,
+    ],
+    ['POST', '/admin/tokens/revoke', '{"name":""}', /^name must be a name of 1 to 64 letters$/],
+    ['POST', '/admin/tokens/revoke', '{}', /required property 'name'/],
+  ] as const)('says of %s %s %j what it must be', async (method, path, body, words) => {
+    await start()
+    const answer = await bench.send(method, path, body === undefined ? {} : { body })
+    expect(answer.status).toBe(400)
+    expect(JSON.parse(answer.text).error.message).toMatch(words)
+  })
+
   it('answers 404 for a bucket that does not exist and 507 when the volume is full', async () => {
     await start()
     const missing = await bench.send('DELETE', '/admin/nowhere/objects')
