@@ -20,8 +20,8 @@ test('two sites that are killed under load, over a network that does its worst, 
   try {
     const summary = await runFaults(runBed, {
       seed: 4,
-      kills: 6,
-      killsBetweenLooks: 6,
+      kills: 4,
+      killsBetweenLooks: 4,
       afterHalfOpen: 'reset',
     })
     expect(summary.writes).toBeGreaterThan(0)
