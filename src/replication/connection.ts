@@ -273,7 +273,9 @@ export class Connection {
     this.#abort.abort()
     await drained()
     if (this.#stop.signal.aborted) return
-    const replayed = await ledger.replay({ from: 0 }, { dryRun: false })
+    // A site that was set back knows what it had given up for the remote.
+    const scope = { from: 0, keepDiscarded: plan.rolledBack }
+    const replayed = await ledger.replay(scope, { dryRun: false })
     logger.warn(
       { reason: plan.reason, count: replayed.count },
       plan.rolledBack

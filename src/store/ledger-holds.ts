@@ -6,6 +6,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import { TooManyDecisionsError } from './errors.ts'
 import { type HeldRange, heldRangesMax } from './held-removals.ts'
+import type { LedgerDiscards } from './ledger-discards.ts'
 import type { LedgerState, PlaceFacts } from './ledger-state.ts'
 import type { ChangeFeed, FeedPlace, HeldTotal } from './object-store.ts'
 import { isWanted } from './place-filter.ts'
@@ -23,6 +24,7 @@ export interface LedgerHoldsOptions {
   readonly index: OrderedIndex
   readonly accounts: Accounts
   readonly feed: ChangeFeed
+  readonly discards: LedgerDiscards
   /** Runs `build` with the next index batch, which writes the ledger too. */
   readonly change: (build: () => void) => Promise<void>
 }
@@ -86,14 +88,21 @@ export class LedgerHolds {
     guard: TakeGuard | undefined,
     live: number | undefined,
   ): { readonly taken: readonly FeedPlace[]; readonly held: number; readonly waits: boolean } {
-    const { state } = this.#options
-    if (guard === undefined && state.held.ranges.length === 0) {
+    const { state, discards } = this.#options
+    if (guard === undefined && state.held.ranges.length === 0 && discards.isBlank) {
       for (const place of places) state.take(place.seq, place.since)
       return { taken: places, held: 0, waits: false }
     }
     const taken: FeedPlace[] = []
     let held = 0
     for (const place of places) {
+      if (discards.has(place)) {
+        // The index was built anew since, or everything is counted anew.
+        state.take(place.seq, place.since)
+        state.finish(place.seq, place.bytes, 'failed')
+        held++
+        continue
+      }
       const facts = this.factsOf(place) ?? { ...place, removes: false }
       const range = facts.removes ? state.held.rangeOf(place.seq) : undefined
       const verdict = this.#verdictOn(place, { facts, range, guard, live })
@@ -138,7 +147,12 @@ export class LedgerHolds {
   }
 
   async release(): Promise<HeldTotal> {
-    const { state, feed } = this.#options
+    const { state, feed, discards } = this.#options
+    const { open: before } = state.held
+    // A discard of them may have been cut off when it was written down and not done yet.
+    if (before !== undefined) {
+      await discards.withdrawRange({ after: before.after, through: state.high })
+    }
     return await this.#decide(() => {
       const { open } = state.held
       state.held.decide('released', state.high)
@@ -148,12 +162,15 @@ export class LedgerHolds {
   }
 
   async discard({ ahead }: { readonly ahead: boolean }): Promise<HeldTotal> {
-    const { state, feed } = this.#options
+    const { state, feed, discards } = this.#options
+    this.#refuseTooMany()
     const waiting = ahead ? await this.#removalsAhead() : { count: 0, objects: 0 }
+    const through = ahead ? feed.head() : state.high
+    await discards.addRemovals({ after: state.held.open?.after ?? state.high, through })
     const total = await this.#decide(() => {
       const { open } = state.held
       state.held.decide('discarded', state.high)
-      if (ahead) state.held.discardAhead(state.high, feed.head())
+      if (ahead) state.held.discardAhead(state.high, through)
       return {
         count: (open?.count ?? 0) + waiting.count,
         objects: (open?.objects ?? 0) + waiting.objects,
@@ -282,10 +299,15 @@ export class LedgerHolds {
     return { count, objects }
   }
 
-  async #decide(decision: () => HeldTotal): Promise<HeldTotal> {
-    const { state, remote, change } = this.#options
+  #refuseTooMany(): void {
+    const { state, remote } = this.#options
     state.held.prune(state.high)
     if (state.held.ranges.length >= heldRangesMax) throw new TooManyDecisionsError(remote)
+  }
+
+  async #decide(decision: () => HeldTotal): Promise<HeldTotal> {
+    const { state, change } = this.#options
+    this.#refuseTooMany()
     let total: HeldTotal = { count: 0, objects: 0 }
     await change(() => {
       total = decision()

@@ -5,6 +5,7 @@
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import { closeLetter, type EffectContext } from './effects.ts'
 import { TooManyReplaysError } from './errors.ts'
+import type { LedgerDiscards } from './ledger-discards.ts'
 import type { LedgerState } from './ledger-state.ts'
 import type { DeadLetter, FeedPlace, PurgePreview, ReplayFilter } from './object-store.ts'
 import { isSelected, type ReplaySelection, replaysMax } from './replay-selection.ts'
@@ -21,6 +22,7 @@ export interface LedgerReplaysOptions {
   readonly remote: string
   readonly state: LedgerState
   readonly index: OrderedIndex
+  readonly discards: LedgerDiscards
   /** Whether the place concerns the remote. */
   readonly isWanted: (place: FeedPlace) => boolean
   /** Runs `build` with the next index batch, which writes the ledger too. */
@@ -55,7 +57,7 @@ export class LedgerReplays {
 
   /** Queues up to `room` again; what it queued, ascending. */
   async step(room: number): Promise<readonly number[]> {
-    const { state, change } = this.#options
+    const { state, discards, change } = this.#options
     const [replay] = state.replays
     if (replay === undefined) return []
     const looked = await this.#read(replay)
@@ -68,6 +70,7 @@ export class LedgerReplays {
       return []
     }
     const queued: number[] = []
+    await discards.withdraw(found)
     await change((context) => {
       for (const one of found) if (this.#requeue(context, one)) queued.push(one.seq)
       replay.after = last?.seq ?? replay.through

@@ -6,6 +6,7 @@ import type { CommitPipeline } from './commit-pipeline.ts'
 import { buryLetter, closeLetter, type EffectContext } from './effects.ts'
 import type { LaunchedPlaces } from './launched-places.ts'
 import { type CountedLedger, doneAbove } from './ledger-count.ts'
+import { type DiscardRegister, LedgerDiscards } from './ledger-discards.ts'
 import { LedgerHolds } from './ledger-holds.ts'
 import { LedgerReplays } from './ledger-replays.ts'
 import type { LedgerState, PlaceFacts } from './ledger-state.ts'
@@ -40,13 +41,12 @@ export interface LedgerOptions {
   readonly feed: ChangeFeed
   readonly clock: Clock
   readonly launched: LaunchedPlaces
+  readonly register: DiscardRegister
 }
 
 const firstWantedChunk = 100
 /** Dead letters that are closed, or places queued again, in one go. */
 const atOnce = 1000
-/** Who waits for a write's place does so for seconds: the latest discarded are enough. */
-const discardedMax = 10_000
 
 export class StoredLedger implements RemoteLedger {
   readonly remote: string
@@ -54,13 +54,12 @@ export class StoredLedger implements RemoteLedger {
   readonly #state: LedgerState
   readonly #replays: LedgerReplays
   readonly #holds: LedgerHolds
+  readonly #discards: LedgerDiscards
   readonly #counted: CountedLedger
   readonly #rewindListeners = new Set<() => void>()
   /** Outstanding from before, to be handed out again: ascending. */
   #again: number[] = []
   readonly #burying = new Set<number>()
-  /** Their letters are gone, but the remote never took them: the latest, oldest first. */
-  readonly #discarded = new Set<number>()
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: LedgerOptions) {
@@ -72,11 +71,16 @@ export class StoredLedger implements RemoteLedger {
     const isWanted = (place: FeedPlace): boolean => this.#isWanted(place)
     this.#counted = { state, index, pipeline, accounts, isWanted }
     const change = (build: (context: EffectContext) => void) => this.#change(build)
-    this.#holds = new LedgerHolds({ remote, state, index, accounts, feed, change })
+    this.#discards = new LedgerDiscards({
+      ...{ remote, index, feed },
+      register: options.register,
+      sequencer: options.sequencer,
+      factsOf: (place) => this.#holds.factsOf(place),
+    })
+    const discards = this.#discards
+    this.#holds = new LedgerHolds({ remote, state, index, accounts, feed, discards, change })
     this.#replays = new LedgerReplays({
-      remote,
-      state,
-      index,
+      ...{ remote, state, index, discards },
       // What is held is pending: there is nothing to queue again.
       isWanted: (place) => isWanted(place) && !this.isHeld(place),
       change,
@@ -131,9 +135,10 @@ export class StoredLedger implements RemoteLedger {
     return this.#state.isLeaving(seq)
   }
 
-  isBuried({ seq }: Pick<FeedPlace, 'seq'>): boolean {
+  isBuried(place: Pick<FeedPlace, 'seq' | 'slot'>): boolean {
+    const { seq } = place
     // Done in memory before its letter is in the index.
-    if (this.#burying.has(seq) || this.#discarded.has(seq)) return true
+    if (this.#burying.has(seq) || this.#discards.has(place)) return true
     return this.#options.index.get(deadLetterKey(this.remote, seq)) !== undefined
   }
 
@@ -150,7 +155,6 @@ export class StoredLedger implements RemoteLedger {
       for (const { place, result, remote } of settlements) {
         const as = result === 'replicated' ? 'replicated' : 'superseded'
         if (!this.#state.finish(place.seq, place.bytes, as)) continue
-        this.#discarded.delete(place.seq)
         if (as === 'replicated') this.#state.lastReplication = Math.floor(this.#options.clock.now())
         if (remote === 'superseded') this.#state.remoteSuperseded++
         if (remote === 'conflict') this.#state.remoteConflicts++
@@ -212,7 +216,7 @@ export class StoredLedger implements RemoteLedger {
       if ('select' in scope) return this.#select('places', scope.select, options)
       if ('letters' in scope) return this.#replayLetters(this.#lettersAt(scope.letters), options)
       if (scope.from === 'failed') return this.#select('letters', {}, options)
-      return this.#rewind(scope.from, options)
+      return this.#rewind(scope, options)
     })
   }
 
@@ -335,6 +339,7 @@ export class StoredLedger implements RemoteLedger {
     { dryRun }: { readonly dryRun: boolean },
   ): Promise<PurgePreview> {
     if (dryRun || letters.length === 0) return totalOf(letters)
+    await this.#discards.withdraw(letters)
     const requeued: DeadLetter[] = []
     await this.#change((context) => {
       for (const letter of letters) {
@@ -351,6 +356,7 @@ export class StoredLedger implements RemoteLedger {
 
   async #requeue(seqs: readonly number[]): Promise<number> {
     const requeued: number[] = []
+    await this.#discards.withdraw(this.#placesAt(seqs))
     await this.#options.pipeline.runTask((batch) => {
       const context = this.#options.sequencer.effectContext(batch)
       for (const seq of seqs) {
@@ -369,32 +375,15 @@ export class StoredLedger implements RemoteLedger {
   }
 
   async #discard(letters: readonly DeadLetter[]): Promise<PurgePreview> {
-    const closed: DeadLetter[] = []
-    const { sequencer } = this.#options
-    const { remote } = this
-    await Promise.all(
-      letters.map((letter) =>
-        sequencer.sequenceUnplaced(
-          deadLetterRecord(remote, letter, { discarded: true }),
-          (context) => {
-            if (!closeLetter(context, remote, letter.seq)) return
-            this.#discardedAt(letter.seq)
-            closed.push(letter)
-          },
-        ),
-      ),
-    )
-    return totalOf(closed)
+    return totalOf(await this.#discards.closeLetters(letters))
   }
 
-  /** Known before the batch that takes out the letter is written: nobody sees the place as taken between. */
-  #discardedAt(seq: number): void {
-    this.#discarded.add(seq)
-    if (this.#discarded.size <= discardedMax) return
-    for (const oldest of this.#discarded) {
-      this.#discarded.delete(oldest)
-      return
-    }
+  #placesAt(seqs: readonly number[]): readonly FeedPlace[] {
+    if (this.#discards.isBlank) return []
+    return seqs.flatMap((seq) => {
+      const entry = this.#options.index.get(changeKey(seq))
+      return entry === undefined ? [] : decodeChangeEntry(seq, entry)
+    })
   }
 
   #lettersAt(seqs: readonly number[]): readonly DeadLetter[] {
@@ -433,11 +422,16 @@ export class StoredLedger implements RemoteLedger {
   }
 
   /** Everything above `from` that is done becomes pending. */
-  async #rewind(asked: number, { dryRun }: { readonly dryRun: boolean }): Promise<PurgePreview> {
+  async #rewind(
+    scope: { readonly from: number; readonly keepDiscarded?: boolean },
+    { dryRun }: { readonly dryRun: boolean },
+  ): Promise<PurgePreview> {
     // Further back than asked, if anything is held there: what is held is a matter of all or nothing.
-    const from = this.#state.held.low(asked)
+    const from = this.#state.held.low(scope.from)
     if (from >= this.#state.high) return { count: 0, bytes: 0 }
     if (dryRun) return this.#goBack(from, undefined)
+    const through = Number.MAX_SAFE_INTEGER
+    if (scope.keepDiscarded !== true) await this.#discards.withdrawRange({ after: from, through })
     const letters = await this.#lettersAbove(from)
     return this.#goBack(from, (regained, context) => {
       for (const seq of letters) closeLetter(context, this.remote, seq)

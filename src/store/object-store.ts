@@ -272,7 +272,9 @@ export interface ReplayFilter {
 
 export type ReplayScope =
   /** Places after this seq; 0 for all. Or the dead letters. */
-  | { readonly from: number | 'failed' }
+  | { readonly from: 'failed' }
+  /** What was discarded is sent after all, unless it is kept back. */
+  | { readonly from: number; readonly keepDiscarded?: boolean }
   | { readonly letters: readonly number[] }
   | { readonly select: ReplayFilter }
 
@@ -308,8 +310,8 @@ export interface RemoteLedger {
    * are counted as failed, and not sent. @throws TooManyDecisionsError
    */
   discardHeld(options: { readonly ahead: boolean }): Promise<HeldTotal>
-  /** Whether `place` is a dead letter, or was one and was discarded a while ago at most: not replayed since. */
-  isBuried(place: Pick<FeedPlace, 'seq'>): boolean
+  /** Whether `place` is a dead letter, or was discarded, and was not asked for since: the remote never took it. */
+  isBuried(place: Pick<FeedPlace, 'seq' | 'slot'>): boolean
   /** Tells that these are on the wire now (and `landed` that they no longer are). */
   launched(places: readonly FeedPlace[]): void
   landed(places: readonly FeedPlace[]): void

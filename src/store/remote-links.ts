@@ -6,13 +6,16 @@
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
+import { SerialQueue } from '../volume/serial-queue.ts'
 import type { Location } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
+import { type Discards, encodeDiscards, fitting, noDiscards } from './discards.ts'
 import { dropLetter, remoteChanged } from './effects.ts'
 import { RemoteTooLargeError } from './errors.ts'
 import type { LaunchedPlaces } from './launched-places.ts'
 import { StoredLedger } from './ledger.ts'
+import type { DiscardRegister } from './ledger-discards.ts'
 import type {
   ChangeFeed,
   LinkedRemote,
@@ -45,6 +48,8 @@ const plainLink: RemoteChange = { filter: wantsEverything, settings: '', state: 
 export class RemoteLinks implements RemoteRegistry {
   readonly #options: RemoteLinksOptions
   readonly #ledgers = new Map<string, StoredLedger>()
+  /** Each record follows from the one before. Nothing in here waits for a ledger, which may wait for it. */
+  readonly #records = new SerialQueue()
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: RemoteLinksOptions) {
@@ -90,23 +95,26 @@ export class RemoteLinks implements RemoteRegistry {
 
   change(name: string, change: Partial<RemoteChange>): Promise<LinkedRemote> {
     return this.#inTurn(async () => {
-      const previous = this.#recordOf(name)
-      assert(previous !== undefined && previous.state !== 'removed', 'a linked remote is changed')
-      await this.#write({ ...previous, ...change, revision: previous.revision + 1 })
+      await this.#write(name, (previous) => {
+        assert(previous !== undefined && previous.state !== 'removed', 'a linked remote is changed')
+        return { ...previous, ...change, revision: previous.revision + 1 }
+      })
       return this.#filled(name)
     })
   }
 
   unlink(name: string): Promise<void> {
     return this.#inTurn(async () => {
-      const previous = this.#recordOf(name)
-      assert(previous !== undefined && previous.state !== 'removed', 'a linked remote is removed')
-      await this.#write({
-        ...previous,
-        revision: previous.revision + 1,
-        state: 'removed',
-        filter: wantsEverything,
-        settings: '',
+      await this.#write(name, (previous) => {
+        assert(previous !== undefined && previous.state !== 'removed', 'a linked remote is removed')
+        return {
+          ...previous,
+          revision: previous.revision + 1,
+          state: 'removed',
+          filter: wantsEverything,
+          settings: '',
+          discards: noDiscards,
+        }
       })
       this.#ledgers.delete(name)
       await this.#dropLetters(name)
@@ -114,13 +122,15 @@ export class RemoteLinks implements RemoteRegistry {
   }
 
   async #link(name: string, change: RemoteChange): Promise<LinkedRemote> {
-    const previous = this.#recordOf(name)
-    assert(previous === undefined || previous.state === 'removed', 'a remote is linked once')
-    await this.#write({
-      ...{ name, ...change },
-      revision: (previous?.revision ?? 0) + 1,
-      epoch: Math.max((previous?.epoch ?? 0) + 1, Math.floor(this.#options.clock.now())),
-      begunAt: this.#options.accounts.state.seq,
+    await this.#write(name, (previous) => {
+      assert(previous === undefined || previous.state === 'removed', 'a remote is linked once')
+      return {
+        ...{ name, ...change },
+        revision: (previous?.revision ?? 0) + 1,
+        epoch: Math.max((previous?.epoch ?? 0) + 1, Math.floor(this.#options.clock.now())),
+        begunAt: this.#options.accounts.state.seq,
+        discards: noDiscards,
+      }
     })
     return this.#filled(name)
   }
@@ -130,14 +140,42 @@ export class RemoteLinks implements RemoteRegistry {
   }
 
   /** @throws RemoteTooLargeError */
-  async #write(record: RemoteRecord): Promise<void> {
-    const { sequencer, headBytesMax: limit } = this.#options
-    const input = remoteRecord(record)
-    const bytes = input.head.length
-    if (bytes > limit) throw new RemoteTooLargeError({ remote: record.name, bytes, limit })
-    await sequencer.sequenceUnplaced(input, (context, location: Location) =>
-      remoteChanged(context, { record, location }),
-    )
+  #write(
+    name: string,
+    next: (previous: RemoteRecord | undefined) => RemoteRecord | undefined,
+  ): Promise<void> {
+    return this.#records.run(async () => {
+      const wanted = next(this.#recordOf(name))
+      if (wanted === undefined) return
+      const record = this.#fitted(wanted)
+      await this.#options.sequencer.sequenceUnplaced(
+        remoteRecord(record),
+        (context, location: Location) => remoteChanged(context, { record, location }),
+      )
+    })
+  }
+
+  /** What was given up takes the room that is left: what does not fit is forgotten. */
+  #fitted(record: RemoteRecord): RemoteRecord {
+    const { headBytesMax: limit } = this.#options
+    const { name, discards } = record
+    const bytes = remoteRecord({ ...record, discards: noDiscards }).head.length
+    if (bytes > limit) throw new RemoteTooLargeError({ remote: name, bytes, limit })
+    if (bytes + encodeDiscards(discards).length <= limit) return record
+    return { ...record, discards: fitting(discards, limit - bytes) }
+  }
+
+  #discardsOf(name: string): DiscardRegister {
+    return {
+      current: () => this.#recordOf(name)?.discards ?? noDiscards,
+      write: (change: (discards: Discards) => Discards) =>
+        this.#write(name, (previous) => {
+          // Removed meanwhile: nothing is offered to it any more.
+          if (previous === undefined || previous.state === 'removed') return undefined
+          const { revision, discards } = previous
+          return { ...previous, revision: revision + 1, discards: change(discards) }
+        }),
+    }
   }
 
   async #filled(name: string): Promise<LinkedRemote> {
@@ -151,7 +189,10 @@ export class RemoteLinks implements RemoteRegistry {
   #openLedger(name: string): StoredLedger {
     const state = this.#options.accounts.ledger(name)
     assert(state !== undefined, 'a ledger begins with its link')
-    const ledger = new StoredLedger({ remote: name, state, ...this.#options })
+    const ledger = new StoredLedger({
+      ...{ remote: name, state, register: this.#discardsOf(name) },
+      ...this.#options,
+    })
     this.#ledgers.set(name, ledger)
     return ledger
   }

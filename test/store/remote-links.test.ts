@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ByteReader } from '../../src/base/byte-reader.ts'
+import { noDiscards } from '../../src/store/discards.ts'
 import type { LinkedRemote, RemoteChange } from '../../src/store/object-store.ts'
 import {
   decodeFilter,
@@ -190,7 +191,10 @@ describe("a remote's record", () => {
       state: 'paused',
       filter: { ...wantsEverything, buckets: ['a', 'b'] },
       settings: '{"url":"https://b"}',
+      discards: { letters: [3, 700, 70_000], removals: [{ after: 5, through: 9 }] },
     } as const
     expect(decodeRemoteRecord('site-b', encodeRemoteRecord(record))).toEqual(record)
+    const nothingGivenUp = { ...record, discards: noDiscards }
+    expect(decodeRemoteRecord('site-b', encodeRemoteRecord(nothingGivenUp))).toEqual(nothingGivenUp)
   })
 })

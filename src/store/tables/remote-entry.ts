@@ -2,6 +2,7 @@
 import { ByteReader, MalformedBytesError } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
+import { type Discards, decodeDiscards, encodeDiscards, isBlank, noDiscards } from '../discards.ts'
 import { decodeFilter, encodeFilter, type PlaceFilter } from '../place-filter.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
@@ -18,6 +19,8 @@ export interface RemoteRecord {
   readonly filter: PlaceFilter
   /** How it is reached, and how fast: the server's, as JSON. Empty when the configuration has it. */
   readonly settings: string
+  /** What was given up for this link. */
+  readonly discards: Discards
 }
 
 export interface RemoteEntry {
@@ -29,7 +32,7 @@ export interface RemoteEntry {
 const states = ['linked', 'paused', 'removed'] as const
 
 export function encodeRemoteRecord(record: RemoteRecord): Buffer {
-  return new ByteWriter(128)
+  const writer = new ByteWriter(128)
     .u8(1)
     .u64(record.revision)
     .u64(record.epoch)
@@ -37,7 +40,9 @@ export function encodeRemoteRecord(record: RemoteRecord): Buffer {
     .u8(states.indexOf(record.state))
     .text(record.settings)
     .raw(encodeFilter(record.filter))
-    .finish()
+  // Nothing at all where nothing was given up.
+  if (!isBlank(record.discards)) writer.raw(encodeDiscards(record.discards))
+  return writer.finish()
 }
 
 /** @throws MalformedBytesError */
@@ -52,8 +57,9 @@ export function decodeRemoteRecord(name: string, bytes: Uint8Array): RemoteRecor
   if (state === undefined) throw new MalformedBytesError('a remote is in an unknown state')
   const settings = reader.text()
   const filter = decodeFilter(reader)
+  const discards = reader.remaining > 0 ? decodeDiscards(reader) : noDiscards
   reader.end()
-  return { name, revision, epoch, begunAt, state, filter, settings }
+  return { name, revision, epoch, begunAt, state, filter, settings, discards }
 }
 
 export function encodeRemoteEntry({ record, location }: RemoteEntry): Buffer {
