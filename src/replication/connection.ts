@@ -16,7 +16,9 @@ import type { Backoff } from './backoff.ts'
 import { encodeBatchHeader } from './batch-codec.ts'
 import type { DurableLow } from './durable-low.ts'
 import { type Failure, judgeFailure } from './failure.ts'
-import { type Hello, type HelloAnswer, protocolVersion } from './protocol.ts'
+import { helloOf } from './hello.ts'
+import type { MetSites } from './met-sites.ts'
+import type { HelloAnswer } from './protocol.ts'
 import { planStart, type StartPlan } from './reconcile.ts'
 import type { Roles } from './standing.ts'
 import type { RemoteTransport } from './transport.ts'
@@ -44,6 +46,8 @@ export interface ConnectionOptions {
   /** Where the remote is reached, for people. */
   readonly url: string
   readonly roles: Roles | undefined
+  /** Which sites the links of this one lead to. */
+  readonly met: MetSites
   readonly clock: Clock
   readonly logger: Logger
   readonly backoff: Backoff
@@ -195,7 +199,7 @@ export class Connection {
     this.#immediate = false
     if (this.#stop.signal.aborted) return
     try {
-      const answer = await this.ask(this.#stop.signal)
+      const answer = await this.#greet()
       await this.#agree(answer)
       if (this.#stop.signal.aborted) return
       this.#abort = this.#abort.signal.aborted ? new AbortController() : this.#abort
@@ -219,23 +223,28 @@ export class Connection {
     }
   }
 
-  /** Greets the remote, which changes nothing. */
-  async ask(signal: AbortSignal): Promise<HelloAnswer> {
-    const { identity, feed, clock, advertiseUrl, transport, epoch, filterHash, roles, url } =
-      this.#options
-    const hello: Hello = {
-      protocol: protocolVersion,
-      volumeId: identity.volumeId,
-      incarnation: identity.incarnation,
-      incarnationSince: identity.incarnationSince,
-      siteId: identity.siteId,
-      advertiseUrl,
-      wallTime: Math.max(0, Math.floor(clock.now())),
-      filterHash,
-      head: feed.head(),
-      epoch,
-      standing: roles?.standing(),
+  /** Makes sure of who it is before it takes this for the link of this site. @throws RemoteTwiceError */
+  async #greet(): Promise<HelloAnswer> {
+    const { ledger, met } = this.#options
+    const { remote } = ledger
+    if (!met.isSure(remote)) {
+      const { volumeId } = await this.ask(this.#stop.signal, { asksOnly: true })
+      met.meet(remote, volumeId)
     }
+    const answer = await this.ask(this.#stop.signal)
+    // One of several addresses may have answered first, and another one now.
+    met.meet(remote, answer.volumeId)
+    return answer
+  }
+
+  /** Greets the remote, which changes nothing there, or only asks who answers. */
+  async ask(
+    signal: AbortSignal,
+    { asksOnly }: { readonly asksOnly: boolean } = { asksOnly: false },
+  ): Promise<HelloAnswer> {
+    const { feed, transport, epoch, filterHash, roles, url } = this.#options
+    const greeter = { ...this.#options, head: () => feed.head() }
+    const hello = helloOf(greeter, { epoch, filterHash, ...(asksOnly ? { asksOnly } : {}) })
     const answer = await transport.handshake(hello, signal)
     const { siteId, standing } = answer
     if (standing !== undefined) roles?.heard({ siteId, url, standing })

@@ -43,6 +43,11 @@ export class BadRemoteUrlError extends ComioError {
   readonly code = 'BAD_REMOTE_URL'
 }
 
+/** Two remotes are one site, which takes the latest link for the only one. */
+export class RemoteTwiceError extends ComioError {
+  readonly code = 'REMOTE_TWICE'
+}
+
 /** The peer speaks another version of the replication protocol. */
 export class ProtocolMismatchError extends ComioError {
   readonly code = 'PROTOCOL_MISMATCH'

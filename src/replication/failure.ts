@@ -6,6 +6,7 @@ import {
   ProtocolMismatchError,
   RemoteProtocolError,
   RemoteRefusedError,
+  RemoteTwiceError,
   SelfReplicationError,
   SiteIdTakenError,
 } from './errors.ts'
@@ -31,6 +32,7 @@ export function judgeFailure(thrown: unknown): Failure {
     thrown instanceof PlaintextRefusedError ||
     thrown instanceof RemoteProtocolError ||
     thrown instanceof ProtocolMismatchError ||
+    thrown instanceof RemoteTwiceError ||
     thrown instanceof SelfReplicationError ||
     thrown instanceof SiteIdTakenError
   return { kind: saysNo ? 'refused' : 'unreachable', reason }

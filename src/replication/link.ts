@@ -11,6 +11,7 @@ import { Connection } from './connection.ts'
 import { DurableLow } from './durable-low.ts'
 import { LinkMeter } from './link-meter.ts'
 import type { LinkTraffic } from './link-traffic.ts'
+import type { MetSites } from './met-sites.ts'
 import type { ReplicationOptions } from './options.ts'
 import { PullTracker } from './pull-tracker.ts'
 import { Pusher, pushLanes } from './pusher.ts'
@@ -93,6 +94,7 @@ export interface LinkOptions {
   /** Tells filters apart; `noFilterHash` for none. */
   readonly filterHash: string
   readonly roles: Roles | undefined
+  readonly met: MetSites
   readonly options: ReplicationOptions
   readonly clock: Clock
   readonly random: Random
@@ -221,7 +223,9 @@ export class Link {
     const timer = clock.after(waitMs, () => stop.abort())
     try {
       const signal = AbortSignal.any([stop.signal, this.#stop.signal])
-      const { siteId, standing, owes } = await this.#connection.ask(signal)
+      const { siteId, standing, owes } = await this.#connection.ask(signal, {
+        asksOnly: true,
+      })
       return { remote, url, answers: true, siteId, standing, owes }
     } catch (error) {
       rethrowAssertion(error)
@@ -273,7 +277,7 @@ export class Link {
   #makeConnection(): Connection {
     const { transport, ledger, feed, identity, advertiseUrl, url, roles, clock, logger } =
       this.#options
-    const { epoch, filterHash } = this.#options
+    const { epoch, filterHash, met } = this.#options
     return new Connection({
       transport,
       ledger,
@@ -285,6 +289,7 @@ export class Link {
       filterHash,
       url,
       roles,
+      met,
       clock,
       logger,
       backoff: this.#makeBackoff(),

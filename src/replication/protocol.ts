@@ -73,6 +73,8 @@ export interface Hello {
   readonly epoch: number
   /** Absent from a site that does not know of roles. */
   readonly standing?: Standing | undefined
+  /** Only asks who answers: the receiver is not to take this for the sender's link. */
+  readonly asksOnly?: boolean | undefined
 }
 
 /** `POST .../farewell`: the sender has removed this remote, and nothing may come under its epoch. */
@@ -174,6 +176,7 @@ export function parseHello(text: string): Hello {
     head: fields.count('head'),
     epoch: fields.optionalCount('epoch') ?? 0,
     standing: parseStanding(fields),
+    ...(fields.optionalFlag('asksOnly') ? { asksOnly: true } : {}),
   }
 }
 

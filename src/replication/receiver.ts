@@ -22,6 +22,7 @@ import {
 } from './errors.ts'
 import { incomingOf } from './incoming.ts'
 import type {
+  AppliedMark,
   ChangeOutcome,
   CompletionsAnswer,
   CompletionsQuery,
@@ -111,7 +112,7 @@ export class Receiver {
 
   /** @throws ProtocolMismatchError, SelfReplicationError, SiteIdTakenError, BadRemoteUrlError, LinkEndedError */
   handshake(hello: Hello): HelloAnswer {
-    const { identity, sink, clock, head, takesCompressed, roles, owedTo, logger } = this.#options
+    const { identity, sink, clock, head, takesCompressed, roles, owedTo } = this.#options
     refuseWrongSender(identity, hello)
     const origin = parseRemoteUrl(hello.advertiseUrl, 'the address that the sender announces').base
     const stored = sink.peerMark(hello.volumeId)
@@ -121,21 +122,7 @@ export class Receiver {
       stored?.epoch !== hello.epoch
         ? null
         : { incarnation: stored.incarnation, through: stored.through }
-    const isSameLife = applied?.incarnation === hello.incarnation
-    this.#senders.delete(hello.volumeId)
-    this.#senders.set(hello.volumeId, {
-      incarnation: hello.incarnation,
-      epoch: hello.epoch,
-      origin,
-      through: isSameLife ? applied.through : 0,
-      storedThrough: isSameLife ? applied.through : undefined,
-      storedAt: clock.monotonic(),
-    })
-    for (const oldest of this.#senders.keys()) {
-      if (this.#senders.size <= sendersMax) break
-      this.#senders.delete(oldest)
-    }
-    logger.info({ sender: hello.siteId, senderVolume: hello.volumeId }, 'A sender has connected')
+    if (hello.asksOnly !== true) this.#remember(hello, origin, applied)
     const { siteId, standing } = hello
     if (standing !== undefined) roles?.heard({ siteId, url: origin, standing })
     return {
@@ -152,6 +139,26 @@ export class Receiver {
       standing: roles?.standing(),
       owes: owedTo?.(hello.volumeId),
     }
+  }
+
+  /** From now on this is the one link of the sender. */
+  #remember(hello: Hello, origin: string, applied: AppliedMark | null): void {
+    const { clock, logger } = this.#options
+    const isSameLife = applied?.incarnation === hello.incarnation
+    this.#senders.delete(hello.volumeId)
+    this.#senders.set(hello.volumeId, {
+      incarnation: hello.incarnation,
+      epoch: hello.epoch,
+      origin,
+      through: isSameLife ? applied.through : 0,
+      storedThrough: isSameLife ? applied.through : undefined,
+      storedAt: clock.monotonic(),
+    })
+    for (const oldest of this.#senders.keys()) {
+      if (this.#senders.size <= sendersMax) break
+      this.#senders.delete(oldest)
+    }
+    logger.info({ sender: hello.siteId, senderVolume: hello.volumeId }, 'A sender has connected')
   }
 
   /**

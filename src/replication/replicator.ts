@@ -12,17 +12,22 @@
  * HTTP servers (`http-receiver.ts` has handlers), nor time and network but through Clock and
  * transport.
  */
-import { assert } from '../base/assert.ts'
+import { assert, rethrowAssertion } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
+import type { ComioError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { ChangeFeed, ChangeSink, RemoteLedger } from '../store/object-store.ts'
 import type { PlaceFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
+import { RemoteRefusedError, RemoteTwiceError } from './errors.ts'
 import { filterHashOf } from './filter-hash.ts'
+import { helloOf } from './hello.ts'
 import { Link, type LinkStatus } from './link.ts'
 import { LinkTraffic } from './link-traffic.ts'
+import { MetSites } from './met-sites.ts'
 import type { ReplicationOptions } from './options.ts'
+import { noFilterHash } from './protocol.ts'
 import type { ReadableRemote, SiteReader } from './reads/site-reader.ts'
 import { Receiver } from './receiver.ts'
 import type { RemoteReport, Roles } from './standing.ts'
@@ -62,6 +67,8 @@ export interface ReplicatorOptions {
   readonly identity: VolumeIdentity
   /** None at a site that only receives. */
   readonly remotes: readonly RemoteDefinition[]
+  /** Of all remotes, those that are paused included; of those that are shipped to unless told. */
+  readonly linked?: () => readonly RemoteLedger[]
   /** Where remotes fetch large objects from. */
   readonly advertiseUrl: string
   readonly blobTransport: BlobTransport
@@ -112,6 +119,14 @@ export interface Replicator {
   figures(): ReplicationFigures
   /** Of the remotes that are shipped to. */
   ledgers(): readonly RemoteLedger[]
+  /**
+   * Why the site that answers there cannot be the remote of this name: it is this one, or another
+   * remote's. Undefined when it can be, and when nobody answers in time.
+   */
+  objectionTo(
+    name: string,
+    asked: { readonly transport: RemoteTransport; readonly waitMs: number },
+  ): Promise<ComioError | undefined>
   /** What each remote says of itself now, bounded by `waitMs`; they hear what this site is. */
   ask(waitMs: number): Promise<readonly RemoteReport[]>
   /** Ends promptly. What was not acknowledged stays pending, what was fetched is kept. */
@@ -131,12 +146,14 @@ class RunningReplicator implements Replicator {
   readonly #logger: Logger
   readonly #links = new Map<string, Link>()
   readonly #definitions = new Map<string, RemoteDefinition>()
+  readonly #met: MetSites
   #started = false
 
   constructor(options: ReplicatorOptions) {
     const { feed, sink, identity, blobTransport, clock, random } = options
     this.#options = options
     this.#logger = options.logger.child({ component: 'replication' })
+    this.#met = new MetSites(options.linked ?? (() => this.ledgers()))
     this.tickets = new TicketBook({ clock, random })
     const { site, verifyIntervalMs = 0 } = options
     const compression = options.takesCompressed ? 'auto' : 'off'
@@ -192,6 +209,7 @@ class RunningReplicator implements Replicator {
         random,
       },
       roles,
+      met: this.#met,
       watcher: this.#watcherOf(remote),
       tickets: this.tickets,
       filterHash: filterHashOf(filter),
@@ -248,6 +266,28 @@ class RunningReplicator implements Replicator {
     return [...this.#definitions.values()].map(({ ledger }) => ledger)
   }
 
+  async objectionTo(
+    name: string,
+    { transport, waitMs }: { readonly transport: RemoteTransport; readonly waitMs: number },
+  ): Promise<ComioError | undefined> {
+    const { feed, clock } = this.#options
+    const stop = new AbortController()
+    const timer = clock.after(waitMs, () => stop.abort())
+    const epoch = Math.max(0, Math.floor(clock.now()))
+    const greeter = { ...this.#options, head: () => feed.head(), roles: this.#options.roles }
+    const hello = helloOf(greeter, { epoch, filterHash: noFilterHash, asksOnly: true })
+    try {
+      const { volumeId } = await transport.handshake(hello, stop.signal)
+      this.#met.refuseTwice(name, volumeId)
+      return undefined
+    } catch (error) {
+      rethrowAssertion(error)
+      return isObjection(error) ? error : undefined
+    } finally {
+      timer.cancel()
+    }
+  }
+
   async close(): Promise<void> {
     this.gate.close()
     const links = [...this.#links.values()]
@@ -268,6 +308,7 @@ class RunningReplicator implements Replicator {
     const reader = this.#definitions.get(name)?.reader
     this.#links.delete(name)
     this.#definitions.delete(name)
+    this.#met.forget(name)
     await Promise.all([link?.close(), reader?.close()])
   }
 
@@ -276,4 +317,11 @@ class RunningReplicator implements Replicator {
     if (owed.length === 0) return undefined
     return owed.reduce((sum, ledger) => sum + ledger.counters().pending, 0)
   }
+}
+
+/** Everything else may pass, and shows in the state of the link. */
+function isObjection(error: unknown): error is ComioError {
+  const codes = ['SELF_REPLICATION', 'SITE_ID_TAKEN']
+  if (error instanceof RemoteRefusedError) return codes.includes(error.remoteCode)
+  return error instanceof RemoteTwiceError
 }

@@ -4,14 +4,12 @@
  * for both. It promises that what is answered is durable, and that removing works while the remote is
  * away.
  */
-import { isAbsolute } from 'node:path'
 import { NoSuchRemoteError, RemoteConflictError, RemoteSettingsError } from '../admin/errors.ts'
 import type { RemotesControl } from '../admin/ports.ts'
 import type { RemoteChangeDocument, RemoteDocument, RemovedDocument } from '../admin/protocol.ts'
 import { systemClock } from '../base/clock.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import { isPemText } from '../config/pem-text.ts'
 import {
   ownSettings,
   parseRemoteDocument,
@@ -22,15 +20,15 @@ import type { ServerConfig } from '../config/server-config.ts'
 import { FailoverTransport } from '../replication/failover-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'
 import { LinkTraffic } from '../replication/link-traffic.ts'
-import type { ReplicationOptions } from '../replication/options.ts'
 import { createHttpSiteReader } from '../replication/reads/http-site-reader.ts'
 import type { SiteReader } from '../replication/reads/site-reader.ts'
 import type { RemoteDefinition, Replicator } from '../replication/replicator.ts'
 import type { RemoteTransport } from '../replication/transport.ts'
-import type { LinkedRemote, RemoteRegistry } from '../store/object-store.ts'
+import type { LinkedRemote, RemoteLedger, RemoteRegistry } from '../store/object-store.ts'
 import { isSameFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import type { RemoteCertificates } from './remote-certificates.ts'
+import { mergeSettings, overridesOf, settingsOf, tokenFields } from './remote-settings.ts'
 import type { RemoteTokens } from './remote-token.ts'
 
 export interface RemotesOptions {
@@ -44,6 +42,8 @@ export interface RemotesOptions {
 
 /** How long a remote that is being removed is given to hear of it. */
 const farewellMs = 5000
+/** How long one that is being added is given to say who it is. */
+const recogniseMs = 2000
 
 export class Remotes implements RemotesControl {
   readonly #options: RemotesOptions
@@ -64,6 +64,12 @@ export class Remotes implements RemotesControl {
     if (enabled) for (const remote of configured) await remotes.#declare(remote)
     for (const linked of options.registry.list()) await remotes.#recall(linked)
     return remotes
+  }
+
+  /** Of those that are shipped to, and those that are paused. */
+  ledgers(): readonly RemoteLedger[] {
+    const linked = this.#options.registry.list().filter(({ name }) => this.#known.has(name))
+    return linked.map(({ ledger }) => ledger)
   }
 
   /** Those that are to be shipped to from the beginning. */
@@ -122,6 +128,7 @@ export class Remotes implements RemotesControl {
       }
       this.#assertOneNameEach(remote)
       const token = await this.#assertUsable(remote)
+      await this.#assertOtherSite(remote, token)
       const linked = await this.#options.registry.link(remote.name, {
         filter: remote.filter,
         settings: JSON.stringify(settings),
@@ -140,6 +147,7 @@ export class Remotes implements RemotesControl {
       const { remote, settings } = settingsOf({ ...merged, name })
       this.#assertOneNameEach(remote)
       const token = await this.#assertUsable(remote)
+      if (change.url !== undefined) await this.#assertOtherSite(remote, token)
       const exchange = async (): Promise<LinkedRemote> => {
         const linked = await this.#options.registry.change(name, {
           filter: remote.filter,
@@ -381,6 +389,21 @@ export class Remotes implements RemotesControl {
     }
   }
 
+  /** If it answers: one that is away is added all the same. */
+  async #assertOtherSite(remote: RemoteConfig, token: string): Promise<void> {
+    const transport = this.#transportOf({ ...remote, token, tokenFile: undefined })
+    try {
+      const asked = { transport, waitMs: recogniseMs }
+      const objection = await this.#replicator?.objectionTo(remote.name, asked)
+      if (objection === undefined) return
+      throw new RemoteConflictError(`${remote.urls.join(', ')}: ${objection.message}`, {
+        hint: objection.hint ?? 'Name the address of another site.',
+      })
+    } finally {
+      await transport.close()
+    }
+  }
+
   #isLinked(name: string): boolean {
     return this.#options.registry.list().some((one) => one.name === name)
   }
@@ -410,71 +433,4 @@ export class Remotes implements RemotesControl {
     this.#turn = turn.catch(() => undefined) // the caller has it; the next in line goes on
     return turn
   }
-}
-
-function overridesOf({
-  workers,
-  batchSize,
-  batchBytes,
-  transfer,
-  maxDeleteCount,
-  maxDeletePercent,
-  deleteWindowMs,
-  applyDelayMs,
-}: RemoteConfig): Partial<ReplicationOptions> {
-  return {
-    ...(maxDeleteCount === undefined ? {} : { maxDeleteCount: maxDeleteCount ?? undefined }),
-    ...(maxDeletePercent === undefined ? {} : { maxDeletePercent: maxDeletePercent ?? undefined }),
-    ...(deleteWindowMs === undefined ? {} : { deleteWindowMs }),
-    ...(applyDelayMs === undefined ? {} : { applyDelayMs }),
-    ...(workers === undefined ? {} : { workers }),
-    ...(batchSize === undefined ? {} : { batchSize }),
-    ...(batchBytes === undefined ? {} : { batchBytes }),
-    ...(transfer === undefined ? {} : { transfer }),
-  }
-}
-
-/** Of which a remote has one. */
-const tokenFields: readonly string[] = ['token', 'token_file']
-
-/** What was not said stays, what is null goes, and one way of giving the token replaces the other. */
-function mergeSettings(before: SettingsDocument, change: RemoteChangeDocument): SettingsDocument {
-  const merged: Record<string, string | readonly string[]> = { ...before }
-  if (tokenFields.some((field) => typeof change[field] === 'string')) {
-    for (const field of tokenFields) delete merged[field]
-  }
-  for (const [field, value] of Object.entries(change)) {
-    if (value === null) delete merged[field]
-    else if (value !== undefined) merged[field] = value
-  }
-  return merged
-}
-
-/** @throws RemoteSettingsError */
-function settingsOf(document: RemoteChangeDocument): {
-  readonly remote: RemoteConfig
-  readonly settings: SettingsDocument
-} {
-  const settings = mergeSettings({}, document)
-  const parsed = parseRemoteDocument(settings)
-  const tokenFile = 'remote' in parsed ? parsed.remote.tokenFile : undefined
-  if (tokenFile !== undefined && !isAbsolute(tokenFile)) {
-    throw new RemoteSettingsError('token_file must be an absolute path', {
-      hint: 'The site reads it: name it as it is called there.',
-    })
-  }
-  if ('remote' in parsed) {
-    assertTexts(parsed.remote)
-    return { remote: parsed.remote, settings }
-  }
-  throw new RemoteSettingsError(`the remote cannot be set up: ${parsed.problem}`)
-}
-
-/** Whoever may add a remote may not have this site read any file of its machine. */
-function assertTexts({ tls }: RemoteConfig): void {
-  const found = Object.values(tls).some((place) => place !== undefined && !isPemText(place))
-  if (!found) return
-  throw new RemoteSettingsError('the certificates of a remote added at run time are no paths', {
-    hint: 'Send the text of the PEM files: the volume keeps it.',
-  })
 }

@@ -46,6 +46,7 @@ export async function openReplication(
     site: engine,
     identity,
     remotes: remotes.definitions(),
+    linked: () => remotes.ledgers(),
     advertiseUrl,
     blobTransport: createHttpBlobTransport({
       compression: config.replication.compression,

@@ -39,6 +39,8 @@ const answer: HelloAnswer = {
 describe('the documents of the protocol', () => {
   test('come back as they were sent', () => {
     expect(parseHello(JSON.stringify(hello))).toEqual(hello)
+    const asking = { ...hello, asksOnly: true }
+    expect(parseHello(JSON.stringify(asking))).toEqual(asking)
     expect(parseHelloAnswer(JSON.stringify(answer))).toEqual(answer)
     const standing = { role: 'replica', term: 3 } as const
     expect(parseHello(JSON.stringify({ ...hello, standing }))).toEqual({ ...hello, standing })

@@ -206,6 +206,10 @@ describe('a completions query', () => {
   test('refuses what comes under an earlier link, or one that was ended', async () => {
     const { receiver, send } = setUp()
     const old = receiver.handshake({ ...hello, epoch: 5 })
+    // Whoever only asks takes nobody's place.
+    const asked = receiver.handshake({ ...hello, epoch: 6, asksOnly: true })
+    expect(asked).toMatchObject({ volumeId: old.volumeId })
+    await expect(send(asked, [])).rejects.toThrow(HandshakeRequiredError)
     await send(old, [], 10)
     const answer = receiver.handshake({ ...hello, epoch: 6 })
     expect(answer.applied).toBeNull()

@@ -95,6 +95,43 @@ describe('two sites', () => {
     expect((await a.json('GET', '/admin/health')).status).toBe('ok')
   })
 
+  it('are one link under two addresses: the second is refused, and the first goes on', async () => {
+    await b.start(accepting)
+    const twice = (): ConfigChanges => {
+      const { replication, ...rest } = shippingTo(b.url)
+      const other = { ...remoteAt(b.url.replace('127.0.0.1', 'localhost'), token), name: 'again' }
+      const remotes = [...(replication?.remotes ?? []), other]
+      return { ...rest, replication: { ...replication, remotes, acceptTokens: [token] } }
+    }
+    const once = {
+      ...twice(),
+      replication: { ...twice().replication, remotes: [remoteAt(b.url, token)] },
+    }
+    await a.start(once)
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    await statusWhen(a, shipped)
+    const add = (url: string) =>
+      a.json('POST', '/admin/replication/remotes', {
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ name: 'again', url: [url], token }),
+      })
+    const words = (said: string) => ({
+      error: { code: 'REMOTE_CONFLICT', message: expect.stringContaining(said) },
+    })
+    const isDefault = 'this is the site that remote default leads to'
+    expect(await add(b.url.replace('127.0.0.1', 'localhost'))).toMatchObject(words(isDefault))
+    expect(await add(a.url)).toMatchObject(words('is this very site'))
+    await a.stop()
+    await a.start(twice())
+    const refused = await statusWhen(a, ({ remotes }) => remotes[1]?.state === 'refused')
+    expect(refused.remotes[1]?.last_error).toContain(isDefault)
+    await a.send('PUT', '/docs/two', { body: 'two' })
+    const { remotes } = await statusWhen(a, (status) => status.remotes[0]?.pending_events === 0)
+    expect(remotes[0]).toMatchObject({ last_error: null })
+    expect(b.log.join('').split('A sender has connected').length - 1).toBe(2)
+    expect((await b.send('GET', '/docs/two')).body.toString()).toBe('two')
+  })
+
   it('catch up after the remote was away, with what was there before replication', async () => {
     await a.start({ server: { siteId: 'site-a' } })
     await a.send('PUT', '/docs/before', { body: 'before' })
