@@ -291,6 +291,18 @@ export interface FailedDetail extends FailedChange {
   readonly version_time: string
   /** The object as it is here; null when it is gone, or the change is about no object. */
   readonly current: CurrentObject | null
+  /** The object as the remote says that it is there; null when the change is about no object. */
+  readonly there: ObjectThere | null
+}
+
+export interface ObjectThere {
+  /** `purged`: nothing of it is left but that its bucket was purged. `unknown`: the remote does not say. */
+  readonly state: 'object' | 'deleted' | 'purged' | 'absent' | 'unknown'
+  readonly object: CurrentObject | null
+  /** Of the deletion or the purge. */
+  readonly version: string | null
+  /** Why it is unknown. */
+  readonly reason: string | null
 }
 
 export interface CurrentObject {

@@ -231,6 +231,15 @@ const currentObjectSchema = exactly({
   content_type: maybeText,
 })
 
+const maybeObject = { anyOf: [currentObjectSchema, { type: 'null' }] }
+
+const objectThereSchema = exactly({
+  state: text,
+  object: maybeObject,
+  version: maybeText,
+  reason: maybeText,
+})
+
 export const failedDetailsSchema = exactly({
   failed: {
     type: 'array',
@@ -240,7 +249,8 @@ export const failedDetailsSchema = exactly({
       version: text,
       version_site: text,
       version_time: text,
-      current: { anyOf: [currentObjectSchema, { type: 'null' }] },
+      current: maybeObject,
+      there: { anyOf: [objectThereSchema, { type: 'null' }] },
     }),
   },
 })

@@ -1,6 +1,6 @@
 /** Everything about one dead letter, for a person with 80 columns. */
 import Table from 'cli-table3'
-import type { FailedDetail } from '../admin/protocol.ts'
+import type { CurrentObject, FailedDetail, ObjectThere } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { explainReason } from './explain-reason.ts'
 import { paint } from './output.ts'
@@ -20,6 +20,9 @@ function formatDetail(detail: FailedDetail): string {
     ['size', formatByteSize(detail.bytes)],
     ['its version', versionOf(detail.version, detail.version_site, detail.version_time)],
     ['here now', currentOf(detail)],
+    ...(detail.there === null || detail.there === undefined
+      ? []
+      : [['there now', thereOf(detail.version, detail.there)] as const]),
     ['what helps', help.replace('SEQ', String(detail.seq))],
   ]
   const table = new Table({
@@ -51,9 +54,31 @@ function versionOf(version: string, site: string, time: string): string {
 function currentOf({ about, version, current }: FailedDetail): string {
   if (about !== 'object') return 'nothing to compare: it is about the bucket itself'
   if (current === null) return 'no object: what was refused is that it was deleted'
-  const same = current.version === version ? 'the same version' : `version ${current.version}`
-  const facts = `${formatByteSize(current.bytes)}, etag ${printable(current.etag)}`
-  return `${same}, ${facts}, written ${timeOf(current.last_modified)}`
+  return factsOf(version, current)
+}
+
+function thereOf(version: string, { state, object, ...said }: ObjectThere): string {
+  switch (state) {
+    case 'object':
+      return object === null ? 'an object' : factsOf(version, object)
+    case 'deleted':
+      return `no object: it was deleted, by ${sameOr(version, said.version ?? '')}`
+    case 'purged':
+      return 'no object: its bucket was purged there'
+    case 'absent':
+      return 'no object: the remote has never heard of it'
+    case 'unknown':
+      return `not known: ${printable(said.reason ?? 'the remote does not say')}`
+  }
+}
+
+function factsOf(version: string, object: CurrentObject): string {
+  const facts = `${formatByteSize(object.bytes)}, etag ${printable(object.etag)}`
+  return `${sameOr(version, object.version)}, ${facts}, written ${timeOf(object.last_modified)}`
+}
+
+function sameOr(version: string, other: string): string {
+  return other === version ? 'the same version' : `version ${printable(other)}`
 }
 
 function timeOf(iso: string): string {

@@ -9,9 +9,11 @@ import type {
   FailedDocument,
   LettersDocument,
 } from '../admin/protocol.ts'
+import type { RemoteLook } from '../replication/reads/remote-look.ts'
 import type { DeadLetter, ObjectStore, PurgePreview, RemoteLedger } from '../store/object-store.ts'
 import { siteOf, timeOf } from '../store/version.ts'
 import { isoTime } from './iso-time.ts'
+import { objectFacts, objectThere } from './object-there.ts'
 
 /** The oldest of each remote; a longer list would be read by nobody. */
 const deadLettersMax = 1000
@@ -27,15 +29,20 @@ export async function failedDocument(ledgers: readonly RemoteLedger[]): Promise<
 }
 
 /** @throws NoSuchLetterError, when no remote has one at this place */
-export function failedDetails(
+export async function failedDetails(
   seq: number,
   ledgers: readonly RemoteLedger[],
-  store: Pick<ObjectStore, 'headObject'>,
-): FailedDetailsDocument {
-  const failed = ledgers.flatMap((ledger): FailedDetail[] => {
+  sides: {
+    readonly store: Pick<ObjectStore, 'headObject'>
+    readonly look: Pick<RemoteLook, 'at'>
+  },
+): Promise<FailedDetailsDocument> {
+  const failed = ledgers.map(async (ledger): Promise<readonly FailedDetail[]> => {
     const letter = ledger.deadLetter(seq)
     if (letter === undefined) return []
     const { slot, version } = letter
+    const there =
+      slot.kind === 'object' ? objectThere(await sides.look.at(ledger.remote, slot)) : null
     return [
       {
         ...failedChange(ledger.remote, letter),
@@ -43,11 +50,13 @@ export function failedDetails(
         version,
         version_site: siteOf(version),
         version_time: isoTime(timeOf(version)),
-        current: currentObject(letter, store),
+        current: currentObject(letter, sides.store),
+        there,
       },
     ]
   })
-  if (failed.length > 0) return { failed }
+  const found = (await Promise.all(failed)).flat()
+  if (found.length > 0) return { failed: found }
   throw new NoSuchLetterError(`no dead letter is kept for place ${seq}`, {
     hint: 'It may have been replayed, discarded or overtaken: comio repl failed list has those there are.',
   })
@@ -113,15 +122,7 @@ function currentObject(
   store: Pick<ObjectStore, 'headObject'>,
 ): CurrentObject | null {
   const info = slot.kind === 'object' ? store.headObject(slot) : undefined
-  if (info === undefined) return null
-  const { version, meta } = info
-  return {
-    version,
-    bytes: meta.size,
-    etag: meta.etag,
-    last_modified: isoTime(meta.lastModified),
-    content_type: meta.headers['content-type'] ?? null,
-  }
+  return info === undefined ? null : objectFacts(info)
 }
 
 function failedChange(remote: string, letter: DeadLetter): FailedChange {

@@ -61,7 +61,7 @@ export interface Planes {
 export async function createPlanes(options: PlanesOptions): Promise<Planes> {
   const reads = createSiteReads(options.config, options)
   const clients = createClients(options, reads)
-  const replication = replicationControl(options, clients)
+  const replication = replicationControl(options, { clients, reads })
   const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
   const metrics = new SiteMetrics(() => siteFigures(options, { replication, reads, budget }))
   const control = await createControl(options, { clients, replication, metrics })
@@ -94,7 +94,7 @@ function createClients(
 
 function replicationControl(
   { config, storage, replicator, remotes, keeper, closing }: PlanesOptions,
-  clients: ClientStore,
+  { clients, reads }: { readonly clients: ClientStore; readonly reads: SiteReads },
 ): ReplicationControl {
   const roles = new RoleControl({
     keeper,
@@ -109,6 +109,7 @@ function replicationControl(
     identity: storage.volume.identity,
     feed: storage.engine.feed,
     store: storage.engine,
+    look: reads.look,
     ledgers: () => storage.engine.ledgers(),
     links: () => replicator.status(),
     remotes,

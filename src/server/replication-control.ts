@@ -15,6 +15,7 @@ import type { VerifySummary } from '../admin/verify-protocol.ts'
 import type { Clock } from '../base/clock.ts'
 import type { SyncFigures } from '../replication/client-store.ts'
 import type { LinkStatus } from '../replication/link.ts'
+import type { RemoteLook } from '../replication/reads/remote-look.ts'
 import type { ChangeFeed, ObjectStore, RemoteLedger, ReplayScope } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import {
@@ -33,6 +34,8 @@ export interface ReplicationControlOptions {
   readonly identity: VolumeIdentity
   readonly feed: Pick<ChangeFeed, 'head'>
   readonly store: Pick<ObjectStore, 'headObject'>
+  /** Asks a remote what it holds. */
+  readonly look: Pick<RemoteLook, 'at'>
   /** Every remote that this volume keeps a position for. */
   readonly ledgers: () => readonly RemoteLedger[]
   /** The links that run; none while replication is disabled. */
@@ -54,8 +57,7 @@ export function createReplicationControl(options: ReplicationControlOptions): Re
   return {
     status: async () => statusDocument(options, await remoteStatuses(options, startedAt)),
     failed: () => failedDocument(ledgers()),
-    failedAt: async (seq, remote) =>
-      failedDetails(seq, chosenLedgers(ledgers(), remote), options.store),
+    failedAt: async (seq, remote) => failedDetails(seq, chosenLedgers(ledgers(), remote), options),
     retry: (order) => retryLetters(chosenLedgers(ledgers(), order.remote), order),
     discard: (order) => discardLetters(chosenLedgers(ledgers(), order.remote), order),
     replay: (order) => replay(options, order),

@@ -14,6 +14,7 @@ export interface SiteReads {
   /** Undefined unless it is switched on. */
   readonly elsewhere: ObjectsElsewhere | undefined
   readonly healing: HealingReads
+  readonly look: RemoteLook
   readonly tally: ReadsTally
 }
 
@@ -42,6 +43,7 @@ export function createSiteReads(
       ? new ProxyReads({ look, tally, clock, timeoutMs })
       : undefined,
     healing: new HealingReads({ look, mender: engine.mender, tally, clock, logger }),
+    look,
     tally,
   }
 }

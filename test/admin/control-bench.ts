@@ -192,6 +192,7 @@ export class ControlBench {
                   last_modified: '2025-12-03T20:00:00.000Z',
                   content_type: null,
                 },
+                there: { state: 'unknown', object: null, version: null, reason: 'no answer' },
               },
             ],
           }

@@ -192,7 +192,11 @@ describe('replication', () => {
     const answer = await bench.send('GET', '/admin/replication/failed/7?remote=b')
     expect(answer.status).toBe(200)
     expect(JSON.parse(answer.text).failed).toMatchObject([
-      { seq: 7, remote: 'b', version_site: 'site-a', current: { etag: 'e', content_type: null } },
+      {
+        ...{ seq: 7, remote: 'b', version_site: 'site-a' },
+        current: { etag: 'e', content_type: null },
+        there: { state: 'unknown', reason: 'no answer' },
+      },
     ])
     const missing = await bench.send('GET', '/admin/replication/failed/8')
     expect(missing.status).toBe(404)

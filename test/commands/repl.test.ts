@@ -267,6 +267,16 @@ describe('repl failed show', () => {
       last_modified: '2025-12-03T20:00:00.000Z',
       content_type: 'image/jpeg',
     },
+    there: {
+      ...{ state: 'object', version: null, reason: null },
+      object: {
+        version: '0192-site-b',
+        bytes: 7,
+        etag: 'def',
+        last_modified: '2025-12-02T20:00:00.000Z',
+        content_type: null,
+      },
+    },
   }
 
   test('tells what was refused, what is here now, what the reason means and what helps', async () => {
@@ -278,6 +288,7 @@ describe('repl failed show', () => {
       expect(text).toContain('object photos/a.jpg')
       expect(text).toContain('made at site-a, 2025-12-03 20:00:00Z')
       expect(text).toContain('the same version, 5 B, etag abc')
+      expect(text).toContain('version 0192-site-b, 7 B, etag def, written 2025-12-02 20:00:00Z')
       expect(text).toContain('they were changed on the way, or here')
       expect(text).toContain('comio repl failed retry 42')
       for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
@@ -285,11 +296,14 @@ describe('repl failed show', () => {
   })
 
   test('of a deleted object says so, and shows no remote another one was asked for', async () => {
-    const gone = { ...detail, current: null }
+    const there = { state: 'unknown', object: null, version: null, reason: 'cannot reach it' }
+    const gone = { ...detail, current: null, there }
     const answers = { [`${failedPath}/42?remote=b`]: { text: JSON.stringify({ failed: [gone] }) } }
     await withSite(answers, async (url) => {
       const args = ['repl', 'failed', 'show', '42', '--remote', 'b', '--url', url]
-      expect((await runHere(args)).stdout).toContain('that it was deleted')
+      const { stdout } = await runHere(args)
+      expect(stdout).toContain('that it was deleted')
+      expect(stdout).toContain('not known: cannot reach it')
       expect(JSON.parse((await runHere([...args, '--json'])).stdout)).toEqual({ failed: [gone] })
     })
   })

@@ -142,6 +142,7 @@ describe('a change that the remote refuses for its own sake', () => {
       const shown = await runComio([...failing, 'show', seq, '--url', a.url])
       expect(shown.stdout).toContain('object docs/poison key')
       expect(shown.stdout).toContain('the same version, 6 B')
+      expect(shown.stdout).toContain('the remote has never heard of it')
       const discarded = await runComio([...failing, 'discard', seq, '--url', a.url])
       expect(discarded.stdout).toContain('1 change, 6 B, discarded')
       await a.kill()

@@ -9,7 +9,7 @@ export default class ReplFailedShow extends BaseCommand {
 
   static override description =
     'What was refused and when, the reason and what it means, its version and size, and the object ' +
-    'as it is here now. SEQ is its place in the feed, as comio repl failed list has it.'
+    'as it is here now, and as the remote says it is there. SEQ is its place in the feed, as comio repl failed list has it.'
 
   static override examples = [
     '<%= config.bin %> repl failed show 12007',

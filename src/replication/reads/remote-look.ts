@@ -47,6 +47,14 @@ export type Sighting =
   | { readonly kind: 'found'; readonly put: FoundPut }
   | { readonly kind: 'absent' | 'deleted' | 'unreachable' }
 
+/** Of one slot: the object, or what is known of its deletion. */
+export interface Held {
+  readonly put: PutMutation | undefined
+  readonly deleted: Version | undefined
+  /** What is no newer fell to a purge of the bucket. */
+  readonly floor: Version | undefined
+}
+
 interface Said {
   readonly put: FoundPut | undefined
   readonly deleted: Version | undefined
@@ -102,6 +110,31 @@ export class RemoteLook {
     if (first !== undefined) return { kind: 'found', put: others.reduce(newer, first) }
     if (puts.length > 0) return { kind: 'deleted' }
     return { kind: said.length < remotes.length ? 'unreachable' : 'absent' }
+  }
+
+  /**
+   * What the remote of this name holds of the slot, in its own words: for people who look into one object.
+   *
+   * @returns why that is not known, when it is not
+   */
+  async at(name: string, slot: ObjectSlot): Promise<Held | { readonly unknown: string }> {
+    const remote = this.#options.remotes().find((one) => one.name === name)
+    if (remote === undefined) return { unknown: 'nothing is sent to it now, so it is not asked' }
+    const { volumeId, timeoutMs, clock } = this.#options
+    const question = JSON.stringify({ volumeId, ask: 'object', slot, inlineMax: 0 })
+    const late = new AbortController()
+    const timer = clock.after(timeoutMs, () => late.abort())
+    try {
+      const answer = await remote.reader.look(question, late.signal)
+      const { put, deleted, floor } = saidBy(remote, slot, answer)
+      return { put: put?.mutation, deleted, floor }
+    } catch (error) {
+      rethrowAssertion(error)
+      const isLate = late.signal.aborted
+      return { unknown: isLate ? `no answer within ${timeoutMs / 1000} s` : messageOf(error) }
+    } finally {
+      timer.cancel()
+    }
   }
 
   /** Bytes of exactly this version; resolves when they begin to arrive, within the time-out. */
