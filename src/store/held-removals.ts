@@ -70,6 +70,14 @@ export class HeldRemovals {
   /** A limit was reached: from `seq` on all removals are held. */
   trip(seq: number): void {
     assert(this.open === undefined, 'what is held is held once')
+    // The position went back to before what was decided: this range has all of it, to be decided about
+    // again. Where two overlap, what one has let go would count as held in the other.
+    const isBehind = ({ through }: HeldRange): boolean => through >= seq
+    assert(
+      !this.#ranges.some((range) => isBehind(range) && range.count > 0),
+      'nothing is held ahead',
+    )
+    this.#ranges = this.#ranges.filter((range) => !isBehind(range))
     const through = Number.MAX_SAFE_INTEGER
     this.#ranges.push({ kind: 'held', after: seq - 1, through, count: 0, objects: 0 })
   }

@@ -169,6 +169,26 @@ describe('a ledger that holds deletes back', () => {
     expect(await ledger.replay({ select: {} }, { dryRun: true })).toMatchObject({ count: 5 })
   })
 
+  it('decides anew about what was let go, when the position goes back to before it and a limit is met', async () => {
+    await putMany(6)
+    await takeAll()
+    await removeMany(0, 4)
+    expect(keysOf(await takeAll(letPass(1)))).toEqual(['k0'])
+    await ledger.release()
+    const first = await ledger.take(1, letPass(1))
+    await settle(first)
+    expect(keysOf(first)).toEqual(['k1'])
+    await ledger.replay({ from: 0 }, { dryRun: false })
+    expect([...keysOf(await takeAll(letPass(0)))].sort()).toEqual(['bucket', 'k4', 'k5'])
+    const places = await store.engine.feed.readPlaces(0, 1000)
+    const isHeld = places.filter((place) => ledger.isHeld(place))
+    expect(keysOf(isHeld)).toEqual(['k0', 'k1', 'k2', 'k3'])
+    expect(ledger.counters()).toMatchObject({ pending: 4, held: 4 })
+    expect(await ledger.release()).toEqual({ count: 4, objects: 4 })
+    expect(keysOf(await takeAll(letPass(0)))).toEqual(['k0', 'k1', 'k2', 'k3'])
+    expect(ledger.counters()).toMatchObject({ pending: 0, held: 0 })
+  })
+
   it('asks for the number of objects that there were when the window began', async () => {
     await putMany(8)
     await takeAll()
