@@ -116,6 +116,16 @@ export class Observer {
     demand(live === undefined || live.version > memory.dead, 'delete-shows', say)
   }
 
+  /** An object that this site lacks was shown here as another one has it. @throws Violation if it is known here to be removed */
+  shownFromElsewhere(site: SimSite, process: SimProcess, info: ObjectInfo): void {
+    const { reached } = this.view(site, process, info)
+    const { dead } = this.#slotMemory(site.name, slotOf(info))
+    const say = (): string =>
+      `${slotOf(info)} at ${site.name} is shown from elsewhere as ${info.version}, which was removed`
+    demand(info.version > dead && info.version > reached, 'resurrection', say)
+    this.#history.identify(info)
+  }
+
   #observeSlot(site: SimSite, memory: Memory, name: SlotName): void {
     const { process } = site
     if (process === undefined) return

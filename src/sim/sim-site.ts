@@ -19,6 +19,7 @@ import type { SyncGate, SyncOptions } from '../replication/sync-gate.ts'
 import type { ConflictPolicy } from '../store/bucket-register.ts'
 import { type Engine, openEngine } from '../store/engine.ts'
 import type { ChangeSink, ObjectStore, RemoteLedger } from '../store/object-store.ts'
+import type { Survey } from '../store/survey.ts'
 import { Volume } from '../volume/volume.ts'
 import type { Chance } from './chance.ts'
 import type { EventQueue } from './event-queue.ts'
@@ -26,6 +27,8 @@ import { type HardwareClock, SimClock } from './sim-clock.ts'
 import { SimDevice, SimSystemError } from './sim-device.ts'
 import type { SimDisk } from './sim-disk.ts'
 import type { Caller, SimNetwork } from './sim-network.ts'
+import { createSimReads, type SimReads } from './sim-reads.ts'
+import { SimSiteReader } from './sim-site-reader.ts'
 import { type Directory, SimBlobTransport, SimRemoteTransport, urlOf } from './sim-transport.ts'
 import { SimWire } from './sim-wire.ts'
 import type { Trace } from './trace.ts'
@@ -39,6 +42,8 @@ export interface Seams {
   readonly sink?: (sink: ChangeSink) => ChangeSink
   readonly gate?: (gate: SyncGate) => SyncGate
   readonly traffic?: (traffic: LinkTraffic) => LinkTraffic
+  /** What a site says of its slots when it reads elsewhere. */
+  readonly survey?: (survey: Survey) => Survey
 }
 
 export interface IndexConduct {
@@ -84,6 +89,7 @@ export interface SimProcess {
   readonly clients: ObjectStore
   readonly volume: Volume
   readonly replicator: Replicator
+  readonly reads: SimReads
   /** By the name of the remote. */
   readonly ledgers: ReadonlyMap<string, RemoteLedger>
   isAlive(): boolean
@@ -169,7 +175,17 @@ export class SimSite {
     const replicator = this.#replicate({ engine, volume, ledgers, clock, random, isAlive })
     replicator.start()
     const clients = this.#serveClients(engine, replicator, clock)
-    this.#process = { site: this.name, engine, clients, volume, replicator, ledgers, isAlive }
+    const reads = this.#read({ engine, volume, replicator, clock })
+    this.#process = {
+      site: this.name,
+      engine,
+      clients,
+      volume,
+      replicator,
+      reads,
+      ledgers,
+      isAlive,
+    }
     return this.#process
   }
 
@@ -193,6 +209,7 @@ export class SimSite {
     assert(process !== undefined, 'a site that runs is stopped')
     this.#process = undefined
     while (this.#served.size > 0) await Promise.allSettled(this.#served)
+    await process.reads.healing.close()
     await process.replicator.close()
     await process.engine.close()
     await process.volume.close()
@@ -279,6 +296,19 @@ export class SimSite {
     })
   }
 
+  #read(parts: {
+    readonly engine: Engine
+    readonly volume: Volume
+    readonly replicator: Replicator
+    readonly clock: SimClock
+  }): SimReads {
+    const { engine, volume, replicator, clock } = parts
+    const { logger, seams, trace } = this.#options
+    const survey = seams.survey?.(engine.survey) ?? engine.survey
+    const { identity } = volume
+    return createSimReads({ engine, survey, identity, replicator, clock, logger, trace })
+  }
+
   #replicate(parts: {
     readonly engine: Engine
     readonly volume: Volume
@@ -300,6 +330,7 @@ export class SimSite {
         name: to,
         url: urlOf(to),
         ...this.#wired({ clock, from, to }),
+        reader: new SimSiteReader({ network, directory, from, to }),
         ledger,
         isSync: sync !== undefined,
       })),

@@ -7,6 +7,7 @@ import { ComioError, messageOf } from '../base/errors.ts'
 import {
   BadRangeError,
   HandshakeRequiredError,
+  ObjectGoneError,
   RemoteRefusedError,
   RemoteUnreachableError,
   TicketGoneError,
@@ -24,6 +25,7 @@ import {
   parseHello,
   parseHelloAnswer,
 } from '../replication/protocol.ts'
+import type { ReadResponder } from '../replication/reads/read-responder.ts'
 import type { Receiver } from '../replication/receiver.ts'
 import type { TicketBook } from '../replication/tickets.ts'
 import type {
@@ -41,6 +43,7 @@ import type { Trace } from './trace.ts'
 export interface Peer {
   readonly receiver: Receiver
   readonly tickets: TicketBook
+  readonly reads: ReadResponder
 }
 
 export interface Directory {
@@ -52,7 +55,7 @@ export interface Directory {
   broken(error: unknown): void
 }
 
-interface TransportOptions {
+export interface TransportOptions {
   readonly network: SimNetwork
   readonly directory: Directory
   readonly from: Caller
@@ -220,7 +223,7 @@ export class SimBlobTransport implements BlobTransport {
   }
 }
 
-function callOf<T>(
+export function callOf<T>(
   { directory, from }: TransportOptions,
   call: {
     readonly what: string
@@ -266,6 +269,7 @@ function answerFor(error: unknown, directory: Directory): Error {
 function statusOf(error: unknown): number {
   if (error instanceof MalformedBytesError) return 400
   if (error instanceof HandshakeRequiredError) return 409
+  if (error instanceof ObjectGoneError) return 410
   if (error instanceof BadRangeError) return 416
   if (!(error instanceof ComioError)) return 500
   return error.code === 'STORAGE_FULL' ? 507 : 503

@@ -4,11 +4,20 @@
  * everything fails that may fail and no promise may be broken; then all is healed, and a phase of
  * liveness, in which everything must reach every site within a bounded time.
  *
- *     seed -> options (swarm.ts)
- *     clients (workload.ts) -> sites (sim-site.ts) over disk, index, network, clock
- *     chaos (chaos.ts): crashes, partitions, clocks that jump
- *     checks: answers (workload.ts), what sites show (observer.ts), totals (recount.ts), what was
- *       shipped and equality (compare-sites.ts)
+ *     seed -> options (swarm.ts), every decision (chance.ts), order and time of all events
+ *       (event-queue.ts)
+ *     clients (workload.ts), and what they asked for (history.ts)
+ *       -> sites (sim-site.ts, sim-reads.ts), each over a disk (sim-disk.ts, sim-file.ts, sim-device.ts),
+ *          an index in memory, a clock (sim-clock.ts)
+ *       -> other sites over a network (sim-network.ts; what HTTP does otherwise: sim-transport.ts,
+ *          sim-wire.ts, sim-site-reader.ts)
+ *     chaos (chaos.ts): crashes, partitions, rot, clocks that jump; operators who replay
+ *       (replay-operator.ts) and release (release-operator.ts)
+ *     checks after each event (watch.ts): what sites show (observer.ts), totals (recount.ts) and what
+ *       was shipped (compare-sites.ts), from their indexes (site-contents.ts)
+ *     checks of answers (workload.ts), and in sync mode of the remotes behind them (confirmed.ts)
+ *     checks in the end (final-checks.ts): equality, conflicts (conflict-witness.ts)
+ *     what is found (violation.ts), and how it came (trace.ts)
  *
  * Nothing here takes anything from its surroundings: the one thing that a run needs from outside is
  * a way to let all promises settle between two events, which is passed in.
@@ -283,7 +292,7 @@ class Simulation {
         const process = this.#sites.find(({ name }) => name === site)?.process
         if (process === undefined) return undefined
         const { receiver, tickets } = process.replicator
-        return { receiver, tickets }
+        return { receiver, tickets, reads: process.reads.responder }
       },
       serving: (site, work) => this.#sites.find(({ name }) => name === site)?.track(work),
       broken: (error) => this.#break(error),

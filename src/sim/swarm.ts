@@ -80,6 +80,8 @@ export interface SimulationOptions {
   readonly packShare: number
   /** Bytes per second from a site to each of its remotes; 0 for no limit. */
   readonly bandwidthLimit: number
+  /** What a site does not have is read from its remotes. */
+  readonly proxyReads: boolean
   /** Mean time between two bits that turn over on a disk, ms; 0 for none. */
   readonly rotEveryMs: number
   /** Mean time between two replays that an operator asks for, ms; 0 for none. */
@@ -145,6 +147,7 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     replayEveryMs: new Chance(seed).fork('replays').pick([0, 0, 100 + thinkMs * 10]),
     sync,
     ...chooseWire(new Chance(seed).fork('wire')),
+    proxyReads: new Chance(seed).fork('reads').hits(0.7),
     rebuild: chance.hits(0.3),
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
     keepBoth: fixed.keepBoth ?? chance.hits(0.5),

@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { ComioError } from '../base/errors.ts'
-import type { ObjectInfo, WriteConditions } from '../store/object-store.ts'
+import type { ObjectInfo, OpenObject, WriteConditions } from '../store/object-store.ts'
 import type { Version } from '../store/version.ts'
 import type { Chance } from './chance.ts'
 import type { Confirmed } from './confirmed.ts'
@@ -37,6 +37,8 @@ export interface WorkloadOptions {
   readonly smallBytesMax: number
   /** Whether the disks may have damaged what was stored. */
   readonly rotEveryMs: number
+  /** Whether what a site lacks is read from its remotes. */
+  readonly proxyReads: boolean
   /** Whether purges and deletions of buckets happen. */
   readonly purges: boolean
   /** Called with whatever a client's operation fails with that is none of the store's errors. */
@@ -279,22 +281,11 @@ export class Workload {
 
   async #get(turn: Turn): Promise<void> {
     const { site, name } = turn
-    const { history, queue, chance, trace } = this.#options
-    const outcome = await this.#serve(site, async ({ engine }) => {
-      const object = engine.openObject(name)
-      if (object === undefined) return undefined
-      try {
-        const pieces: Buffer[] = []
-        for await (const piece of object.read()) {
-          pieces.push(piece)
-          if (chance.hits(0.3)) await queue.pause(chance.around(50))
-        }
-        const bytes = Buffer.concat(pieces)
-        history.compare(object.info, bytes)
-        return object.info.version
-      } finally {
-        object.close()
-      }
+    const { trace } = this.#options
+    const outcome = await this.#serve(site, async (process) => {
+      const own = process.engine.openObject(name)
+      if (own !== undefined) return await this.#readAll(process.reads.healing.over(own))
+      return await this.#getElsewhere(process, turn)
     })
     const what = outcome.kind === 'answered' ? (outcome.value ?? 'absent') : outcome.kind
     trace.add('get', `${site.name} ${slotOf(name)} ${what}`)
@@ -304,6 +295,39 @@ export class Workload {
       const say = (): string => `${slotOf(name)} at ${site.name}: ${outcome.error.message}`
       const mayBe = read > 0 || this.#options.rotEveryMs > 0
       demand(mayBe || !isDamage(outcome.error), 'readable', say)
+    }
+  }
+
+  /** What a remote has of it, unless it has arrived meanwhile: not what was removed here. */
+  async #getElsewhere(process: SimProcess, { site, name }: Turn): Promise<Version | undefined> {
+    const { proxyReads, observer, trace } = this.#options
+    if (!proxyReads) return undefined
+    const { signal } = new AbortController()
+    const found = await process.reads.elsewhere.open(name, { bytes: true, signal })
+    const arrived = process.engine.openObject(name)
+    if (arrived !== undefined) {
+      found?.close()
+      return await this.#readAll(process.reads.healing.over(arrived))
+    }
+    if (found === undefined) return undefined
+    trace.count('get-elsewhere')
+    observer.shownFromElsewhere(site, process, found.info)
+    return await this.#readAll(found)
+  }
+
+  /** Read as slowly as clients do, compared with what was written, and closed. */
+  async #readAll(object: OpenObject): Promise<Version> {
+    const { history, queue, chance } = this.#options
+    try {
+      const pieces: Buffer[] = []
+      for await (const piece of object.read()) {
+        pieces.push(piece)
+        if (chance.hits(0.3)) await queue.pause(chance.around(50))
+      }
+      history.compare(object.info, Buffer.concat(pieces))
+      return object.info.version
+    } finally {
+      object.close()
     }
   }
 

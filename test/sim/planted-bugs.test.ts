@@ -5,6 +5,7 @@ import type { SimulationOptions } from '../../src/sim/swarm.ts'
 import {
   acknowledgesWhatIsHeld,
   confirmsAtOnce,
+  forgetsDeletions,
   forgetsWaiters,
   ignoresContexts,
   ignoresPins,
@@ -91,10 +92,17 @@ const planted: readonly Planted[] = [
     by: ['sync'],
   },
   {
+    bug: 'a read elsewhere that forgets what was deleted here',
+    seams: { survey: forgetsDeletions },
+    change: (options) => ({ ...options, twoWay: true, proxyReads: true, networkLatencyMs: 200 }),
+    seedsMax: 10,
+    by: ['resurrection'],
+  },
+  {
     bug: 'a limit that forgets who waits',
     seams: { traffic: forgetsWaiters },
     seedsMax: 10,
-    by: ['liveness'],
+    by: ['liveness', 'stop'],
   },
   {
     bug: 'a sink that trusts clocks, which are set forwards and back,',

@@ -5,6 +5,7 @@ import type { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import type { SyncGate } from '../../src/replication/sync-gate.ts'
 import type { Mutation } from '../../src/store/mutation.ts'
 import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
+import type { Survey } from '../../src/store/survey.ts'
 import type { TakeGuard } from '../../src/store/take-guard.ts'
 import { makeVersion, timeOf, VersionClock } from '../../src/store/version.ts'
 import type { Volume } from '../../src/volume/volume.ts'
@@ -107,6 +108,18 @@ export function tearsBatches(index: OrderedIndex): OrderedIndex {
 /** A volume that lets segments go while they are being read. */
 export function ignoresPins(volume: Volume): Volume {
   return withReplaced(volume, { pin: () => () => undefined })
+}
+
+/** Reads elsewhere that do not ask what was deleted here. */
+export function forgetsDeletions(survey: Survey): Survey {
+  return withReplaced(survey, {
+    stateOf(slot) {
+      const state = survey.stateOf(slot)
+      return slot.kind === 'object' && state.kind === 'deleted'
+        ? { ...state, kind: 'absent', version: undefined }
+        : state
+    },
+  })
 }
 
 /** A limit that forgets some of those who wait for their turn. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { passSeeds } from './run-seeds.ts'
 
 const seedsInOneTest = 20
+const troubles = ['crash-power', 'crash-kill', 'lost', 'warn', 'answered', 'call']
 
 describe('sites that are written to on all sides, simulated', () => {
   it.for([1001, 1021, 1041])(
@@ -9,7 +10,7 @@ describe('sites that are written to on all sides, simulated', () => {
     { timeout: 120_000 },
     async (from) => {
       const totals = await passSeeds({ from, count: seedsInOneTest }, { twoWay: true })
-      for (const what of ['crash-power', 'crash-kill', 'lost', 'warn', 'answered', 'call']) {
+      for (const what of [...troubles, 'packed-batch', 'get-elsewhere']) {
         expect(totals.get(what) ?? 0, what).toBeGreaterThan(0)
       }
     },
@@ -22,7 +23,7 @@ describe('sites that are written to on all sides, simulated', () => {
     }
   })
 
-  it.for([2001, 2011])(
+  it.for([2001, 2021])(
     'come to hold the same when there are three: seeds from %i',
     { timeout: 120_000 },
     async (from) => {
