@@ -1,6 +1,11 @@
 /** The flags of `comio server`, made from the table of keys, which alone knows their meaning. */
 import { Flags } from '@oclif/core'
-import { type ConfigKeySpec, configKeyNames, specOf } from '../config/config-keys.ts'
+import {
+  type ConfigKey,
+  type ConfigKeySpec,
+  configKeyNames,
+  specOf,
+} from '../config/config-keys.ts'
 import { formatValue } from '../config/format-value.ts'
 
 const helpValues: Readonly<Record<string, string>> = {
@@ -22,14 +27,18 @@ const configFlag = Flags.string({
 })
 
 /** No defaults here: a flag that was not given must leave the word to environment and file. */
-export const serverFlags = {
-  config: configFlag,
-  ...Object.fromEntries(
-    configKeyNames.flatMap((key) => {
+export const serverFlags = { config: configFlag, ...flagsOf(configKeyNames) }
+
+/** What says where a volume lies, for commands that need no more of a site. */
+export const volumeFlags = { config: configFlag, ...flagsOf(['server.storage_path']) }
+
+function flagsOf(keys: readonly ConfigKey[]) {
+  return Object.fromEntries(
+    keys.flatMap((key) => {
       const spec = specOf(key)
       return spec.flag === undefined ? [] : [[spec.flag, flagOf(spec)]]
     }),
-  ),
+  )
 }
 
 function flagOf(spec: ConfigKeySpec) {

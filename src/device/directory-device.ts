@@ -21,7 +21,7 @@ import {
   withFile,
   writeAt,
 } from './file-calls.ts'
-import { makeStorageFolder } from './storage-folder.ts'
+import { findStorageFolder, makeStorageFolder } from './storage-folder.ts'
 
 const fileMode = 0o600
 const superblockBytesMax = 4096
@@ -40,11 +40,16 @@ export class DirectoryDevice implements Device {
   #tidied: Promise<void> | undefined
   /** Made without their space. */
   readonly #growing = new Set<DirectorySegment>()
+  readonly #readOnly: boolean
   #closed = false
 
-  private constructor(path: string, segments: string) {
+  private constructor(
+    path: string,
+    { segments, readOnly }: { readonly segments: string; readonly readOnly: boolean },
+  ) {
     this.name = path
     this.#segments = segments
+    this.#readOnly = readOnly
   }
 
   /**
@@ -58,7 +63,19 @@ export class DirectoryDevice implements Device {
     // A process that was killed may have left names that are seen, but not durable yet.
     await syncFolder(segments)
     await syncFolder(path)
-    return new DirectoryDevice(path, segments)
+    return new DirectoryDevice(path, { segments, readOnly: false })
+  }
+
+  /**
+   * For looking at a volume: nothing is made, synced or tidied up, and no file is opened for writing,
+   * so that it works on a file system that is mounted read-only.
+   * @throws StoragePathError when there is no volume
+   */
+  static async openReadOnly(path: string): Promise<DirectoryDevice> {
+    const segments = join(path, 'segments')
+    await findStorageFolder(path)
+    await findStorageFolder(segments)
+    return new DirectoryDevice(path, { segments, readOnly: true })
   }
 
   async readSuperblock(): Promise<Uint8Array | undefined> {
@@ -120,7 +137,7 @@ export class DirectoryDevice implements Device {
   async open(slot: number): Promise<DeviceSegment> {
     this.#assertOpen()
     const path = this.#segmentPath(slot)
-    const fd = await openFile(path, 'r+')
+    const fd = await openFile(path, this.#readOnly ? 'r' : 'r+')
     try {
       const { size } = await fs.stat(path)
       return new DirectorySegment({ path, fd, size, written: size })
@@ -171,6 +188,7 @@ export class DirectoryDevice implements Device {
   /** Whoever changes the device has locked the volume by then. */
   async #beforeChange(): Promise<void> {
     this.#assertOpen()
+    assert(!this.#readOnly, 'a device that was opened for reading is not changed')
     this.#tidied ??= removeTemporaries([this.name, this.#segments])
     await this.#tidied
   }

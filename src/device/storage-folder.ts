@@ -23,6 +23,23 @@ export async function makeStorageFolder(path: string): Promise<void> {
   }
 }
 
+/**
+ * Passes a folder that can be read.
+ * @throws StoragePathError, UnsupportedDeviceError
+ */
+export async function findStorageFolder(path: string): Promise<void> {
+  try {
+    await fs.readdir(path)
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw await explain(path, error)
+    throw new StoragePathError(`there is no volume: ${path} does not exist`, {
+      hint: 'Name the folder of the volume with --storage.',
+      facts: { path, code: 'ENOENT' },
+      cause: error,
+    })
+  }
+}
+
 /** Syncs every folder from the parent of `path` up to and including `top`. */
 async function syncParents(path: string, top: string): Promise<void> {
   let folder = dirname(path)

@@ -41,11 +41,26 @@ async function isEmpty(index: OrderedIndex): Promise<boolean> {
   }
 }
 
+export type IndexOwner = 'nobody' | 'this volume' | 'another volume'
+
+/** Whose view the index is. */
+export function ownerOf(
+  index: Pick<OrderedIndex, 'get'>,
+  volume: Pick<VolumeIdentity, 'volumeId' | 'incarnation'>,
+): IndexOwner {
+  const stored = index.get(identityKey)
+  if (stored === undefined) return 'nobody'
+  return describes(stored, volume) ? 'this volume' : 'another volume'
+}
+
 function encodeIdentity(volume: VolumeIdentity): Buffer {
   return new ByteWriter(96).u8(1).text(volume.volumeId).text(volume.incarnation).finish()
 }
 
-function describes(stored: Buffer, volume: VolumeIdentity): boolean {
+function describes(
+  stored: Buffer,
+  volume: Pick<VolumeIdentity, 'volumeId' | 'incarnation'>,
+): boolean {
   const reader = entryReader(stored)
   return reader.text() === volume.volumeId && reader.text() === volume.incarnation
 }

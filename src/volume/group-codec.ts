@@ -220,21 +220,38 @@ export function decodeGroupRecords(
   let at = groupHeaderBytes
   let sum = seed.at(place.offset)
   for (let i = 0; i < header.recordCount; i++) {
-    const offset = place.offset + at
-    const record = decodeRecordHeader(payload, at, { offset, seed })
-    if (typeof record === 'string') return record
+    const found = groupRecordAt(payload, at, place)
+    if (typeof found === 'string') return found
+    const { record, mismatch } = found
     sum = checksum(payload.subarray(at, at + record.headLength), sum)
-    const bodyAt = at + record.headLength
-    at = bodyAt + record.bodyLength
-    if (at > end) return 'a record ends beyond its group'
-    const body = payload.subarray(bodyAt, at)
-    const bodyOffset = offset + record.headLength
-    const mismatch = verifyBody(record, { bytes: body, firstBlock: 0, bodyOffset, seed })
+    at += record.headLength + record.bodyLength
     if (mismatch !== undefined) return mismatch
-    records.push({ ...record, offset })
+    records.push(record)
   }
   if (at !== end) return 'a group holds more than its records'
   if (sum !== header.recordsChecksum)
     return 'the checksum over the records of a group does not match'
   return records
+}
+
+/**
+ * The record that begins at `at` in a group's bytes, with what is wrong with its body; or what is wrong
+ * with its header as text.
+ */
+export function groupRecordAt(
+  payload: Buffer,
+  at: number,
+  place: { readonly offset: number; readonly seed: SegmentSeed },
+): { readonly record: GroupRecord; readonly mismatch: string | undefined } | string {
+  const { seed } = place
+  const offset = place.offset + at
+  const header = decodeRecordHeader(payload, at, { offset, seed })
+  if (typeof header === 'string') return header
+  const record = { ...header, offset }
+  const bodyAt = at + header.headLength
+  const end = bodyAt + header.bodyLength
+  if (end > payload.length) return { record, mismatch: 'a record ends beyond its group' }
+  const bytes = payload.subarray(bodyAt, end)
+  const bodyOffset = offset + header.headLength
+  return { record, mismatch: verifyBody(header, { bytes, firstBlock: 0, bodyOffset, seed }) }
 }

@@ -1,9 +1,12 @@
 /** Reads from a segment into a fresh buffer. */
 import type { DeviceSegment } from '../device/device.ts'
 
+/** What reading needs of a segment. */
+export type ReadableSegment = Pick<DeviceSegment, 'size' | 'read'>
+
 /** Up to `length` bytes from `offset`, fewer where the segment ends. */
 export async function readBlocks(
-  handle: DeviceSegment,
+  handle: ReadableSegment,
   offset: number,
   length: number,
 ): Promise<Buffer> {

@@ -2,12 +2,12 @@
  * The first look at a device: which segments are there, and where those with a footer end. Nothing is
  * changed. A slot whose header was never synced holds nothing, since groups come after the header.
  */
-import type { Device, DeviceSegment } from '../device/device.ts'
+import type { Device } from '../device/device.ts'
 import { CorruptLogError } from './errors.ts'
 import { decodeFooterHeader, decodeTrailer } from './footer.ts'
 import { blockBytes } from './limits.ts'
 import { decodeSegmentHeader, type SegmentEnd, type SegmentHeader } from './segment-header.ts'
-import { readBlocks } from './segment-read.ts'
+import { type ReadableSegment, readBlocks } from './segment-read.ts'
 import { SegmentSeed } from './segment-seed.ts'
 import { entryOf, type SegmentEntry } from './segment-table.ts'
 
@@ -23,7 +23,12 @@ export interface SegmentScan {
   readonly torn: readonly number[]
 }
 
-type ScannedSlot = SegmentEntry | 'blank' | 'torn'
+/** A slot that holds neither a segment nor what a crash explains. */
+export interface DamagedSlot {
+  readonly mismatch: string
+}
+
+export type ScannedSlot = SegmentEntry | 'blank' | 'torn' | DamagedSlot
 
 /** @throws CorruptLogError, FormatTooNewError */
 export async function scanSegments(device: Device, volumeId: Buffer): Promise<SegmentScan> {
@@ -33,33 +38,45 @@ export async function scanSegments(device: Device, volumeId: Buffer): Promise<Se
   const torn: number[] = []
   for (let from = 0; from < slots.length; from += scanWidth) {
     const some = slots.slice(from, from + scanWidth)
-    const scanned = await Promise.all(some.map((slot) => scanSlot(device, slot, volumeId)))
+    const scanned = await Promise.all(some.map((slot) => openAndScan(device, slot, volumeId)))
     for (const [index, found] of scanned.entries()) {
       const slot = some[index] ?? 0
       if (found === 'blank') blank.push(slot)
       else if (found === 'torn') torn.push(slot)
-      else entries.push(found)
+      else if (!('mismatch' in found)) entries.push(found)
+      else {
+        const { mismatch } = found
+        throw new CorruptLogError({ segment: slot, generation: 0, offset: 0, mismatch })
+      }
     }
   }
   return { entries, blank, torn }
 }
 
-async function scanSlot(device: Device, slot: number, volumeId: Buffer): Promise<ScannedSlot> {
+async function openAndScan(device: Device, slot: number, volumeId: Buffer): Promise<ScannedSlot> {
   const handle = await device.open(slot)
   try {
-    const first = await readBlocks(handle, 0, blockBytes)
-    const header = decodeSegmentHeader(first, { segment: slot, volumeId })
-    if (!('mismatch' in header)) return await scanSegment(handle, header, volumeId)
-    const { mismatch } = header
-    if (await isZeroFrom(handle, blockBytes)) return isZero(first) ? 'blank' : 'torn'
-    throw new CorruptLogError({ segment: slot, generation: 0, offset: 0, mismatch })
+    return await scanSlot(handle, slot, volumeId)
   } finally {
     await handle.close()
   }
 }
 
+/** @throws FormatTooNewError */
+export async function scanSlot(
+  handle: ReadableSegment,
+  slot: number,
+  volumeId: Buffer,
+): Promise<ScannedSlot> {
+  const first = await readBlocks(handle, 0, blockBytes)
+  const header = decodeSegmentHeader(first, { segment: slot, volumeId })
+  if (!('mismatch' in header)) return await scanSegment(handle, header, volumeId)
+  if (await isZeroFrom(handle, blockBytes)) return isZero(first) ? 'blank' : 'torn'
+  return header
+}
+
 async function scanSegment(
-  handle: DeviceSegment,
+  handle: ReadableSegment,
   header: SegmentHeader,
   volumeId: Buffer,
 ): Promise<SegmentEntry> {
@@ -70,8 +87,8 @@ async function scanSegment(
 }
 
 /** The end as the footer declares it; undefined without a whole footer at the end of the segment. */
-async function findFooter(
-  handle: DeviceSegment,
+export async function findFooter(
+  handle: ReadableSegment,
   seed: SegmentSeed,
 ): Promise<SegmentEnd | undefined> {
   const lastAt = handle.size - blockBytes
@@ -88,7 +105,7 @@ async function findFooter(
 }
 
 /** Looks at all of it: what is not all zeros may be somebody's data, and is not thrown away. */
-async function isZeroFrom(handle: DeviceSegment, offset: number): Promise<boolean> {
+async function isZeroFrom(handle: ReadableSegment, offset: number): Promise<boolean> {
   for (let at = offset; at < handle.size; at += zeros.length) {
     const bytes = await readBlocks(handle, at, Math.min(zeros.length, handle.size - at))
     if (!isZero(bytes)) return false

@@ -2,7 +2,6 @@
  * Walks the groups of one segment in order, and says where and why it had to stop. It decides
  * nothing: whether a stop is the tail, a loss or damage is the recovery's to say.
  */
-import type { DeviceSegment } from '../device/device.ts'
 import { decodeFooterHeader } from './footer.ts'
 import {
   decodeGroupHeader,
@@ -12,7 +11,7 @@ import {
   groupLength,
 } from './group-codec.ts'
 import { blockBytes, groupHeaderBytes } from './limits.ts'
-import { readBlocks } from './segment-read.ts'
+import { type ReadableSegment, readBlocks } from './segment-read.ts'
 import type { SegmentSeed } from './segment-seed.ts'
 
 const windowBytes = 2 ** 20
@@ -37,14 +36,14 @@ export interface WalkStop {
 }
 
 export interface WalkOptions {
-  readonly handle: DeviceSegment
+  readonly handle: ReadableSegment
   readonly seed: SegmentSeed
   /** Where the groups are known to end; else they end at the first bad one or the footer. */
   readonly limit?: number | undefined
 }
 
 export class SegmentWalk {
-  readonly #handle: DeviceSegment
+  readonly #handle: ReadableSegment
   readonly #seed: SegmentSeed
   readonly #limit: number
   #window: Buffer = Buffer.alloc(0)

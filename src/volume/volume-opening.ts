@@ -7,6 +7,7 @@ import type { ComioError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Device } from '../device/device.ts'
+import { checkCensus } from './census-check.ts'
 import {
   CapacityTooSmallError,
   CorruptLogError,
@@ -18,14 +19,7 @@ import { decodeGroupHeader } from './group-codec.ts'
 import { HandleCache } from './handle-cache.ts'
 import { blockBytes, defaultSegmentBytes, limitsOf } from './limits.ts'
 import type { SegmentUse } from './record.ts'
-import {
-  censusOf,
-  censusWithout,
-  combineCensus,
-  noCensus,
-  type SegmentCensus,
-  sameCensus,
-} from './segment-census.ts'
+import { noCensus } from './segment-census.ts'
 import { buildChain, type SegmentChain } from './segment-chain.ts'
 import { readBlocks } from './segment-read.ts'
 import { type SegmentScan, scanSegments } from './segment-scan.ts'
@@ -128,7 +122,10 @@ async function openSegments(
   const limits = limitsOf(superblock.segmentBytes)
   const handles = new HandleCache(device)
   const context = new VolumeContext({ device, clock, logger, identity, limits, table, handles })
-  checkCensus(context, superblock)
+  checkCensus(table, superblock, {
+    report: (stream, problem) => reporter(context, stream)(problem),
+    missing: (stream, use) => reportMissing(context, stream, use),
+  })
   const log = await chainOf(context, 'log', superblock)
   const bulk = await chainOf(context, 'bulk', superblock)
   const prepared = await tidy(context, scan, leftover)
@@ -158,35 +155,6 @@ function reportMissing(context: VolumeContext, stream: Stream, use: SegmentUse):
     { segment, generation },
     `segment ${segment} of generation ${generation} is missing: objects with bytes in it cannot be read`,
   )
-}
-
-/** Every segment up to the superblock's generation must be there, unless it was freed through it. */
-function checkCensus(context: VolumeContext, superblock: Superblock): void {
-  const found = context.table.census(superblock.highestGeneration)
-  for (const stream of ['log', 'bulk'] as const) {
-    const expected = superblock.census[stream]
-    if (sameCensus(found[stream], expected)) continue
-    const named = superblock.register.filter((registered) => {
-      return registered.stream === stream && context.table.find(registered) === undefined
-    })
-    for (const use of named) reportMissing(context, stream, use)
-    const known = combineCensus(found[stream], censusOf(named))
-    if (sameCensus(known, expected)) continue
-    const counts = `${expected.count} ${stream} segments expected, ${found[stream].count} found`
-    reporter(context, stream)(new LostLogError(counts))
-    noteUnnamed(context, superblock, known)
-  }
-}
-
-/** Bulk segments that are older than all that the superblock names. */
-function noteUnnamed(context: VolumeContext, superblock: Superblock, known: SegmentCensus): void {
-  const { table } = context
-  const census = censusWithout(superblock.census.bulk, known)
-  // Fewer expected than found: somebody has put a freed segment back, which takes nothing away.
-  if (census.count <= 0) return
-  const { highestGeneration: through, slotsEnd } = superblock
-  const found = new Set(table.infos().map(({ generation }) => generation))
-  table.missing.addUnnamed({ census, through, found, slotsEnd })
 }
 
 async function chainOf(

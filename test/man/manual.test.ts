@@ -57,6 +57,7 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'repl demote': 'comio-repl.1',
   'config show': 'comio-config.1',
   'config validate': 'comio-config.1',
+  'volume info': 'comio-volume.1',
   'token gen': 'comio.1',
   'token list': 'comio.1',
   'token revoke': 'comio.1',

@@ -1,0 +1,37 @@
+/**
+ * A second view of an index that is not in use, for reading it without changing it: LevelDB writes as
+ * soon as it is opened. Its tables never change once written, so the copy only points to them; what
+ * LevelDB goes on writing (log and manifest) is copied.
+ */
+import { copyFile, mkdir, readdir, symlink } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { systemCodeOf } from '../base/errors.ts'
+
+const tableFile = /^\d+\.(?:ldb|sst)$/
+const copiedFile = /^(?:CURRENT|MANIFEST-\d+|\d+\.log)$/
+
+/**
+ * @param to a folder that does not exist yet
+ * @returns false when there is no index at `from`
+ */
+export async function copyIndexFiles(from: string, to: string): Promise<boolean> {
+  const names = await namesIn(from)
+  if (!names.includes('CURRENT')) return false
+  await mkdir(to, { mode: 0o700 })
+  for (const name of names) {
+    const source = resolve(from, name)
+    if (tableFile.test(name)) await symlink(source, join(to, name))
+    else if (copiedFile.test(name)) await copyFile(source, join(to, name))
+  }
+  return true
+}
+
+async function namesIn(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path)
+  } catch (error) {
+    const code = systemCodeOf(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    throw error
+  }
+}

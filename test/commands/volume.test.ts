@@ -1,0 +1,99 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
+import { acquireVolumeLock } from '../../src/device/volume-lock.ts'
+import { runHere } from '../cli/run-comio.ts'
+import { TestStore } from '../store/open-store.ts'
+
+let store: TestStore
+let config: string
+
+/** A closed volume with small and large objects, an overwrite and a delete. */
+beforeEach(async () => {
+  store = await TestStore.open({ segmentBytes: 2 ** 17, siteId: 'site-a' })
+  config = join(store.folder, 'config.yaml')
+  const paths = {
+    storage_path: join(store.folder, 'volume'),
+    index_path: join(store.folder, 'index'),
+  }
+  await writeFile(config, JSON.stringify({ server: paths }))
+  await store.put('photos', 'small', 'first')
+  await store.put('photos', 'small', 'second')
+  await store.put('photos', 'evil\u001b[2Jname', 'x')
+  await store.put('photos', 'large', Buffer.alloc(300_000, 'large'))
+  await store.put('photos', 'gone', 'x')
+  await store.engine.deleteObject({ bucket: 'photos', key: 'gone' })
+  await store.close()
+})
+afterEach(() => store.remove())
+
+/** Every file below the store's folder, by path and content. */
+async function snapshot(): Promise<ReadonlyMap<string, string>> {
+  const files = new Map<string, string>()
+  for (const entry of await readdir(store.folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile()) files.set(path, (await readFile(path)).toString('latin1'))
+  }
+  return files
+}
+
+describe('volume info', () => {
+  test('tells what the volume is and what of it is alive, and changes nothing', async () => {
+    const before = await snapshot()
+    const { code, stdout, stderr } = await runHere(['volume', 'info', '--config', config])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^ +site +site-a$/m)
+    expect(stdout).toMatch(/^ +log +1 segment \(1 open\), 128 KiB/m)
+    expect(stdout).toMatch(/^ +feed +head 7, 5 places$/m)
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(100)
+    const { stdout: json } = await runHere(['volume', 'info', '--config', config, '--json'])
+    const info = JSON.parse(json)
+    expect(info).toMatchObject({
+      format: 1,
+      site_id: 'site-a',
+      in_use_by: null,
+      log: { open: 1, live_records: 5 },
+      index: { state: 'sound', feed_head: 7 },
+      problems: [],
+    })
+    expect(info.log.live_bytes + info.log.dead_bytes).toBe(info.log.written_bytes)
+    expect(await snapshot()).toEqual(before)
+  })
+
+  test('tells what it can without index and superblock', async () => {
+    await rm(join(store.folder, 'index'), { recursive: true })
+    await writeFile(join(store.folder, 'volume', 'superblock'), 'XX', { flag: 'r+' })
+    const { code, stdout, stderr } = await runHere(['volume', 'info', '--config', config])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^volume [0-9a-f]{32}$/m)
+    expect(stderr).toContain('there is no index at')
+    expect(stderr).toContain('the superblock of')
+  })
+
+  test('says which process runs on the volume, and leaves the index alone', async () => {
+    const asked = ['volume', 'info', '--config', config, '--json']
+    const volumeId = JSON.parse((await runHere(asked)).stdout).volume_id
+    const lock = await acquireVolumeLock({ volumeId, clock: systemClock })
+    try {
+      const { code, stdout } = await runHere(asked)
+      expect(code).toBe(0)
+      expect(JSON.parse(stdout)).toMatchObject({
+        in_use_by: process.pid,
+        index: { state: 'in use', feed_head: null },
+      })
+    } finally {
+      await lock.release()
+    }
+  })
+
+  test('refuses a path at which there is no volume, and makes none', async () => {
+    const path = join(store.folder, 'nothing')
+    const { code, stderr } = await runHere(['volume', 'info', '--storage', path])
+    expect(code).toBe(2)
+    expect(stderr).toContain('there is no volume')
+    await mkdir(join(path, 'segments'), { recursive: true })
+    expect((await runHere(['volume', 'info', '--storage', path])).code).toBe(1)
+    expect(await readdir(path)).toEqual(['segments'])
+  })
+})
