@@ -23,7 +23,7 @@ export interface OfflineVolume {
   readonly inspection: VolumeInspection
   readonly storagePath: string
   readonly indexPath: string
-  /** Undefined while the lock is ours. */
+  /** Undefined when no site runs on it. */
   readonly inUse: VolumeInUseError | undefined
 }
 
@@ -32,19 +32,25 @@ function indexPathOf({ server }: ServerConfig): string {
 }
 
 /**
- * @param whenInUse what to do when a site is running on the volume: its bytes can be read all the same,
- *   though what it is just writing may look torn; its index cannot
- * @throws VolumeInUseError
+ * How to go about a volume that a site may be running on. Its bytes can be read all the same, though what
+ * is just being written may look torn; its index cannot.
+ *
+ * - `hold`: refuse, and let no site begin meanwhile.
+ * - `look`: let no site begin meanwhile, but look at what one that runs allows.
+ * - `pass`: only find out whether one is running; it may come and go.
  */
+export type LockConduct = 'hold' | 'look' | 'pass'
+
+/** @throws VolumeInUseError */
 export async function withOfflineVolume<T>(
   config: ServerConfig,
-  whenInUse: 'refuse' | 'look',
+  conduct: LockConduct,
   work: (volume: OfflineVolume) => Promise<T>,
 ): Promise<T> {
   const { storagePath } = config.server
   const device = await DirectoryDevice.openReadOnly(storagePath)
   try {
-    const lock = await lockFor(await volumeIdOf(device), whenInUse)
+    const lock = await lockFor(await volumeIdOf(device), conduct)
     const inUse = lock instanceof VolumeInUseError ? lock : undefined
     try {
       const inspection = await VolumeInspection.open(device)
@@ -54,7 +60,7 @@ export async function withOfflineVolume<T>(
         await inspection.close()
       }
     } finally {
-      if (!(lock instanceof VolumeInUseError)) await lock.release()
+      if (!(lock instanceof VolumeInUseError) && conduct !== 'pass') await lock.release()
     }
   } finally {
     await device.close()
@@ -63,12 +69,14 @@ export async function withOfflineVolume<T>(
 
 async function lockFor(
   volumeId: string,
-  whenInUse: 'refuse' | 'look',
+  conduct: LockConduct,
 ): Promise<VolumeLock | VolumeInUseError> {
   try {
-    return await acquireVolumeLock({ volumeId, clock: systemClock })
+    const lock = await acquireVolumeLock({ volumeId, clock: systemClock })
+    if (conduct === 'pass') await lock.release()
+    return lock
   } catch (thrown) {
-    if (whenInUse === 'look' && thrown instanceof VolumeInUseError) return thrown
+    if (conduct !== 'hold' && thrown instanceof VolumeInUseError) return thrown
     throw thrown
   }
 }

@@ -172,6 +172,18 @@ export function chunkRecord(blobId: string, index: number, body: Uint8Array): Re
   return { kind: recordKinds.chunk, seq: 0, label, head: Buffer.alloc(0), body: [body] }
 }
 
+/** @throws MalformedBytesError */
+export function decodeChunkLabel(label: Uint8Array): {
+  readonly blobId: string
+  readonly index: number
+} {
+  const reader = new ByteReader(label)
+  const blobId = reader.raw(16).toString('hex')
+  const index = reader.varint()
+  reader.end()
+  return { blobId, index }
+}
+
 /** True when decoding the record needs its body too. */
 export function needsBody(record: StoredRecord): boolean {
   return (

@@ -24,6 +24,7 @@ import { SegmentWalk } from './segment-walk.ts'
 import { decodeSuperblock, type Superblock } from './superblock.ts'
 import { TolerantSegment } from './tolerant-segment.ts'
 
+export type { GroupRecord } from './group-codec.ts'
 export type { SegmentStep } from './segment-steps.ts'
 export type { SegmentEntry } from './segment-table.ts'
 export type { Superblock } from './superblock.ts'

@@ -1,10 +1,14 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { acquireVolumeLock } from '../../src/device/volume-lock.ts'
+import { recordKindNames } from '../../src/server/record-document.ts'
 import { runHere } from '../cli/run-comio.ts'
 import { TestStore } from '../store/open-store.ts'
+import { spoil } from '../store/spoil.ts'
+import { loadCommands } from './load-commands.ts'
 
 let store: TestStore
 let config: string
@@ -36,6 +40,11 @@ async function snapshot(): Promise<ReadonlyMap<string, string>> {
     if (entry.isFile()) files.set(path, (await readFile(path)).toString('latin1'))
   }
   return files
+}
+
+/** Turns over a bit of the bytes in which `what` stands. */
+async function spoilVolume(what: string): Promise<void> {
+  await spoil(join(store.folder, 'volume', 'segments'), Buffer.from(what))
 }
 
 describe('volume info', () => {
@@ -95,5 +104,79 @@ describe('volume info', () => {
     await mkdir(join(path, 'segments'), { recursive: true })
     expect((await runHere(['volume', 'info', '--storage', path])).code).toBe(1)
     expect(await readdir(path)).toEqual(['segments'])
+  })
+})
+
+describe('volume dump', () => {
+  const dump = (...flags: string[]) => runHere(['volume', 'dump', '--config', config, ...flags])
+  const documentsOf = (stdout: string) =>
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+
+  test('prints the golden volume of format 1 as it always has', async () => {
+    const golden = join(import.meta.dirname, '../golden')
+    const folder = join(store.folder, 'golden')
+    await mkdir(join(folder, 'segments'), { recursive: true })
+    const names = await readdir(join(golden, 'format-1', 'segments'))
+    for (const name of ['superblock.gz', ...names.map((name) => join('segments', name))]) {
+      const bytes = gunzipSync(await readFile(join(golden, 'format-1', name)))
+      await writeFile(join(folder, name.replace(/\.gz$/, '')), bytes)
+    }
+    const { code, stdout, stderr } = await runHere(['volume', 'dump', '--storage', folder])
+    expect(stdout).toBe(await readFile(join(golden, 'format-1.dump.txt'), 'utf8'))
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+
+  test('prints nothing that a terminal would obey, and JSON that says the same', async () => {
+    const text = await dump('--key', 'photos/evil\u001b[2Jname')
+    expect(text.stdout).toContain('photos/evil\\u{1b}[2Jname')
+    const json = await dump('--json', '--kind', 'put')
+    expect(text.stdout + json.stdout).not.toMatch(/[^\n\P{Cc}]/u)
+    const keys = documentsOf(json.stdout).flatMap(({ key }) => key ?? [])
+    expect(keys).toEqual(['small', 'small', 'evil\u001b[2Jname', 'large', 'gone'])
+  })
+
+  test('needs no index and no superblock, and goes on behind damage', async () => {
+    await rm(join(store.folder, 'index'), { recursive: true })
+    await rm(join(store.folder, 'volume', 'superblock'))
+    await spoilVolume('second')
+    const before = await snapshot()
+    const { code, stdout, stderr } = await dump('--json', '--key', 'photos')
+    expect(code).toBe(1)
+    expect(stderr).toContain('there is no superblock')
+    expect(stderr).toContain('2 damaged places')
+    const documents = documentsOf(stdout)
+    expect(documents.filter(({ type }) => type === 'damage')).toMatchObject([
+      { segment: 0, offset: 8192, resumes_at: 12288 },
+    ])
+    const damaged = documents.filter(({ damage }) => damage !== undefined)
+    expect(damaged).toMatchObject([{ key: 'small', seq: 3, kind: 'put' }])
+    const last = documents.findLast(({ type }) => type === 'record')
+    expect(last).toMatchObject({ key: 'gone', kind: 'delete', seq: 7 })
+    expect(await snapshot()).toEqual(before)
+  })
+
+  test('takes what is asked for, and says what it cannot take', async () => {
+    const { stdout } = await dump('--json', '--segment', '0', '--kind', 'delete')
+    expect(documentsOf(stdout).map(({ type }) => type)).toEqual(['volume', 'segment', 'record'])
+    expect(await dump('--segment', '77')).toMatchObject({ code: 2 })
+    expect(await dump('--key', '/x')).toMatchObject({ code: 2 })
+    const commands = await loadCommands()
+    const kinds = commands.find(({ name }) => name === 'volume dump')?.flags.kind
+    expect(kinds).toMatchObject({ options: recordKindNames })
+  })
+
+  test('reads beside a site that runs, and says so', async () => {
+    const volume = documentsOf((await dump('--json')).stdout)[0]
+    const lock = await acquireVolumeLock({ volumeId: volume.volume_id, clock: systemClock })
+    try {
+      const { code, stderr } = await dump()
+      expect(code).toBe(0)
+      expect(stderr).toContain(`process ${process.pid} runs on this volume`)
+    } finally {
+      await lock.release()
+    }
   })
 })

@@ -58,6 +58,7 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'config show': 'comio-config.1',
   'config validate': 'comio-config.1',
   'volume info': 'comio-volume.1',
+  'volume dump': 'comio-volume.1',
   'token gen': 'comio.1',
   'token list': 'comio.1',
   'token revoke': 'comio.1',
