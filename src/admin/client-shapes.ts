@@ -139,6 +139,32 @@ export const verifyShape: Shape = {
   waiting: 'number',
   listed: 'array',
 }
+
+export const scrubShape: Shape = { next_at: 'text?', rate: 'number' }
+
+const scrubCountsShape: Shape = {
+  started_at: 'string',
+  objects: 'number',
+  bytes: 'number',
+  records: 'number',
+  damaged: 'number',
+  healed: 'number',
+  gone: 'number',
+}
+
+export const scrubProgressShape: Shape = {
+  ...scrubCountsShape,
+  objects_total: 'number',
+  bytes_total: 'number',
+}
+
+export const scrubResultShape: Shape = {
+  ...scrubCountsShape,
+  finished_at: 'string',
+  reason: 'text?',
+  listed: 'array',
+}
+
 export const failedDetailShape: Shape = {
   ...failedShape,
   about: 'string',

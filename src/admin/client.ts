@@ -19,6 +19,9 @@ import {
   remoteShape,
   roleShape,
   type Shape,
+  scrubProgressShape,
+  scrubResultShape,
+  scrubShape,
   sideShape,
   statusShape,
   tokenShape,
@@ -53,6 +56,7 @@ import type {
   RoleRequestDocument,
   TokensDocument,
 } from './protocol.ts'
+import type { ScrubDocument } from './scrub-protocol.ts'
 import type { VerifyDocument, VerifyRequestDocument } from './verify-protocol.ts'
 
 export interface AdminClientOptions {
@@ -229,6 +233,19 @@ export class AdminClient {
     return this.#verify('DELETE')
   }
 
+  /** Begins to read everything that the site stores: {@link scrubStatus} tells how it goes. */
+  scrub(): Promise<ScrubDocument> {
+    return this.#scrub('POST')
+  }
+
+  scrubStatus(): Promise<ScrubDocument> {
+    return this.#scrub('GET')
+  }
+
+  stopScrub(): Promise<ScrubDocument> {
+    return this.#scrub('DELETE')
+  }
+
   /** Everything about the dead letters at one place. */
   async failedAt(seq: number, remote?: string): Promise<FailedDetailsDocument> {
     const query = remote === undefined ? '' : `?remote=${encodeURIComponent(remote)}`
@@ -314,6 +331,14 @@ export class AdminClient {
     const text = await this.#call({ method, path: '/admin/replication/verify', body })
     const document = this.#parse<VerifyDocument>(text, { id: 'number', results: 'array' })
     for (const result of document.results) this.#require(result, verifyShape)
+    return document
+  }
+
+  async #scrub(method: Call['method']): Promise<ScrubDocument> {
+    const text = await this.#call({ method, path: '/admin/volume/scrub' })
+    const document = this.#parse<ScrubDocument>(text, scrubShape)
+    if (document.running) this.#require(document.running, scrubProgressShape)
+    if (document.last) this.#require(document.last, scrubResultShape)
     return document
   }
 

@@ -38,6 +38,11 @@ export class VerifyRunningError extends ControlError {
   readonly status = 409
 }
 
+export class ScrubRunningError extends ControlError {
+  readonly code = 'SCRUB_RUNNING'
+  readonly status = 409
+}
+
 export class NoSuchLetterError extends ControlError {
   readonly code = 'NO_SUCH_DEAD_LETTER'
   readonly status = 404

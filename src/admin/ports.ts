@@ -20,6 +20,7 @@ import type {
   RoleRequestDocument,
   TokenDescription,
 } from './protocol.ts'
+import type { ScrubDocument } from './scrub-protocol.ts'
 import type { VerifyDocument } from './verify-protocol.ts'
 
 /** What an endpoint asks of its caller: nothing at all, or a role. */
@@ -117,6 +118,15 @@ export interface VerifyControl {
   stop(): Promise<VerifyDocument>
 }
 
+export interface ScrubControl {
+  /** The pass that is running, and the last one. */
+  current(): Promise<ScrubDocument>
+  /** @throws ScrubRunningError */
+  begin(): Promise<ScrubDocument>
+  /** Resolves once nothing is running. */
+  stop(): Promise<ScrubDocument>
+}
+
 /** One answered request, for the metrics. */
 export interface ControlObservation {
   readonly operation: string
@@ -131,6 +141,7 @@ export interface ControlPlaneOptions {
   readonly remotes: RemotesControl
   readonly tokens: TokenControl
   readonly verify: VerifyControl
+  readonly scrub: ScrubControl
   readonly health: () => Promise<HealthReport>
   /** Prometheus text, and its content type. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>

@@ -24,6 +24,7 @@ import {
   statusSchema,
   tokensSchema,
 } from './schemas.ts'
+import { scrubRoutes } from './scrub-routes.ts'
 import { verifyRoutes } from './verify-routes.ts'
 
 export function controlRoutes(options: ControlPlaneOptions): readonly ControlRoute[] {
@@ -38,6 +39,7 @@ export function controlRoutes(options: ControlPlaneOptions): readonly ControlRou
     revokeRoute(options),
     ...conflictRoutes(options),
     ...verifyRoutes(options),
+    ...scrubRoutes(options),
     roleRoute(options),
   ]
 }

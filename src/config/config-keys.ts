@@ -147,6 +147,18 @@ export const configKeys = {
     summary:
       'Who may do what: a list of name, role (read, write, admin, replication) and token or token_file.',
   },
+  'storage.scrub_interval': {
+    kind: 'duration',
+    default: 30 * 24 * hour,
+    range: [0, 365 * 24 * hour],
+    summary: 'How often everything that is stored is read and checked, unasked. 0s for never.',
+  },
+  'storage.scrub_rate': {
+    kind: 'size',
+    default: 16 * mib,
+    range: [0, 100 * gib],
+    summary: 'How many bytes per second a scrub reads at most. 0 for no limit.',
+  },
   'replication.enabled': {
     kind: 'switch',
     default: false,

@@ -23,7 +23,7 @@ export function restartKeys(running: ServerConfig, next: ServerConfig): readonly
 /** Every value that needs a restart as text, by its key. */
 export function valuesOf(config: ServerConfig): ReadonlyMap<string, string> {
   const values = new Map<string, unknown>()
-  for (const section of ['server', 'logging', 'replication'] as const) {
+  for (const section of ['server', 'logging', 'storage', 'replication'] as const) {
     for (const [field, value] of Object.entries(config[section])) {
       if (field === 'tls' || field === 'remotes') continue
       values.set(keyOf(section, field), value)

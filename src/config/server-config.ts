@@ -35,6 +35,12 @@ export interface ServerConfig {
   }
   readonly logging: { readonly level: LogLevel; readonly format: LogFormat }
   readonly auth: { readonly tokens: readonly AuthToken[] }
+  readonly storage: {
+    /** 0: only when asked. */
+    readonly scrubIntervalMs: number
+    /** Bytes per second; 0 for no limit. */
+    readonly scrubRate: number
+  }
   readonly replication: ReplicationConfig
 }
 
@@ -126,6 +132,10 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
       format: values['logging.format'] ?? (terminal ? 'pretty' : 'json'),
     },
     auth: { tokens: effective(values, 'auth.tokens') },
+    storage: {
+      scrubIntervalMs: effective(values, 'storage.scrub_interval'),
+      scrubRate: effective(values, 'storage.scrub_rate'),
+    },
     replication: toReplicationConfig(values, surroundings),
   }
 }

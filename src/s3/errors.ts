@@ -69,6 +69,12 @@ const kinds = {
   NoSuchBucket: { status: 404, message: 'There is no bucket of this name.' },
   NoSuchKey: { status: 404, message: 'There is no object of this name in the bucket.' },
   NotImplemented: { status: 501, message: 'ComIO does not do this yet.' },
+  ObjectCorrupted: {
+    status: 500,
+    message:
+      'The stored bytes of this object are damaged, and no other site could give them just now. ' +
+      'Nothing wrong was sent. The log has the place under this request id.',
+  },
   PreconditionFailed: {
     status: 412,
     message: 'A condition of the request (If-Match and the like) does not hold.',
@@ -144,6 +150,7 @@ const translations: Readonly<Record<string, { readonly to: S3ErrorCode; readonly
     ROLE_CHANGING: { to: 'ServiceUnavailable', own: true },
     REPLICA_READ_ONLY: { to: 'AccessDenied', own: true },
     PROXIED_READ_FAILED: { to: 'ServiceUnavailable', own: true },
+    CORRUPT_OBJECT: { to: 'ObjectCorrupted', own: false },
     BUDGET_EXHAUSTED: { to: 'SlowDown', own: false },
   }
 

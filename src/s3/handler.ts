@@ -181,6 +181,6 @@ function report(service: S3Service, exchange: Exchange, error: S3Error): void {
     error: messageOf(cause),
     stack: error.s3Code === 'InternalError' && cause instanceof Error ? cause.stack : undefined,
   }
-  if (error.s3Code === 'InternalError') service.logger.error(fields, 'a request failed')
+  if (error.status === 500) service.logger.error(fields, 'a request failed')
   else service.logger.warn(fields, 'a request could not be taken')
 }

@@ -13,6 +13,7 @@ import { addReadMetrics } from './read-metrics.ts'
 import { addRemoteMetrics } from './remote-metrics.ts'
 import { replicationText } from './replication-metrics.ts'
 import { type RequestObservation, RequestTally } from './request-tally.ts'
+import { addScrubMetrics, type ScrubFigures } from './scrub-metrics.ts'
 
 export interface SiteFigures {
   readonly buckets: number
@@ -31,6 +32,7 @@ export interface SiteFigures {
   readonly skewedChanges: number
   readonly replication: ReplicationFigures
   readonly reads: ReadsTally
+  readonly scrub: ScrubFigures
 }
 
 export class SiteMetrics {
@@ -46,11 +48,13 @@ export class SiteMetrics {
     const publishSync = addSyncMetrics(this.#registry)
     const publishConflicts = addConflictMetrics(this.#registry)
     const publishReads = addReadMetrics(this.#registry)
+    const publishScrub = addScrubMetrics(this.#registry)
     this.#publish = (current) => {
       publishSite(current)
       publishRemotes(current.remotes)
       publishConflicts(current)
       publishReads(current.reads)
+      publishScrub(current.scrub)
       if (current.sync !== null) publishSync(current.sync)
     }
     addProcessMetrics(this.#registry)

@@ -19,6 +19,7 @@ import { ReadResponder } from '../replication/reads/read-responder.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import type { Authorize } from '../s3/access.ts'
 import { createS3Handler } from '../s3/handler.ts'
+import type { Scrubber } from '../store/scrubber.ts'
 import type { AccessControl } from './access.ts'
 import { rememberBriefly } from './brief-memory.ts'
 import { createDispatcher } from './dispatcher.ts'
@@ -29,6 +30,8 @@ import type { Remotes } from './remotes.ts'
 import { createReplicationControl } from './replication-control.ts'
 import { RoleControl } from './role-control.ts'
 import { type RoleKeeper, roleStatus } from './role-keeper.ts'
+import { createScrubControl, scrubReasons } from './scrub-control.ts'
+import { openScrubber } from './scrubbing.ts'
 import { createSiteReads, type SiteReads } from './site-reads.ts'
 import type { Storage } from './storage.ts'
 import { createVerifyControl, verifySummary } from './verify-control.ts'
@@ -63,16 +66,24 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
   const clients = createClients(options, reads)
   const replication = replicationControl(options, { clients, reads })
   const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
-  const metrics = new SiteMetrics(() => siteFigures(options, { replication, reads, budget }))
-  const control = await createControl(options, { clients, replication, metrics })
+  const scrubber = await openScrubber(options.config, {
+    engine: options.storage.engine,
+    heal: (info) => reads.healing.heal(info),
+    logger: options.logger,
+  })
+  const metrics = new SiteMetrics(() =>
+    siteFigures(options, { replication, reads, budget, scrubber }),
+  )
+  const control = await createControl(options, { clients, replication, metrics, scrubber })
   const handle = createDispatcher({
     data: createData(options, { clients, reads, metrics, budget }),
     control: control.handle,
     replication: createStreams(options, control),
   })
   const close = async (): Promise<void> => {
-    await Promise.all([control.close(), reads.healing.close()])
+    await Promise.all([control.close(), reads.healing.close(), scrubber.close()])
   }
+  scrubber.start()
   return { handle, close }
 }
 
@@ -122,18 +133,20 @@ function replicationControl(
 }
 
 function createControl(
-  { storage, replicator, remotes, access, tokens, credentials, logger, closing }: PlanesOptions,
+  options: PlanesOptions,
   parts: {
     readonly clients: ClientStore
     readonly replication: ReplicationControl
     readonly metrics: SiteMetrics
+    readonly scrubber: Scrubber
   },
 ): Promise<ControlPlane> {
-  const { clients, replication, metrics } = parts
+  const { storage, replicator, remotes, access, tokens, credentials, logger, closing } = options
+  const { clients, replication, metrics, scrubber } = parts
   const health = rememberBriefly({
     clock: systemClock,
     ms: healthAgeMsMax,
-    make: () => siteHealth(storage, replication, credentials()),
+    make: () => siteHealth(storage, replication, [...credentials(), ...scrubReasons(scrubber)]),
   })
   return createControlPlane({
     store: clients,
@@ -142,6 +155,10 @@ function createControl(
     remotes,
     tokens,
     verify: createVerifyControl(replicator),
+    scrub: createScrubControl(scrubber, {
+      totals: () => storage.engine.totals(),
+      rate: options.config.storage.scrubRate,
+    }),
     // Of a store that fails, or is about to close, nothing more is asked.
     health: async () => (closing() ? reportHealth({ closing: true }) : await health()),
     metrics: () => metrics.text(),
@@ -254,9 +271,10 @@ async function siteFigures(
     readonly replication: ReplicationControl
     readonly reads: SiteReads
     readonly budget: ByteBudget
+    readonly scrubber: Scrubber
   },
 ): Promise<SiteFigures> {
-  const { replication, reads, budget } = parts
+  const { replication, reads, budget, scrubber } = parts
   const { engine, volume } = storage
   const [buckets, totals, status] = await Promise.all([
     engine.listBuckets(),
@@ -279,5 +297,6 @@ async function siteFigures(
     skewedChanges: engine.skewedChanges,
     replication: replicator.figures(),
     reads: reads.tally,
+    scrub: scrubber,
   }
 }

@@ -19,11 +19,11 @@ export function addReadMetrics(registry: Registry): (tally: ReadsTally) => void 
   )
   const mended = total(
     'comio_mended_objects_total',
-    'Objects whose damaged bytes were replaced after a read.',
+    'Objects whose damaged bytes were replaced, after a read or in a scrub.',
   )
   const failures = total(
     'comio_mend_failures_total',
-    'Objects whose damaged bytes could not be replaced after a read.',
+    'Objects whose damaged bytes could not be replaced, after a read or in a scrub.',
   )
   return (tally) => {
     proxied.reset()

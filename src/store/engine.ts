@@ -69,6 +69,7 @@ import type { Survey } from './survey.ts'
 import { Sweeper } from './sweeper.ts'
 import { objectKey } from './tables/keys.ts'
 import { decodeLiveEntry, type LiveEntry } from './tables/slot-entry.ts'
+import { TraceCheck } from './trace-check.ts'
 import { Uploads } from './uploads.ts'
 import { timeOf, VersionClock } from './version.ts'
 
@@ -152,6 +153,8 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly survey: Survey
   /** Replaces damaged bytes. */
   readonly mender: ObjectMender
+  /** Finds damage where no read looks. */
+  readonly traces: TraceCheck
   /** Records brought into the index at opening. */
   readonly replayed: number
   readonly #volume: Volume
@@ -206,7 +209,9 @@ export class Engine implements ObjectStore, ChangeSink {
       },
     })
     this.#sequencer = sequencer
-    this.#mover = this.#createMover(parts, sequencer)
+    const records = new LiveRecords({ accounts, sequencer, reader: volume })
+    this.traces = new TraceCheck({ volume, records })
+    this.#mover = this.#createMover(parts, records)
     this.#admission = admission
     this.#reserved = new ReservedRoom({ admission, mover: this.#mover })
     this.#links = this.#createLinks(parts, sequencer)
@@ -447,10 +452,9 @@ export class Engine implements ObjectStore, ChangeSink {
     return objectCount > 0
   }
 
-  #createMover(parts: Parts, sequencer: Sequencer): SegmentMover {
+  #createMover(parts: Parts, records: LiveRecords): SegmentMover {
     const { options, accounts, admission } = parts
     const { volume, clock, logger } = options
-    const records = new LiveRecords({ accounts, sequencer, reader: volume })
     const freed = (): Promise<void> => this.#freer.idle()
     const mover = new SegmentMover({ volume, accounts, records, admission, freed, clock, logger })
     admission.onRefused(() => mover.lookNow())

@@ -3,6 +3,7 @@
  * against what was asked for, the body block by block.
  */
 import { assert } from '../base/assert.ts'
+import { systemCodeOf } from '../base/errors.ts'
 import type { DeviceSegment } from '../device/device.ts'
 import { CorruptRecordError } from './errors.ts'
 import { checksumBlockBytes } from './limits.ts'
@@ -87,6 +88,10 @@ export class RecordReader {
       const handle = handles.tryAcquire(segment) ?? (await handles.acquire(segment))
       try {
         return await work(handle, entry.seed)
+      } catch (error) {
+        // A sector that the disk gives up on is damage like any other: another site may have the bytes.
+        if (systemCodeOf(error) === 'EIO') throw damaged(location, 'the disk cannot read it (EIO)')
+        throw error
       } finally {
         handles.release(segment)
       }

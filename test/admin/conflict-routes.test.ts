@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ControlPlane, createControlPlane } from '../../src/admin/control-plane.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
+import { exampleScrub } from './example-scrub.ts'
 import { exampleVerify } from './example-verify.ts'
 import { fakeTokens } from './fake-tokens.ts'
 import { ListedConflicts } from './listed-conflicts.ts'
@@ -36,6 +37,7 @@ beforeEach(async () => {
     },
     tokens: fakeTokens,
     verify: exampleVerify([]),
+    scrub: exampleScrub(),
     health: unasked,
     metrics: unasked,
     authorize: () => undefined,

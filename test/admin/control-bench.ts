@@ -23,6 +23,7 @@ import { type Logger, silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { NoSuchBucketError, StorageFullError } from '../../src/store/errors.ts'
 import { VolumeReadOnlyError } from '../../src/volume/errors.ts'
+import { exampleScrub } from './example-scrub.ts'
 import { exampleVerify } from './example-verify.ts'
 import { fakeTokens } from './fake-tokens.ts'
 import { ListedConflicts } from './listed-conflicts.ts'
@@ -140,6 +141,7 @@ export class ControlBench {
       },
       conflicts: new ListedConflicts(),
       verify: exampleVerify([]),
+      scrub: exampleScrub(),
       replication: {
         status: async () => statusDocument,
         failed: async () => ({

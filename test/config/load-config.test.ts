@@ -30,6 +30,7 @@ describe('defaults', () => {
       },
       logging: { level: 'info', format: 'json' },
       auth: { tokens: [] },
+      storage: { scrubIntervalMs: 30 * 24 * 3_600_000, scrubRate: 16 * 2 ** 20 },
       replication: {
         enabled: false,
         mode: 'async',
@@ -95,6 +96,9 @@ logging: {level: debug, format: pretty}
 auth:
   tokens:
     - {name: ops, role: admin, token: ${longToken}}
+storage:
+  scrub_interval: 7d
+  scrub_rate: 1MiB
 replication:
   enabled: true
   mode: async
@@ -141,6 +145,7 @@ replication:
       },
       logging: { level: 'debug', format: 'pretty' },
       auth: { tokens: [{ name: 'ops', role: 'admin', token: longToken }] },
+      storage: { scrubIntervalMs: 7 * 24 * 3_600_000, scrubRate: 2 ** 20 },
       replication: {
         enabled: true,
         mode: 'async',

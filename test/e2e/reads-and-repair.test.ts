@@ -16,6 +16,7 @@ const random = seededRandom(7)
 const content = (bytes: number): Buffer => Buffer.from(random.bytes(bytes))
 const small = content(30_000)
 const large = content(3 * 2 ** 20)
+const only = content(50_000)
 
 beforeAll(async () => {
   bed = await TestBed.make()
@@ -37,16 +38,16 @@ test('two sites that hold the same are told to be equal, up to a place and a tim
 })
 
 test('what only the other site has is read from there, listed as missing, and fetched by a repair', async () => {
-  const only = content(2 * 2 ** 20)
-  await b.put('/docs/only-b', only)
+  const onlyB = content(2 * 2 ** 20)
+  await b.put('/docs/only-b', onlyB)
   await b.put('/only-there/x', 'x')
   const proxied = await a.send('GET', '/docs/only-b')
-  expect(proxied.body.equals(only)).toBe(true)
+  expect(proxied.body.equals(onlyB)).toBe(true)
   expect(proxied.headers['x-comio-proxied-from']).toBe((await b.status()).site_id)
   const range = { range: 'bytes=1500000-1500099' }
   const part = await a.send('GET', '/docs/only-b', { headers: range })
   expect(part.status).toBe(206)
-  expect(part.body.equals(only.subarray(1_500_000, 1_500_100))).toBe(true)
+  expect(part.body.equals(onlyB.subarray(1_500_000, 1_500_100))).toBe(true)
   expect((await a.send('HEAD', '/only-there/x')).headers['content-length']).toBe('1')
   expect((await a.send('GET', '/docs/nowhere')).status).toBe(404)
 
@@ -59,14 +60,16 @@ test('what only the other site has is read from there, listed as missing, and fe
   expect(repaired.stdout).toContain('3 differences repaired')
   expect(repaired.code).toBe(0)
   const own = await a.send('GET', '/docs/only-b')
-  expect(own.body.equals(only)).toBe(true)
+  expect(own.body.equals(onlyB)).toBe(true)
   expect(own.headers['x-comio-proxied-from']).toBeUndefined()
 })
 
 test('damaged bytes are read from the other site and mended, here by a read and there by a repair', async () => {
   await spoil(a.storage, large.subarray(2 * 2 ** 20, 2 * 2 ** 20 + 500))
   await spoil(b.storage, small.subarray(10_000, 10_500))
-  expect((await b.send('GET', '/docs/small')).status).toBe(500)
+  const refused = await b.send('GET', '/docs/small')
+  expect(refused.status).toBe(500)
+  expect(refused.body.toString()).toContain('<Code>ObjectCorrupted</Code>')
   expect((await a.send('GET', '/docs/large')).body.equals(large)).toBe(true)
   await until('the object is mended', async () => {
     const { body } = await a.send('GET', '/admin/metrics')
@@ -83,6 +86,31 @@ test('damaged bytes are read from the other site and mended, here by a read and 
   expect(mended.stdout).toContain('1 difference repaired')
   expect(mended.code).toBe(0)
   expect((await b.send('GET', '/docs/small')).body.equals(small)).toBe(true)
+})
+
+test('a scrub finds damage that nobody reads, heals it from the other site, and says so', async () => {
+  await spoil(a.storage, large.subarray(2 * 2 ** 20, 2 * 2 ** 20 + 500))
+  const scrub = (...args: readonly string[]): Promise<Ended> =>
+    runComio(['volume', 'scrub', ...args, '--url', a.url])
+  const first = await scrub()
+  expect(first.stdout).toContain('all sound')
+  expect(first.stdout).toContain('1 found damaged, 1 healed')
+  expect(first.stdout).toContain('healed  object    docs/large')
+  expect(first.code).toBe(0)
+  expect((await a.send('GET', '/docs/large')).body.equals(large)).toBe(true)
+  expect(await a.log()).toContain('Scrubbed: everything that is stored is sound')
+
+  await a.put('/local/only-a', only)
+  await a.shipped()
+  await b.send('DELETE', '/local/only-a')
+  await spoil(a.storage, only.subarray(0, 500))
+  const second = await scrub()
+  expect(second.stdout).toMatch(/^1 damaged, ended at /)
+  expect(second.stdout).toContain('damaged object    local/only-a: no remote has this version')
+  expect(second.code).toBe(1)
+  const health = await a.send('GET', '/admin/health')
+  expect(health.body.toString()).toContain('left damage that it could not heal')
+  expect((await scrub('--status')).stdout).toContain('1 damaged, ended at')
 })
 
 test('while the other site is down nothing is known of it, and reads do not wait for it', async () => {

@@ -62,6 +62,7 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'token gen': 'comio.1',
   'token list': 'comio.1',
   'token revoke': 'comio.1',
+  'volume scrub': 'comio-volume.1',
   bench: 'comio.1',
   demo: 'comio.1',
 }

@@ -6,6 +6,11 @@ import { type SiteFigures, SiteMetrics } from '../../src/server/metrics.ts'
 import { parseMetrics } from './parse-metrics.ts'
 import { remoteStatus } from './remote-status.ts'
 
+const scrubbed = {
+  ...{ objects: 7, bytes: 700, records: 3, damaged: 4, healed: 2, gone: 1 },
+  listed: [],
+}
+
 const figures: SiteFigures = {
   buckets: 2,
   objects: 10,
@@ -24,6 +29,11 @@ const figures: SiteFigures = {
   ],
   replication: { links: [], received: new ResultTally() },
   reads: new ReadsTally(),
+  scrub: {
+    running: undefined,
+    last: { ...scrubbed, startedAt: 1000, finishedAt: 2500 },
+    totals: scrubbed,
+  },
 }
 
 describe('metrics', () => {
@@ -40,6 +50,15 @@ describe('metrics', () => {
     expect(samples.get(`${duration}_sum{operation="GetObject"}`)).toBeCloseTo(0.012)
     expect(samples.get(`${duration}_bucket{le="0.0025",operation="GetObject"}`)).toBe(0)
     expect(samples.get(`${duration}_bucket{le="0.005",operation="GetObject"}`)).toBe(3)
+  })
+
+  it('show what scrubs read, and what the last one left damaged', async () => {
+    const samples = parseMetrics((await new SiteMetrics(async () => figures).text()).text)
+    expect(samples.get('comio_scrub_objects_total')).toBe(7)
+    expect(samples.get('comio_scrub_damaged_total')).toBe(4)
+    expect(samples.get('comio_scrub_last_damaged')).toBe(1)
+    expect(samples.get('comio_scrub_last_finished_timestamp_seconds')).toBe(2.5)
+    expect(samples.get('comio_scrub_running')).toBe(0)
   })
 
   it('show the store, the volume and each remote as they are at each look', async () => {

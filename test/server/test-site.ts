@@ -11,6 +11,7 @@ export interface ConfigChanges {
   readonly server?: Partial<ServerConfig['server']>
   readonly logging?: Partial<ServerConfig['logging']>
   readonly auth?: Partial<ServerConfig['auth']>
+  readonly storage?: Partial<ServerConfig['storage']>
   readonly replication?: Partial<ServerConfig['replication']>
 }
 
@@ -22,6 +23,7 @@ export function testConfig(storage: string, changes: ConfigChanges = {}): Server
     server: { ...config.server, ...defaults, ...changes.server },
     logging: { ...config.logging, ...changes.logging },
     auth: { ...config.auth, ...changes.auth },
+    storage: { ...config.storage, ...changes.storage },
     replication: { ...config.replication, ...changes.replication },
   }
 }

@@ -10,6 +10,7 @@ import type { Logger } from '../../base/log.ts'
 import type { ObjectMender } from '../../store/elsewhere.ts'
 import { CorruptObjectError } from '../../store/errors.ts'
 import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store.ts'
+import type { HealOutcome } from '../../store/scrub-pass.ts'
 import { objectSlot } from '../../store/slot.ts'
 import type { ReadsTally } from './reads-tally.ts'
 import type { RemoteLook } from './remote-look.ts'
@@ -43,6 +44,14 @@ export class HealingReads {
   /** The same object, read from elsewhere where its own bytes are damaged. */
   over(object: OpenObject): OpenObject {
     return new HealedObject(object, (range, damage) => this.#rescue(object.info, range, damage))
+  }
+
+  /** Mends an object that somebody found damaged, and says what came of it. */
+  async heal(info: ObjectInfo): Promise<HealOutcome> {
+    if (this.#remotesOf(info).length === 0) return { problem: 'there is no remote that has it' }
+    // Behind those that were found before: one at a time.
+    await this.#running
+    return await this.#mend(idOf(info), info)
   }
 
   /** What is being mended is given up: the next read finds it again. */
@@ -106,7 +115,7 @@ export class HealingReads {
     }
   }
 
-  async #mend(id: string, info: ObjectInfo): Promise<void> {
+  async #mend(id: string, info: ObjectInfo): Promise<HealOutcome> {
     const { mender, tally, logger } = this.#options
     const { bucket, key, version } = info
     try {
@@ -116,15 +125,17 @@ export class HealingReads {
       if (result === 'mismatch') throw new Error('what came does not have the hash of the object')
       this.#failedUntil.delete(id)
       // Something newer is current by now: that has bytes of its own.
-      if (result === 'gone') return
+      if (result === 'gone') return 'gone'
       tally.mended++
       logger.warn({ bucket, key, version }, 'Damaged bytes were replaced by those of a remote')
+      return 'healed'
     } catch (error) {
       rethrowAssertion(error)
-      if (this.#stop.signal.aborted) return
+      const problem = messageOf(error)
+      if (this.#stop.signal.aborted) return { problem }
       this.#fail(id)
-      const fields = { bucket, key, version, error: messageOf(error) }
-      logger.error(fields, 'Damaged bytes could not be replaced')
+      logger.error({ bucket, key, version, error: problem }, 'Damaged bytes could not be replaced')
+      return { problem }
     }
   }
 
