@@ -43,7 +43,7 @@ describe('errors of the layers below', () => {
       'ServiceUnavailable',
     ],
     [new BudgetExhaustedError('full'), 503, 'SlowDown'],
-    [new CorruptObjectError('rot'), 500, 'InternalError'],
+    [new CorruptObjectError('rot'), 500, 'ObjectCorrupted'],
     [new StrangeError('odd'), 500, 'InternalError'],
     [new TypeError('bug'), 500, 'InternalError'],
     ['thrown text', 500, 'InternalError'],
