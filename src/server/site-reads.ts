@@ -42,7 +42,11 @@ export function createSiteReads(
     elsewhere: replication.proxyReads
       ? new ProxyReads({ look, tally, clock, timeoutMs })
       : undefined,
-    healing: new HealingReads({ look, mender: engine.mender, tally, clock, logger }),
+    healing: new HealingReads({
+      ...{ look, tally, clock, logger },
+      mender: engine.mender,
+      open: (name) => engine.openObject(name),
+    }),
     look,
     tally,
   }

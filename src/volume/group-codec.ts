@@ -205,12 +205,17 @@ export interface GroupRecord extends RecordHeader {
 
 /**
  * All records of the group whose header stands at the start of `bytes`, headers and bodies verified,
- * or what is wrong as text. Labels and heads are views of `bytes`.
+ * or what is wrong as text. Labels and heads are views of `bytes`. With `forgivesBodies` a record counts
+ * whose body is damaged: its header has what it is about, and whoever reads the body is told.
  */
 export function decodeGroupRecords(
   bytes: Buffer,
   header: GroupHeader,
-  place: { readonly offset: number; readonly seed: SegmentSeed },
+  place: {
+    readonly offset: number
+    readonly seed: SegmentSeed
+    readonly forgivesBodies?: boolean
+  },
 ): GroupRecord[] | string {
   const { seed } = place
   const end = groupHeaderBytes + header.payloadBytes
@@ -225,7 +230,7 @@ export function decodeGroupRecords(
     const { record, mismatch } = found
     sum = checksum(payload.subarray(at, at + record.headLength), sum)
     at += record.headLength + record.bodyLength
-    if (mismatch !== undefined) return mismatch
+    if (mismatch !== undefined && place.forgivesBodies !== true) return mismatch
     records.push(record)
   }
   if (at !== end) return 'a group holds more than its records'

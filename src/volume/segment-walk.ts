@@ -38,7 +38,10 @@ export interface WalkStop {
 export interface WalkOptions {
   readonly handle: ReadableSegment
   readonly seed: SegmentSeed
-  /** Where the groups are known to end; else they end at the first bad one or the footer. */
+  /**
+   * Where the groups are known to end; else they end at the first bad one or the footer. Up to there
+   * all were durable once: a body that does not fit was damaged since, and no group is torn.
+   */
   readonly limit?: number | undefined
 }
 
@@ -46,6 +49,7 @@ export class SegmentWalk {
   readonly #handle: ReadableSegment
   readonly #seed: SegmentSeed
   readonly #limit: number
+  readonly #forgivesBodies: boolean
   #window: Buffer = Buffer.alloc(0)
   #windowOffset = 0
   #offset = blockBytes
@@ -55,6 +59,7 @@ export class SegmentWalk {
     this.#handle = options.handle
     this.#seed = options.seed
     this.#limit = options.limit ?? options.handle.size
+    this.#forgivesBodies = options.limit !== undefined
   }
 
   /** Number of the last group walked over, 0 before the first. */
@@ -119,7 +124,10 @@ export class SegmentWalk {
       offset,
       Math.min(end - offset, groupHeaderBytes + header.payloadBytes),
     )
-    return decodeGroupRecords(bytes, header, { offset, seed: this.#seed })
+    return decodeGroupRecords(bytes, header, {
+      ...{ offset, seed: this.#seed },
+      forgivesBodies: this.#forgivesBodies,
+    })
   }
 
   /** The bytes from `offset`, fewer at the end of the segment. Views stay valid: windows are not reused. */

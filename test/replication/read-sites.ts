@@ -1,6 +1,7 @@
 /** Sites that read single objects of each other: real stores, without a network in between. */
 import { systemClock } from '../../src/base/clock.ts'
 import type { Logger } from '../../src/base/log.ts'
+import { RemoteRefusedError, RemoteUnreachableError } from '../../src/replication/errors.ts'
 import { parseReadQuestion, type VersionedObject } from '../../src/replication/reads/documents.ts'
 import { HealingReads } from '../../src/replication/reads/healing-reads.ts'
 import { ProxyReads } from '../../src/replication/reads/proxy-reads.ts'
@@ -8,6 +9,7 @@ import { ReadResponder } from '../../src/replication/reads/read-responder.ts'
 import { ReadsTally } from '../../src/replication/reads/reads-tally.ts'
 import { RemoteLook } from '../../src/replication/reads/remote-look.ts'
 import type { ReadableRemote, SiteReader } from '../../src/replication/reads/site-reader.ts'
+import { CorruptObjectError } from '../../src/store/errors.ts'
 import { isWanted, type PlaceFilter, wantsEverything } from '../../src/store/place-filter.ts'
 import { TestStore } from '../store/open-store.ts'
 import { collectingLogger, type LogLine } from './memory-pair.ts'
@@ -31,11 +33,20 @@ export class DirectReader implements SiteReader {
     const asked = parseReadQuestion(question)
     if (asked.ask !== 'bytes') throw new Error('another question was asked')
     const pieces: Buffer[] = []
-    await this.#responder.withObject(asked, async (object) => {
-      for await (const piece of object.read(asked)) pieces.push(Buffer.from(piece))
-    })
+    let failure: unknown
+    try {
+      await this.#responder.withObject(asked, async (object) => {
+        for await (const piece of object.read(asked)) pieces.push(Buffer.from(piece))
+      })
+    } catch (error) {
+      if (!(error instanceof CorruptObjectError)) throw error
+      const { code: remoteCode, message } = error
+      if (pieces.length === 0) throw new RemoteRefusedError({ status: 503, remoteCode, message })
+      failure = new RemoteUnreachableError('the connection was cut')
+    }
     return (async function* () {
       yield* pieces
+      if (failure !== undefined) throw failure
     })()
   }
 
@@ -71,7 +82,11 @@ export class ReadingSite {
       ...{ timeoutMs, clock, logger },
     })
     this.proxy = new ProxyReads({ look, tally, clock, timeoutMs })
-    this.healing = new HealingReads({ look, mender: engine.mender, tally, clock, logger })
+    this.healing = new HealingReads({
+      ...{ look, tally, clock, logger },
+      mender: engine.mender,
+      open: (name) => engine.openObject(name),
+    })
   }
 
   static async open(siteId: string, { timeoutMs = 5000 } = {}): Promise<ReadingSite> {

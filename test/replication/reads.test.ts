@@ -281,10 +281,30 @@ describe.each([
 
   it('is not taken from a remote whose own bytes are damaged', async () => {
     await readsThere()
-    await spoil(join(there.store.folder, 'volume'), body.subarray(-1000))
-    await expect(here.readOwn('x')).rejects.toThrow()
+    const middle = body.length >> 1
+    await spoil(join(there.store.folder, 'volume'), body.subarray(middle, middle + 1000))
+    await expect(here.readOwn('x')).rejects.toThrow(CorruptObjectError)
     await eventually(() => here.tally.mendFailures === 1, 'mending was tried')
     expect(here.tally.mended).toBe(0)
+  })
+})
+
+describe('an object that is damaged here and at the remote, in different places', () => {
+  beforeEach(openBoth)
+
+  it('is put together from both, for the reader and for good', async () => {
+    await readsThere()
+    await put(here, 'x', large)
+    await bring('x', here.store, there.store)
+    const spoilAt = (site: typeof here, at: number) =>
+      spoil(join(site.store.folder, 'volume'), large.subarray(at, at + 1000))
+    // Apart by less than what is read at a time, and by more.
+    for (const at of [80_000, 500_000]) await spoilAt(here, at)
+    for (const at of [10_000, 300_000, 850_000]) await spoilAt(there, at)
+    expect((await here.readOwn('x')).equals(large)).toBe(true)
+    await eventually(() => here.tally.mended === 1, 'it is mended')
+    expect((await here.store.get('box', 'x'))?.equals(large)).toBe(true)
+    expect(here.tally).toMatchObject({ damagedReads: 1, rescuedReads: 1, mendFailures: 0 })
   })
 })
 

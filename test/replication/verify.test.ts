@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { seededRandom } from '../../src/base/random.ts'
 import { parseDigestQuery, verifyLimits } from '../../src/replication/verify/documents.ts'
 import type { Difference } from '../../src/replication/verify/judge.ts'
 import type { VerifyReport } from '../../src/replication/verify/verification.ts'
@@ -221,6 +222,22 @@ describe('two sites that are compared', () => {
     expectBalanced(a)
   })
 
+  test('have an object mended that is damaged at both, in different places', async () => {
+    const [a, b] = await openPair(1)
+    const body = Buffer.from(seededRandom(3).bytes(3 * 2 ** 20))
+    await a.store.put('box', 'hit', body)
+    await settled(a)
+    const spoilAt = (site: HttpSite, at: number) =>
+      spoil(diskOf(site), body.subarray(at, at + 1000))
+    for (const at of [80_000, 2_500_000]) await spoilAt(a, at)
+    for (const at of [10_000, 300_000, 1_500_000]) await spoilAt(b, at)
+    const report = await a.verify({ deep: true, repair: true })
+    expect(report).toMatchObject({ verdict: 'equal', repaired: 2, repairProblem: undefined })
+    for (const site of [a, b]) {
+      expect((await site.store.get('box', 'hit'))?.equals(body)).toBe(true)
+    }
+  })
+
   test('keep what is damaged at both, or has one version and two contents, and say so', async () => {
     const [a, b] = await openPair(1)
     const body = Buffer.alloc(100_000, 'bytes to hit')
@@ -259,6 +276,20 @@ describe('two sites that are compared', () => {
     expect(found(report)).toEqual(['newer-here deletion box gone'])
     expect(report.repairProblem).toContain('made before this remote was linked')
     expect(await a.verify()).toMatchObject({ differences: 1, repairProblem: undefined })
+  })
+
+  test('say why objects are left that were purged here before the link', async () => {
+    const [a, b] = [await openSite('site-a'), await openSite('site-b')]
+    await b.store.put('box', 'old', 'at b')
+    await a.store.put('box', 'old', 'at a')
+    await a.store.engine.purgeBucket('box')
+    await b.store.put('box', 'new', 'after the purge')
+    await a.connectTo({ url: b.url })
+    await settled(a)
+    const report = await a.verify({ repair: true })
+    expect(found(report)).toEqual(['missing-here object box old'])
+    expect(report).toMatchObject({ verdict: 'different', repaired: 1 })
+    expect(report.repairProblem).toContain('were purged here before this remote was linked')
   })
 })
 

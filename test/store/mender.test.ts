@@ -84,6 +84,20 @@ it('a mended object gives its damaged chunks back, and takes no more room than b
   expect((await store.get('box', 'x'))?.equals(large)).toBe(true)
 })
 
+it('the damaged bytes of a small object do not keep the index from being built anew', async () => {
+  await damaged('x', small)
+  await store.put('box', 'y', 'sound')
+  // The start seals the segment; before that, damage could be a torn write.
+  await store.reopen()
+  await store.loseIndex()
+  await expect(store.get('box', 'x')).rejects.toThrow(CorruptObjectError)
+  expect(String(await store.get('box', 'y'))).toBe('sound')
+  expect(await mend('x', small)).toBe('mended')
+  await store.loseIndex()
+  expect((await store.get('box', 'x'))?.equals(small)).toBe(true)
+  expect(await store.engine.totals()).toEqual({ count: 2, bytes: small.length + 5 })
+})
+
 it('the mended bytes of a large object stay when the index is built anew from the log', async () => {
   await damaged('x', large)
   expect(await mend('x', large)).toBe('mended')

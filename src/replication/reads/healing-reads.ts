@@ -1,7 +1,8 @@
 /**
  * Damaged bytes of this site's own objects. A read that meets them goes on with those of a remote,
- * from the very byte where they begin, if one is to be had; and the object is mended behind it: its
- * bytes are fetched, compared with its hash and written anew. One object at a time, bounded.
+ * from the very byte where they begin, if one is to be had, and comes back to its own where that one has
+ * none; and the object is mended behind it: its bytes are put together in the same way, compared with its
+ * hash and written anew. One object at a time, bounded.
  */
 import { rethrowAssertion } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -9,16 +10,19 @@ import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { ObjectMender } from '../../store/elsewhere.ts'
 import { CorruptObjectError } from '../../store/errors.ts'
-import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store.ts'
+import type { ByteRange, ObjectInfo, ObjectName, OpenObject } from '../../store/object-store.ts'
 import type { HealOutcome } from '../../store/scrub-pass.ts'
 import { objectSlot } from '../../store/slot.ts'
 import type { ReadsTally } from './reads-tally.ts'
 import type { RemoteLook } from './remote-look.ts'
 import type { ReadableRemote } from './site-reader.ts'
+import { type SoundBytesOptions, soundBytes } from './sound-bytes.ts'
 
 export interface HealingReadsOptions {
   readonly look: RemoteLook
   readonly mender: ObjectMender
+  /** This site's objects. */
+  readonly open: (name: ObjectName) => OpenObject | undefined
   readonly tally: ReadsTally
   readonly clock: Clock
   readonly logger: Logger
@@ -43,7 +47,7 @@ export class HealingReads {
 
   /** The same object, read from elsewhere where its own bytes are damaged. */
   over(object: OpenObject): OpenObject {
-    return new HealedObject(object, (range, damage) => this.#rescue(object.info, range, damage))
+    return new HealedObject(object, this.#noticed(object))
   }
 
   /** Mends an object that somebody found damaged, and says what came of it. */
@@ -60,21 +64,40 @@ export class HealingReads {
     await this.#running
   }
 
-  /** Sound bytes of `range`. @throws `damage` when there are none to be had */
-  async #rescue(
-    info: ObjectInfo,
-    range: ByteRange,
-    damage: CorruptObjectError,
-  ): Promise<AsyncIterable<Buffer>> {
+  /** For a client's read, of which the first damage and the first rescue are counted. */
+  #noticed(object: OpenObject): SoundBytesOptions {
     const { tally, logger } = this.#options
-    const { bucket, key, version } = info
-    tally.damagedReads++
-    logger.error({ bucket, key, version, error: damage.message }, 'Stored bytes are damaged')
-    const bytes = await this.#fetch(info, range)
-    this.#remember(info)
-    if (bytes === undefined) throw damage
-    tally.rescuedReads++
-    return bytes
+    const { bucket, key, version } = object.info
+    let isDamaged = false
+    let isRescued = false
+    const sources = this.#sources(object)
+    return {
+      ...sources,
+      onDamage: (damage) => {
+        if (isDamaged) return
+        isDamaged = true
+        tally.damagedReads++
+        const error = messageOf(damage)
+        logger.error({ bucket, key, version, error }, 'Stored bytes are damaged')
+      },
+      other: async (range) => {
+        const bytes = await sources.other(range)
+        this.#remember(object.info)
+        if (bytes !== undefined && !isRescued) {
+          isRescued = true
+          tally.rescuedReads++
+        }
+        return bytes
+      },
+    }
+  }
+
+  #sources(object: OpenObject): SoundBytesOptions {
+    return {
+      own: (range) => object.read(range),
+      other: (range) => this.#fetch(object.info, range),
+      isDamage: (error) => error instanceof CorruptObjectError,
+    }
   }
 
   async #fetch(info: ObjectInfo, range: ByteRange): Promise<AsyncIterable<Buffer> | undefined> {
@@ -118,9 +141,11 @@ export class HealingReads {
   async #mend(id: string, info: ObjectInfo): Promise<HealOutcome> {
     const { mender, tally, logger } = this.#options
     const { bucket, key, version } = info
+    let own: OpenObject | undefined
     try {
-      const bytes = await this.#fetch(info, { start: 0, end: info.meta.size })
-      if (bytes === undefined) throw new Error('no remote has this version')
+      own = this.#options.open(info)
+      if (own?.info.version !== version) return 'gone'
+      const bytes = soundBytes(wholeOf(info), this.#sources(own))
       const result = await mender.mend(info, version, bytes)
       if (result === 'mismatch') throw new Error('what came does not have the hash of the object')
       this.#failedUntil.delete(id)
@@ -136,6 +161,8 @@ export class HealingReads {
       this.#fail(id)
       logger.error({ bucket, key, version, error: problem }, 'Damaged bytes could not be replaced')
       return { problem }
+    } finally {
+      own?.close()
     }
   }
 
@@ -150,17 +177,15 @@ export class HealingReads {
   }
 }
 
-type Rescue = (range: ByteRange, damage: CorruptObjectError) => Promise<AsyncIterable<Buffer>>
-
 class HealedObject implements OpenObject {
   readonly info: ObjectInfo
   readonly #own: OpenObject
-  readonly #rescue: Rescue
+  readonly #sources: SoundBytesOptions
 
-  constructor(own: OpenObject, rescue: Rescue) {
+  constructor(own: OpenObject, sources: SoundBytesOptions) {
     this.info = own.info
     this.#own = own
-    this.#rescue = rescue
+    this.#sources = sources
   }
 
   async readWhole(): Promise<Buffer> {
@@ -169,30 +194,23 @@ class HealedObject implements OpenObject {
     } catch (error) {
       if (!(error instanceof CorruptObjectError)) throw error
       const pieces: Buffer[] = []
-      const whole = { start: 0, end: this.info.meta.size }
-      for await (const piece of await this.#rescue(whole, error)) pieces.push(piece)
+      for await (const piece of this.read()) pieces.push(piece)
       return Buffer.concat(pieces)
     }
   }
 
-  /** What was given out already was sound: only the rest comes from elsewhere. */
-  async *read(range: ByteRange = { start: 0, end: this.info.meta.size }): AsyncGenerator<Buffer> {
-    let start = range.start
-    try {
-      for await (const piece of this.#own.read(range)) {
-        start += piece.length
-        yield piece
-      }
-      return
-    } catch (error) {
-      if (!(error instanceof CorruptObjectError)) throw error
-      yield* await this.#rescue({ start, end: range.end }, error)
-    }
+  /** What was given out already was sound. */
+  read(range: ByteRange = wholeOf(this.info)): AsyncGenerator<Buffer> {
+    return soundBytes(range, this.#sources)
   }
 
   close(): void {
     this.#own.close()
   }
+}
+
+function wholeOf({ meta }: ObjectInfo): ByteRange {
+  return { start: 0, end: meta.size }
 }
 
 function idOf({ bucket, key, version }: ObjectInfo): string {

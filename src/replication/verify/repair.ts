@@ -6,11 +6,13 @@
  */
 import { assert, rethrowAssertion } from '../../base/assert.ts'
 import { messageOf } from '../../base/errors.ts'
+import { CorruptObjectError } from '../../store/errors.ts'
 import type { PutMutation } from '../../store/mutation.ts'
 import type {
   ApplyOutcome,
   ChangeSink,
   IncomingChange,
+  OpenObject,
   RemoteLedger,
   StagedUpload,
 } from '../../store/object-store.ts'
@@ -20,6 +22,7 @@ import { RemoteUnreachableError } from '../errors.ts'
 import { incomingOf } from '../incoming.ts'
 import { bytesQuestion, versionedObject } from '../reads/documents.ts'
 import type { SiteReader } from '../reads/site-reader.ts'
+import { type SoundBytesOptions, soundBytes } from '../reads/sound-bytes.ts'
 import type { BlobTransport } from '../transport.ts'
 import { verifyLimits } from './documents.ts'
 import type { Difference } from './judge.ts'
@@ -47,8 +50,10 @@ const sameVersion =
   'some have the same version and another content: write those objects once more where they are right'
 const notSent =
   'deletes and purges that are held back (comio repl release sends them), or were made before this remote was linked, are not sent: delete those objects there, or write them once more here'
+const purgedBefore =
+  'some were purged here before this remote was linked, and such a purge is not sent: delete those objects there, or write them there once more if they are to be kept'
 const damagedTwice =
-  'some are damaged at both sites: write them once more, or compare with a third site that has them'
+  'some are damaged at both sites in the same place: write them once more, or compare with a third site that has them'
 
 export class Repair {
   readonly #options: RepairOptions
@@ -81,33 +86,47 @@ export class Repair {
     const isKeptBack = ({ kind, what }: Difference): boolean =>
       (what === 'deletion' || what === 'purge') && kind !== 'newer-there'
     if (differences.some(isKeptBack)) this.problem ??= notSent
+    if (differences.some((one) => this.#isPurgedHere(one))) this.problem ??= purgedBefore
+  }
+
+  /** What lies under this site's floor cannot come here, and the remote was never told of the floor. */
+  #isPurgedHere({ slot, there }: Difference): boolean {
+    if (slot.kind !== 'object' || there === undefined) return false
+    const { version } = this.#options.site.survey.stateOf({ kind: 'floor', bucket: slot.bucket })
+    return version !== undefined && there <= version
   }
 
   /** Replaces bytes that were found damaged, and resolves to the slots that are worth another look. */
   async mend(differences: readonly Difference[]): Promise<readonly Slot[]> {
     const { reader } = this.#options
-    const mended: Slot[] = []
-    for (const difference of differences) {
+    const mended = new Set<Slot>()
+    const failed = new Set<Slot>()
+    // What is damaged at both is put together here, and brought there.
+    for (const difference of differences.toSorted(hereFirst)) {
       const { kind, slot } = difference
-      const isAlone = differences.filter((other) => other.slot === slot).length === 1
-      if (kind === 'differs' || !isAlone || reader === undefined) {
-        this.problem = isAlone ? sameVersion : damagedTwice
+      if (kind === 'differs' || reader === undefined) {
+        this.problem = sameVersion
         continue
       }
+      if (failed.has(slot)) continue
+      const isTwice = differences.filter((other) => other.slot === slot).length > 1
       try {
         await this.#mendOne(difference, reader)
-        mended.push(slot)
+        mended.add(slot)
       } catch (error) {
         rethrowAssertion(error)
         if (this.#options.signal.aborted) throw error
-        this.problem = `damaged bytes could not be replaced: ${messageOf(error)}`
+        failed.add(slot)
+        this.problem = isTwice
+          ? damagedTwice
+          : `damaged bytes could not be replaced: ${messageOf(error)}`
       }
     }
-    return mended
+    return [...mended]
   }
 
   async #mendOne({ kind, slot, here }: Difference, reader: SiteReader): Promise<void> {
-    const { site, volumeId, signal } = this.#options
+    const { site, signal } = this.#options
     const object = slot.kind === 'object' ? site.openObject(slot) : undefined
     // It was replaced meanwhile, and what is there now has bytes of its own.
     if (object === undefined) return
@@ -123,12 +142,31 @@ export class Repair {
         )
         return
       }
-      const question = bytesQuestion(volumeId, info, { start: 0, end: length })
-      const bytes = await reader.readBytes(question, { length, signal })
+      const bytes = soundBytes({ start: 0, end: length }, this.#sources(object, reader))
       const result = await site.mender.mend(info, info.version, bytes)
       if (result === 'mismatch') throw new Error('the remote has other bytes of this version')
     } finally {
       object.close()
+    }
+  }
+
+  #sources(object: OpenObject, reader: SiteReader): SoundBytesOptions {
+    const { volumeId, signal } = this.#options
+    return {
+      own: (range) => object.read(range),
+      other: async (range) => {
+        const question = bytesQuestion(volumeId, object.info, range)
+        const length = range.end - range.start
+        try {
+          return await reader.readBytes(question, { length, signal })
+        } catch (error) {
+          rethrowAssertion(error)
+          // Damaged there as well, as far as one can know: less of it may be sound.
+          if (signal.aborted || error instanceof RemoteUnreachableError) throw error
+          return undefined
+        }
+      },
+      isDamage: (error) => error instanceof CorruptObjectError,
     }
   }
 
@@ -204,4 +242,8 @@ function isNewerHere({ kind, what, seq }: Difference): boolean {
 function isNewerThere({ kind, what, there }: Difference): boolean {
   if (there === undefined) return false
   return kind === 'missing-here' || kind === 'newer-there' || what === 'bucket'
+}
+
+function hereFirst(one: Difference, other: Difference): number {
+  return Number(one.kind === 'corrupt-there') - Number(other.kind === 'corrupt-there')
 }
