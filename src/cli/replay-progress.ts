@@ -57,7 +57,7 @@ interface Progress {
   readonly through: number
 }
 
-/** `sending again [####....]  43%  12,000 waiting`, shorter than the terminal is wide. */
+/** `sending again [####....]  43% of the way to seq 99,000  12,000 waiting`, shorter than the terminal is wide. */
 function formatReplayProgress(
   { remotes, starts, through }: Progress,
   { columns = 80 }: { readonly columns?: number },
@@ -70,7 +70,7 @@ function formatReplayProgress(
   const waiting = sumOf(remotes, ({ pending_events, replaying }) => pending_events + replaying)
   const away = remotes.find(({ state }) => stuckStates.has(state))
   const figures = [
-    `${String(Math.floor(share * 100)).padStart(3)}%`,
+    `${String(Math.floor(share * 100)).padStart(3)}% of the way to seq ${formatCount(through)}`,
     `${formatCount(waiting)} waiting`,
     ...(away === undefined ? [] : [away.state]),
   ].join('  ')

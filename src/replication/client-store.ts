@@ -161,13 +161,25 @@ export class ClientStore implements ObjectStore {
       return
     }
     this.#timedOut++
-    const why = reasonOf(verdict.reason, sync.timeoutMs)
-    const who = verdict.remotes.map((name) => `remote ${name}`).join(' and ')
-    throw new SyncUnconfirmedError(`stored locally, not confirmed by ${who}: ${why}`, {
+    const who = whoseFault(verdict.failures, sync.timeoutMs)
+    throw new SyncUnconfirmedError(`stored locally, not confirmed ${who}`, {
       hint: 'It is shipped as soon as that is possible. Writing it again does no harm.',
       facts: { reason: verdict.reason, seq },
     })
   }
+}
+
+/** Each remote with its own reason; those that share one together. */
+function whoseFault(
+  failures: readonly { readonly remote: string; readonly reason: SyncFailure }[],
+  timeoutMs: number,
+): string {
+  return [...Map.groupBy(failures, ({ reason }) => reason)]
+    .map(([reason, those]) => {
+      const names = those.map(({ remote }) => `remote ${remote}`).join(' and ')
+      return `by ${names}: ${reasonOf(reason, timeoutMs)}`
+    })
+    .join('; ')
 }
 
 function reasonOf(failure: SyncFailure, timeoutMs: number): string {

@@ -12,16 +12,26 @@ export interface LinkTrafficOptions {
   readonly compression: CompressionMode
   /** Bytes per second; 0 for no limit. */
   readonly bandwidthLimit: number
+  /** Goes on from there: what was sent before the link was paused, or changed. */
+  readonly sent?: SentBytes
+}
+
+/** Since this process began. */
+export interface SentBytes {
+  /** Changes and the bytes of large objects. */
+  wireBytes: number
+  /** How many more it would have been without compression. */
+  savedBytes: number
 }
 
 /** What goes over the wire to one remote: how fast, in what form, and how much it was. */
 export class LinkTraffic {
   readonly bandwidth: Bandwidth
   readonly #gates: Readonly<Record<CompressedKind, CompressionGate>>
-  #wireBytes = 0
-  #savedBytes = 0
+  readonly #sent: SentBytes
 
-  constructor({ clock, compression, bandwidthLimit }: LinkTrafficOptions) {
+  constructor({ clock, compression, bandwidthLimit, sent }: LinkTrafficOptions) {
+    this.#sent = sent ?? { wireBytes: 0, savedBytes: 0 }
     this.bandwidth = new Bandwidth(clock, bandwidthLimit)
     this.#gates = {
       batch: new CompressionGate(compression, 'batch'),
@@ -29,14 +39,12 @@ export class LinkTraffic {
     }
   }
 
-  /** Changes and the bytes of large objects that were sent, since this process began. */
   get wireBytes(): number {
-    return this.#wireBytes
+    return this.#sent.wireBytes
   }
 
-  /** How many more it would have been without compression. */
   get savedBytes(): number {
-    return this.#savedBytes
+    return this.#sent.savedBytes
   }
 
   gate(what: CompressedKind): CompressionGate {
@@ -63,11 +71,11 @@ export class LinkTraffic {
   }
 
   sent(wireBytes: number): void {
-    this.#wireBytes += wireBytes
+    this.#sent.wireBytes += wireBytes
   }
 
   saved(bytes: number): void {
-    this.#savedBytes += Math.max(0, bytes)
+    this.#sent.savedBytes += Math.max(0, bytes)
   }
 }
 

@@ -65,7 +65,7 @@ export interface LinkStatus {
   readonly pulling: number
   /** Acknowledged changes per second over the last ten seconds. */
   readonly rate: number
-  /** Bytes of changes and large objects sent since this link was made, and how many compression saved. */
+  /** Bytes of changes and large objects sent since this process began, and how many compression saved. */
   readonly wireBytes: number
   readonly savedBytes: number
   readonly lagP50Ms: number | null

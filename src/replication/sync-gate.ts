@@ -40,8 +40,8 @@ export type SyncVerdict =
   | {
       readonly confirmed: false
       readonly reason: SyncFailure
-      /** The remotes that have not confirmed. */
-      readonly remotes: readonly string[]
+      /** Whose fault that is: one that may still confirm in time is not among them. */
+      readonly failures: readonly { readonly remote: string; readonly reason: SyncFailure }[]
       /** The place that was waited for. */
       readonly seq: number
     }
@@ -129,12 +129,17 @@ export class SyncGate {
     const place = this.isOpen ? feed.placeOf(slot) : undefined
     if (place === undefined) return Promise.resolve(confirmed)
     const { waitsMax = waitsMaxDefault } = this.#options
-    const refusal = this.#closed ? 'closing' : this.#waits.size >= waitsMax ? 'crowded' : undefined
+    const isCrowded = this.#waits.size >= waitsMax
+    const refusal: SyncFailure | undefined = this.#closed
+      ? 'closing'
+      : isCrowded
+        ? 'crowded'
+        : undefined
     const wanting = [...this.#remotes.values()].filter(({ ledger }) => ledger.wants(place))
     if (wanting.length === 0) return Promise.resolve(confirmed)
     if (refusal !== undefined) {
-      const remotes = wanting.map(({ name }) => name)
-      return Promise.resolve({ confirmed: false, reason: refusal, remotes, seq: place.seq })
+      const failures = wanting.map(({ name }) => ({ remote: name, reason: refusal }))
+      return Promise.resolve({ confirmed: false, reason: refusal, failures, seq: place.seq })
     }
     return new Promise((resolve) => {
       const wait: Wait = {
@@ -241,7 +246,7 @@ export class SyncGate {
     if (!wait.open.delete(remote)) return
     remote.leave(wait)
     wait.lastFailure = reason
-    remote.failed.add(wait)
+    remote.failed.set(wait, reason)
     this.#judge(wait)
   }
 
@@ -252,11 +257,12 @@ export class SyncGate {
   }
 
   #fail(wait: Wait, reason: SyncFailure): void {
-    const without = [...this.#remotes.values()].filter(
-      (remote) => wait.open.has(remote) || remote.hasFailed(wait),
-    )
-    const remotes = without.map(({ name }) => name)
-    this.#end(wait, { confirmed: false, reason, remotes, seq: wait.place.seq })
+    const isOver = reason === 'timeout' || reason === 'closing'
+    const failures = [...this.#remotes.values()].flatMap((remote) => {
+      const own = remote.failed.get(wait) ?? (isOver && wait.open.has(remote) ? reason : undefined)
+      return own === undefined ? [] : { remote: remote.name, reason: own }
+    })
+    this.#end(wait, { confirmed: false, reason, failures, seq: wait.place.seq })
   }
 
   #end(wait: Wait, verdict: SyncVerdict): void {
@@ -273,7 +279,7 @@ export class SyncGate {
 class Remote {
   readonly ledger: RemoteLedger
   /** Waits that it has failed and that other remotes may still confirm. */
-  readonly failed = new Set<Wait>()
+  readonly failed = new Map<Wait, SyncFailure>()
   readonly #bySlot = new Map<string, Set<Wait>>()
   /** Away for too long: nobody waits for it. */
   isLost = false
@@ -286,10 +292,6 @@ class Remote {
 
   get name(): string {
     return this.ledger.remote
-  }
-
-  hasFailed(wait: Wait): boolean {
-    return this.failed.has(wait)
   }
 
   enter(wait: Wait): void {

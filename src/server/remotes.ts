@@ -19,7 +19,7 @@ import {
 import type { ServerConfig } from '../config/server-config.ts'
 import { FailoverTransport } from '../replication/failover-transport.ts'
 import { createHttpTransport } from '../replication/http-transport.ts'
-import { LinkTraffic } from '../replication/link-traffic.ts'
+import { LinkTraffic, type SentBytes } from '../replication/link-traffic.ts'
 import { createHttpSiteReader } from '../replication/reads/http-site-reader.ts'
 import type { SiteReader } from '../replication/reads/site-reader.ts'
 import type { RemoteDefinition, Replicator } from '../replication/replicator.ts'
@@ -50,6 +50,7 @@ export class Remotes implements RemotesControl {
   /** What is known of each, by name: of the configuration, or added. */
   readonly #known = new Map<string, { readonly remote: RemoteConfig; readonly isAdded: boolean }>()
   readonly #pausedSince = new Map<string, number>()
+  readonly #sent = new Map<string, SentBytes>()
   #replicator: Replicator | undefined
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -100,6 +101,11 @@ export class Remotes implements RemotesControl {
   /** When it was paused, as far as this process knows; wall time in milliseconds. */
   pausedSince(name: string): number | undefined {
     return this.#pausedSince.get(name)
+  }
+
+  /** What was sent to it since this process began, whether or not it is paused now. */
+  sentTo(name: string): Readonly<SentBytes> {
+    return this.#sent.get(name) ?? { wireBytes: 0, savedBytes: 0 }
   }
 
   /** How old a change must be before this remote gets it, ms. */
@@ -169,6 +175,7 @@ export class Remotes implements RemotesControl {
       await this.#unlinked(name, () => this.#options.registry.unlink(name))
       this.#known.delete(name)
       this.#pausedSince.delete(name)
+      this.#sent.delete(name)
       const why =
         known === undefined ? 'its address is not known' : await this.#tell(known.remote, epoch)
       this.#options.certificates.forget(name)
@@ -264,7 +271,9 @@ export class Remotes implements RemotesControl {
     const { name, ledger, epoch, filter } = linked
     const remote = this.#known.get(name)?.remote
     if (remote === undefined) throw this.#noSuchRemote(name)
-    const traffic = this.#trafficOf(remote)
+    const sent = this.#sent.get(name) ?? { wireBytes: 0, savedBytes: 0 }
+    this.#sent.set(name, sent)
+    const traffic = this.#trafficOf(remote, sent)
     return {
       ...{ name, ledger, epoch, filter, traffic },
       url: remote.urls.join(', '),
@@ -300,12 +309,13 @@ export class Remotes implements RemotesControl {
     }
   }
 
-  #trafficOf(remote: RemoteConfig): LinkTraffic {
+  #trafficOf(remote: RemoteConfig, sent?: SentBytes): LinkTraffic {
     const { compression, bandwidthLimit } = this.#options.config.replication
     return new LinkTraffic({
       clock: systemClock,
       compression: remote.compression ?? compression,
       bandwidthLimit: remote.bandwidthLimit ?? bandwidthLimit,
+      ...(sent === undefined ? {} : { sent }),
     })
   }
 

@@ -41,7 +41,7 @@ export interface ReplicationControlOptions {
   /** The links that run; none while replication is disabled. */
   readonly links: () => Promise<readonly LinkStatus[]>
   /** What is known of a remote that nothing is sent to now. */
-  readonly remotes: Pick<Remotes, 'applyDelayOf' | 'isPaused' | 'pausedSince' | 'urlOf'>
+  readonly remotes: Pick<Remotes, 'applyDelayOf' | 'isPaused' | 'pausedSince' | 'sentTo' | 'urlOf'>
   /** The last comparison with a remote. */
   readonly verified: (remote: string) => VerifySummary | null
   readonly role: () => RoleStatus
@@ -102,8 +102,7 @@ async function idleLink(
     inFlight: 0,
     pulling: 0,
     rate: 0,
-    wireBytes: 0,
-    savedBytes: 0,
+    ...remotes.sentTo(ledger.remote),
     lagP50Ms: null,
     lagP99Ms: null,
     lastError: undefined,

@@ -118,7 +118,7 @@ describe('repl replay', () => {
       ])
       expect(code).toBe(0)
       expect(stdout).toMatch(/^3 changes, 2.0 KiB, sent again; done; 1 change failed meanwhile/)
-      expect(stderr).toMatch(/^sending again \[\.+\] {3}0% {2}12 waiting/)
+      expect(stderr).toMatch(/^sending again \[\.+\] {3}0% of the way to seq [\d,]+ {2}12 waiting/)
       expect(looks).toBe(3)
     })
   })

@@ -125,12 +125,16 @@ export class HttpSite {
   }
 
   /** Compares with the remote, to the end. */
-  async verify(order: Partial<VerifyOrder> = {}): Promise<VerifyReport> {
+  async verify(
+    order: Partial<VerifyOrder> = {},
+    { stopped }: { readonly stopped: boolean } = { stopped: false },
+  ): Promise<VerifyReport> {
     const replicator = this.#replicator
     if (replicator === undefined) throw new Error('this site is stopped')
     const { verifier } = replicator
     const whole = { bucket: undefined, deep: false, repair: false, ...order }
     const id = verifier.begin(whole, replicator.verifiedRemotes())?.id
+    if (stopped) await verifier.cancel()
     await eventually(() => verifier.run?.running === undefined, 'the comparison ends')
     const [result] = verifier.run?.results ?? []
     if (verifier.run?.id !== id || result === undefined) throw new Error('no result')

@@ -165,7 +165,7 @@ describe('a write in sync mode', () => {
     expect(wait.verdict).toEqual({
       confirmed: false,
       reason: 'timeout',
-      remotes: ['default'],
+      failures: [{ remote: 'default', reason: 'timeout' }],
       seq: 1,
     })
     expect(rig.gate.waiting).toBe(0)
@@ -242,7 +242,17 @@ describe('a write in sync mode', () => {
     const wait = rig.confirm(place)
     rig.links[1]?.unable(place, 'refused')
     await Promise.resolve()
-    expect(wait.verdict).toMatchObject({ confirmed: false, reason: 'refused' })
+    // The other one may have it, or get it soon: it is not to blame.
+    const failures = [{ remote: rig.ledgers[1]?.remote, reason: 'refused' }]
+    expect(wait.verdict).toMatchObject({ confirmed: false, reason: 'refused', failures })
+    const two = rig.feed.write('two', Buffer.from('2'))
+    const next = rig.confirm(two)
+    await rig.answer(two, 'replicated', 0)
+    rig.clock.advance(timeoutMs)
+    await Promise.resolve()
+    expect(next.verdict).toMatchObject({
+      failures: [{ remote: rig.ledgers[1]?.remote, reason: 'timeout' }],
+    })
   })
 
   test('is not waited for beyond the bound, nor once the site closes', async () => {

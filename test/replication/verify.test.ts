@@ -179,6 +179,12 @@ describe('two sites that are compared', () => {
     expect(report.reason).toContain('cannot reach')
   })
 
+  test('are neither either when the comparison is stopped, for which the remote is not to blame', async () => {
+    const [a] = await openPair(10)
+    const report = await a.verify({}, { stopped: true })
+    expect(report).toMatchObject({ verdict: 'unknown', reason: 'the comparison was stopped' })
+  })
+
   test('are told apart by their bytes too, when that is asked for', async () => {
     const [a, b] = await openPair(3)
     await a.store.put('box', 'hit', Buffer.alloc(100_000, 'bytes to hit'))

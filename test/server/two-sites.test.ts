@@ -132,6 +132,23 @@ describe('two sites', () => {
     expect((await b.send('GET', '/docs/two')).body.toString()).toBe('two')
   })
 
+  it('keep count of what was sent while the remote is paused', async () => {
+    await b.start(accepting)
+    await a.start(shippingTo(b.url))
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    const [before] = (await statusWhen(a, shipped)).remotes
+    expect(before?.wire_bytes).toBeGreaterThan(0)
+    const sent = { wire_bytes: before?.wire_bytes, saved_bytes: before?.saved_bytes }
+    for (const [verb, state] of [
+      ['pause', 'paused'],
+      ['resume', 'idle'],
+    ]) {
+      await a.json('POST', `/admin/replication/remotes/default/${verb}`)
+      const { remotes } = await statusWhen(a, (status) => status.remotes[0]?.state === state)
+      expect(remotes[0]).toMatchObject(sent)
+    }
+  })
+
   it('catch up after the remote was away, with what was there before replication', async () => {
     await a.start({ server: { siteId: 'site-a' } })
     await a.send('PUT', '/docs/before', { body: 'before' })

@@ -98,6 +98,7 @@ export class Verification {
   }
   readonly #options: VerificationOptions
   readonly #order: VerifyOrder
+  readonly #signal: AbortSignal
   readonly #there: RemoteSurvey
   readonly #judge: Judge
   readonly #repair: Repair
@@ -111,6 +112,7 @@ export class Verification {
     const { site, sink, identity, transport, blobs, ledger, url, clock } = options
     this.#options = options
     this.#order = order
+    this.#signal = signal
     const there = new RemoteSurvey({ transport, volumeId: identity.volumeId, signal })
     this.#there = there
     this.#judge = new Judge({
@@ -136,7 +138,8 @@ export class Verification {
       await this.#compare()
     } catch (error) {
       rethrowAssertion(error)
-      failure = messageOf(error)
+      // Whatever a request that was broken off says of itself: the remote is not to blame.
+      failure = messageOf(this.#signal.aborted ? this.#signal.reason : error)
     }
     this.#count()
     const { phase: _, ...figures } = this.progress
