@@ -146,6 +146,7 @@ async function connect(from: Site, to: Site): Promise<Replicator> {
   const traffic = new LinkTraffic({ clock: systemClock, compression: 'auto', bandwidthLimit: 0 })
   const replicator = createReplicator({
     feed: engine.feed,
+    holdings: engine.holdings,
     sink: engine,
     site: engine,
     identity: volume.identity,

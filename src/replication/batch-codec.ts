@@ -6,6 +6,7 @@ import { assert, unreachable } from '../base/assert.ts'
 import { ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
 import { checksum } from '../base/checksum.ts'
+import { decodeHoldings, encodeHoldings, type Holdings } from '../store/holdings.ts'
 import type { EncodedMutation, Mutation } from '../store/mutation.ts'
 import { protocolVersion, readId, ticketBytes } from './protocol.ts'
 
@@ -49,6 +50,8 @@ export interface DecodedFrame {
 
 export interface DecodedBatch {
   readonly header: BatchHeader
+  /** What the sender says that the receiver has all of. */
+  readonly holdings: Holdings | undefined
   readonly frames: readonly DecodedFrame[]
 }
 
@@ -141,8 +144,30 @@ export function decodeBatch(bytes: Uint8Array): DecodedBatch {
   const { header, count } = decodeBatchHeader(reader, bytes)
   const frames: DecodedFrame[] = []
   for (let i = 0; i < count; i++) frames.push(decodeFrame(reader))
+  const holdings = reader.remaining === 0 ? undefined : decodeHoldingsPart(reader)
   reader.end()
-  return { header, frames }
+  return { header, holdings, frames }
+}
+
+/** What may stand behind the frames. */
+export function encodeHoldingsPart(holdings: Holdings): Buffer {
+  const writer = new ByteWriter(80)
+  encodeHoldings(writer, holdings)
+  const bytes = withChecksum(writer.finish())
+  return Buffer.concat([new ByteWriter(4).u32(bytes.length).finish(), bytes])
+}
+
+function decodeHoldingsPart(batch: ByteReader): Holdings {
+  const length = batch.u32()
+  if (length < 4) throw new MalformedBytesError('the holdings of a batch are too short')
+  const bytes = batch.raw(length)
+  if (checksum(bytes.subarray(0, length - 4)) !== bytes.readUInt32LE(length - 4)) {
+    throw new MalformedBytesError('the holdings of a batch are damaged')
+  }
+  const reader = new ByteReader(bytes.subarray(0, length - 4))
+  const holdings = decodeHoldings(reader)
+  reader.end()
+  return holdings
 }
 
 function decodeBatchHeader(

@@ -17,6 +17,7 @@ import { encodeBatchHeader } from './batch-codec.ts'
 import type { DurableLow } from './durable-low.ts'
 import { type Failure, judgeFailure } from './failure.ts'
 import { helloOf } from './hello.ts'
+import type { HoldingsClaim } from './holdings-claim.ts'
 import type { MetSites } from './met-sites.ts'
 import type { HelloAnswer } from './protocol.ts'
 import { planStart, type StartPlan } from './reconcile.ts'
@@ -37,6 +38,7 @@ export interface ConnectionOptions {
   readonly transport: RemoteTransport
   readonly ledger: RemoteLedger
   readonly low: DurableLow
+  readonly claims: HoldingsClaim
   readonly feed: ChangeFeed
   readonly identity: VolumeIdentity
   readonly advertiseUrl: string
@@ -158,6 +160,15 @@ export class Connection {
     this.#noteNews()
   }
 
+  /** This site has come to know more of what is all here. */
+  heard(): void {
+    if (
+      this.#session !== undefined &&
+      this.#options.claims.news(this.#session.answer) !== undefined
+    )
+      this.#noteNews()
+  }
+
   /** The position moved back for this site's own sake: everything up to here is sent. */
   rewound(): void {
     this.#sendAllUpTo = this.#options.feed.head()
@@ -264,7 +275,7 @@ export class Connection {
     const isKnown = answer.applied?.incarnation === identity.incarnation
     const said = isKnown
       ? { through: answer.applied.through, head: answer.head }
-      : await this.#sendMark(answer.session)
+      : await this.#sendMark(answer)
     this.#peer = { volumeId, incarnation, ...said, sendAllUpTo: this.#sendAllUpTo }
     if (!isSamePeer(this.#peer, this.#saved)) await this.#save()
   }
@@ -294,11 +305,15 @@ export class Connection {
   }
 
   /** An empty batch, so that the remote stores where we stand, and forgetting it shows. */
-  async #sendMark(session: string): Promise<PeerWords> {
-    const { identity, low, transport } = this.#options
+  async #sendMark(answer: HelloAnswer): Promise<PeerWords> {
+    const { identity, low, claims, transport } = this.#options
     const { volumeId, incarnation } = identity
+    const { session } = answer
     const header = encodeBatchHeader({ session, volumeId, incarnation, through: low.value }, 0)
-    const { through, head } = decodeAnswer(await transport.sendBatch([header], this.#stop.signal))
+    const claim = claims.news(answer)
+    const pieces = claim === undefined ? [header] : [header, claim.bytes]
+    const { through, head } = decodeAnswer(await transport.sendBatch(pieces, this.#stop.signal))
+    claim?.told()
     return { through, head }
   }
 
@@ -326,7 +341,7 @@ export class Connection {
 
   /** Saves what the remote said; when nothing is pending, it is told so, and remembers it too. */
   async #rest(session: Session): Promise<void> {
-    const { clock, ledger, low, onError } = this.#options
+    const { clock, ledger, low, claims, onError } = this.#options
     this.#savedAt = clock.monotonic()
     const isIdle = ledger.counters().pending === 0
     this.#hasNews = !isIdle
@@ -338,9 +353,11 @@ export class Connection {
       onError(`cannot record the remote's confirmation: ${messageOf(error)}`)
       return
     }
-    if (!isIdle || low.value <= (this.#peer?.through ?? 0) || this.#session !== session) return
+    const isTold =
+      low.value <= (this.#peer?.through ?? 0) && claims.news(session.answer) === undefined
+    if (!isIdle || isTold || this.#session !== session) return
     try {
-      const said = await this.#sendMark(session.answer.session)
+      const said = await this.#sendMark(session.answer)
       if (this.#session !== session) return
       this.#lastExchange = clock.monotonic()
       this.#learn(said)

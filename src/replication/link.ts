@@ -4,11 +4,19 @@ import { type Clock, delay } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { ChangeFeed, LedgerCounters, RemoteLedger } from '../store/object-store.ts'
+import type {
+  ChangeFeed,
+  LedgerCounters,
+  RemoteLedger,
+  StoreHoldings,
+} from '../store/object-store.ts'
+import type { PlaceFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { Backoff } from './backoff.ts'
 import { Connection } from './connection.ts'
 import { DurableLow } from './durable-low.ts'
+import { filterHashOf } from './filter-hash.ts'
+import { HoldingsClaim } from './holdings-claim.ts'
 import { LinkMeter } from './link-meter.ts'
 import type { LinkTraffic } from './link-traffic.ts'
 import type { MetSites } from './met-sites.ts'
@@ -86,13 +94,13 @@ export interface LinkOptions {
   readonly traffic: LinkTraffic
   readonly ledger: RemoteLedger
   readonly feed: ChangeFeed
+  readonly holdings: StoreHoldings
   readonly tickets: TicketBook
   readonly identity: VolumeIdentity
   readonly advertiseUrl: string
   /** Names the link: both ends know it, and what comes under an old one is refused. */
   readonly epoch: number
-  /** Tells filters apart; `noFilterHash` for none. */
-  readonly filterHash: string
+  readonly filter: PlaceFilter
   readonly roles: Roles | undefined
   readonly met: MetSites
   readonly options: ReplicationOptions
@@ -107,6 +115,7 @@ export class Link {
   readonly #options: LinkOptions
   readonly #meter: LinkMeter
   readonly #low: DurableLow
+  readonly #claims: HoldingsClaim
   readonly #guard: SendGuard
   readonly #connection: Connection
   readonly #window: SendWindow
@@ -135,6 +144,7 @@ export class Link {
     this.#stateSince = options.clock.now()
     this.#meter = new LinkMeter(options.clock)
     this.#low = new DurableLow(options.ledger)
+    this.#claims = new HoldingsClaim({ ...options, low: this.#low, scope: options.filter })
     this.#choice = new TransferChoice(options.options.transfer, options.clock)
     this.#connection = this.#makeConnection()
     this.#guard = this.#makeGuard()
@@ -158,11 +168,13 @@ export class Link {
       }),
       options.ledger.onRewind(() => {
         this.#low.rewound()
+        this.#claims.rewound()
         this.#connection.rewound()
         this.#window.rewind()
         this.#stalls.look()
       }),
       options.tickets.onFree(() => this.#window.feed(1)),
+      options.holdings.onChange(() => this.#connection.heard()),
     ]
   }
 
@@ -275,23 +287,14 @@ export class Link {
   }
 
   #makeConnection(): Connection {
-    const { transport, ledger, feed, identity, advertiseUrl, url, roles, clock, logger } =
-      this.#options
-    const { epoch, filterHash, met } = this.#options
+    const { transport, ledger, feed, identity, advertiseUrl, url, roles } = this.#options
+    const { epoch, filter, met, clock, logger } = this.#options
     return new Connection({
-      transport,
-      ledger,
+      ...{ transport, ledger, feed, identity, advertiseUrl },
       low: this.#low,
-      feed,
-      identity,
-      advertiseUrl,
-      epoch,
-      filterHash,
-      url,
-      roles,
-      met,
-      clock,
-      logger,
+      claims: this.#claims,
+      filterHash: filterHashOf(filter),
+      ...{ epoch, url, roles, met, clock, logger },
       backoff: this.#makeBackoff(),
       heartbeatMs: this.#options.options.heartbeatMs,
       drained: () => this.#drain(),
@@ -347,8 +350,8 @@ export class Link {
   }
 
   #makeSender(): Sender {
-    const { transport, ledger, feed, tickets, identity, clock, logger, options } = this.#options
-    const { inlineLimit, retryAttempts, retryDelayMs } = options
+    const { transport, ledger, feed, tickets, identity, clock, logger } = this.#options
+    const { inlineLimit, retryAttempts, retryDelayMs } = this.#options.options
     const { traffic } = this.#options
     const pushes = (): boolean => this.#choice.pushes(this.#connection.session?.answer)
     return new Sender({
@@ -358,6 +361,7 @@ export class Link {
       settler: this.#settler,
       ledger,
       low: this.#low,
+      claims: this.#claims,
       assembly: {
         feed,
         tickets,

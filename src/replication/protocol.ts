@@ -116,6 +116,8 @@ export const acceptedParts = {
   push: 'push',
   /** Bodies of batches and pushed ranges that are compressed with zstd. */
   zstd: 'zstd',
+  /** Batches that say what the receiver has all of. */
+  holdings: 'holdings',
 } as const
 
 /** `POST .../completions`: what became of pulls. Answered at once when anything is known. */

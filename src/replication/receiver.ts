@@ -8,6 +8,7 @@ import { MalformedBytesError } from '../base/byte-reader.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
+import { type Holdings, joinHoldings } from '../store/holdings.ts'
 import { decodeMutation, type Mutation } from '../store/mutation.ts'
 import type { ApplyOutcome, ChangeSink, IncomingChange, PeerMark } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
@@ -77,6 +78,8 @@ interface KnownSender {
   /** What of it is stored, and since when. */
   storedThrough: number | undefined
   storedAt: number
+  /** What it says that this site has all of, as far as that is not stored. */
+  holdings: Holdings | undefined
 }
 
 /** A low-water mark is stored at most this often: until then the sender would only send again. */
@@ -135,7 +138,11 @@ export class Receiver {
       head: head(),
       session: this.#sessionOf(hello),
       applied,
-      accepts: [acceptedParts.push, ...(takesCompressed ? [acceptedParts.zstd] : [])],
+      accepts: [
+        acceptedParts.push,
+        acceptedParts.holdings,
+        ...(takesCompressed ? [acceptedParts.zstd] : []),
+      ],
       standing: roles?.standing(),
       owes: owedTo?.(hello.volumeId),
     }
@@ -153,6 +160,7 @@ export class Receiver {
       through: isSameLife ? applied.through : 0,
       storedThrough: isSameLife ? applied.through : undefined,
       storedAt: clock.monotonic(),
+      holdings: undefined,
     })
     for (const oldest of this.#senders.keys()) {
       if (this.#senders.size <= sendersMax) break
@@ -167,9 +175,10 @@ export class Receiver {
    * @throws MalformedBytesError, HandshakeRequiredError; whatever the store fails with
    */
   async batch(bytes: Uint8Array): Promise<Buffer> {
-    const { header, frames } = decodeBatch(bytes)
+    const { header, frames, holdings } = decodeBatch(bytes)
     const sender = this.#senderOf(header)
     sender.through = Math.max(sender.through, header.through)
+    sender.holdings = joinHoldings(sender.holdings, holdings)
     const outcomes = new Array<ChangeOutcome | undefined>(frames.length)
     const changes: IncomingChange[] = []
     const positions: number[] = []
@@ -185,7 +194,7 @@ export class Receiver {
     }
     const mark = this.#markFor(header, sender, { atOnce: frames.length === 0 })
     const applied = await this.#options.sink.apply(changes, mark)
-    if (mark !== undefined) sender.storedThrough = Math.max(sender.storedThrough ?? 0, mark.through)
+    if (mark !== undefined) noteStored(sender, mark)
     assert(applied.length === changes.length, 'an outcome for each change')
     for (const [i, position] of positions.entries()) {
       const frame = frames[position] as DecodedFrame
@@ -290,10 +299,11 @@ export class Receiver {
     const now = this.#options.clock.monotonic()
     const isDue =
       atOnce || sender.storedThrough === undefined || now - sender.storedAt >= markEveryMs
-    if (!isDue || sender.through === sender.storedThrough) return undefined
+    const { through, epoch, holdings } = sender
+    if (!isDue || (through === sender.storedThrough && holdings === undefined)) return undefined
     sender.storedAt = now
     const { volumeId, incarnation } = header
-    return { volumeId, incarnation, through: sender.through, epoch: sender.epoch, ended: false }
+    return { volumeId, incarnation, through, epoch, ended: false, holdings }
   }
 
   #answerFor(
@@ -320,6 +330,11 @@ export class Receiver {
     })
     return { result: 'pulling' }
   }
+}
+
+function noteStored(sender: KnownSender, { through, holdings }: PeerMark): void {
+  sender.storedThrough = Math.max(sender.storedThrough ?? 0, through)
+  if (sender.holdings === holdings) sender.holdings = undefined
 }
 
 function refuseWrongSender(identity: VolumeIdentity, hello: Hello): void {

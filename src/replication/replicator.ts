@@ -17,11 +17,10 @@ import type { Clock } from '../base/clock.ts'
 import type { ComioError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { ChangeFeed, ChangeSink, RemoteLedger } from '../store/object-store.ts'
+import type { ChangeFeed, ChangeSink, RemoteLedger, StoreHoldings } from '../store/object-store.ts'
 import type { PlaceFilter } from '../store/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { RemoteRefusedError, RemoteTwiceError } from './errors.ts'
-import { filterHashOf } from './filter-hash.ts'
 import { helloOf } from './hello.ts'
 import { Link, type LinkStatus } from './link.ts'
 import { LinkTraffic } from './link-traffic.ts'
@@ -61,6 +60,7 @@ export interface RemoteDefinition {
 
 export interface ReplicatorOptions {
   readonly feed: ChangeFeed
+  readonly holdings: StoreHoldings
   readonly sink: ChangeSink
   /** What is compared with the remotes. */
   readonly site: ComparedSite
@@ -191,7 +191,7 @@ class RunningReplicator implements Replicator {
   add(remote: RemoteDefinition): void {
     const { name, url, transport, traffic, ledger, epoch, filter } = remote
     assert(!this.#links.has(name), 'a remote has one link')
-    const { feed, identity, advertiseUrl, roles, options, clock, random } = this.#options
+    const { feed, holdings, identity, advertiseUrl, roles, options, clock, random } = this.#options
     // What was handed out to an earlier link of this remote and is not done goes out again.
     ledger.handOutAgain()
     const link = new Link({
@@ -203,6 +203,7 @@ class RunningReplicator implements Replicator {
         ledger,
         epoch,
         feed,
+        holdings,
         identity,
         advertiseUrl,
         clock,
@@ -212,7 +213,7 @@ class RunningReplicator implements Replicator {
       met: this.#met,
       watcher: this.#watcherOf(remote),
       tickets: this.tickets,
-      filterHash: filterHashOf(filter),
+      filter,
       options: { ...options, ...remote.options },
       logger: this.#logger.child({ remote: name }),
     })

@@ -18,6 +18,7 @@ import type { Connection, Session } from './connection.ts'
 import type { DurableLow } from './durable-low.ts'
 import { RemoteProtocolError } from './errors.ts'
 import { judgeFailure } from './failure.ts'
+import type { HoldingsClaim } from './holdings-claim.ts'
 import type { ChangeOutcome, PullOutcome } from './protocol.ts'
 import type { SendWindow } from './send-window.ts'
 import type { Settled, Settler } from './settler.ts'
@@ -32,6 +33,7 @@ export interface SenderOptions {
   readonly settler: Settler
   readonly ledger: RemoteLedger
   readonly low: DurableLow
+  readonly claims: HoldingsClaim
   readonly assembly: AssemblyOptions
   readonly tally: LinkTally
   readonly sender: { readonly volumeId: string; readonly incarnation: string }
@@ -166,7 +168,7 @@ export class Sender {
   }
 
   async #exchange(session: Session, framed: readonly Framed[]): Promise<void> {
-    const { low, connection, transport, sender, window } = this.#options
+    const { low, claims, connection, transport, sender, window } = this.#options
     const shipments = framed.map((one) => one.shipment)
     const header = encodeBatchHeader(
       {
@@ -177,11 +179,13 @@ export class Sender {
       },
       framed.length,
     )
+    const claim = claims.news(session.answer)
     window.launch(shipments)
     const sentAt = this.#noteSending(shipments)
     let answer: BatchAnswer
     try {
       const pieces = [header, ...framed.flatMap((one) => one.pieces)]
+      if (claim !== undefined) pieces.push(claim.bytes)
       answer = decodeAnswer(await transport.sendBatch(pieces, session.signal))
       if (answer.outcomes.length !== shipments.length) {
         throw new RemoteProtocolError('the remote answered for another number of changes')
@@ -193,6 +197,7 @@ export class Sender {
       return
     }
     this.#options.tally.batchSeconds.add((this.#options.clock.monotonic() - sentAt) / 1000)
+    claim?.told()
     connection.exchanged(session, answer)
     await this.#digest(shipments, answer.outcomes)
   }

@@ -42,6 +42,7 @@ export async function openReplication(
   })
   const replicator = createReplicator({
     feed: engine.feed,
+    holdings: engine.holdings,
     sink: engine,
     site: engine,
     identity,

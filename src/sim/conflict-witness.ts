@@ -1,7 +1,8 @@
 /**
  * Knows which write had seen which, from what sites really replaced, and not from the contexts that
  * the store keeps of it. A write that another one replaced without having seen it has lost a conflict:
- * some site must list it in the end.
+ * some site must list it in the end. So has a write that was swept, unless the author of some purge
+ * above it had had it.
  */
 import type { IndexOperation } from '../index/ordered-index.ts'
 import type { Floor } from '../store/current-slot.ts'
@@ -20,17 +21,28 @@ interface Held {
   readonly context: Context
 }
 
+interface SlotVersion {
+  readonly slot: string
+  readonly version: Version
+}
+
 interface Loss {
   readonly slot: string
   readonly loser: Version
   readonly winner: Version
 }
 
+/** A purge, as the site that made it had the bucket then: by slot, the versions that it had held. */
+interface Purge {
+  readonly version: Version
+  readonly had: ReadonlyMap<string, readonly Version[]>
+}
+
 export class ConflictWitness {
   /** By site and slot: what its index holds, as it was last written. */
   readonly #held = new Map<string, Held>()
-  /** By site, slot and version. */
-  readonly #known = new Set<string>()
+  /** By site and slot: the versions that its index has held, in order. */
+  readonly #known = new Map<string, Version[]>()
   /** By slot and version: what its author replaced with it, and its own write before. */
   readonly #ancestors = new Map<string, Version[]>()
   readonly #lastOwn = new Map<string, Version>()
@@ -42,14 +54,18 @@ export class ConflictWitness {
   readonly #overwritten = new Set<string>()
   readonly #losses: Loss[] = []
   /** By bucket and version: all that there ever were. */
-  readonly #floors = new Map<string, Map<Version, Floor>>()
+  readonly #floors = new Map<string, Map<Version, Omit<Floor, 'seq'>>>()
+  /** By bucket. */
+  readonly #purges = new Map<string, Purge[]>()
+  /** Objects that a sweep took out somewhere. */
+  readonly #swept = new Map<string, SlotVersion>()
 
   /** A site writes this to its index: the log has it, so it stays, crash or not. */
   observe(site: string, operations: readonly IndexOperation[]): void {
     for (const operation of operations) {
       const table = String.fromCharCode(operation.key[0] ?? 0)
       if (table === 'b' && operation.type === 'put') {
-        this.#raise(Buffer.from(operation.key), operation.value)
+        this.#raise(site, Buffer.from(operation.key), operation.value)
       }
       if (table !== 'o' && table !== 't') continue
       const slot = Buffer.from(operation.key).toString('utf8', 1).replace('\0', '/')
@@ -58,9 +74,12 @@ export class ConflictWitness {
         const decode = isLive ? decodeLiveEntry : decodeTombstone
         const { version, context } = decode(operation.value)
         this.#hold(site, slot, { version, context, isLive })
-      } else if (this.#held.get(`${site} ${slot}`)?.isLive === isLive) {
-        this.#held.delete(`${site} ${slot}`)
+        continue
       }
+      const held = this.#held.get(`${site} ${slot}`)
+      if (held?.isLive !== isLive) continue
+      this.#held.delete(`${site} ${slot}`)
+      if (isLive) this.#swept.set(`${slot} ${held.version}`, { slot, version: held.version })
     }
   }
 
@@ -83,11 +102,29 @@ export class ConflictWitness {
       const say = (): string => `${loser} in ${slot} lost to ${winner}, and nobody lists it`
       demand(listed.has(`${slot} ${shown}`), 'conflicts', say)
     }
+    for (const { slot, version } of this.#swept.values()) {
+      // Of a copy the write that it keeps was listed before.
+      const isCopy = originOf(slot.slice(slot.indexOf('/') + 1), version) !== version
+      if (isCopy || this.#overwritten.has(`${slot} ${version}`)) continue
+      const say = (): string => `${version} in ${slot} fell to a purge unseen, and nobody lists it`
+      demand(this.#isPurged(slot, version) || listed.has(`${slot} ${version}`), 'purged', say)
+    }
+  }
+
+  /** Whether some purge removed it whose author had had it, or what had replaced it. */
+  #isPurged(slot: string, version: Version): boolean {
+    const purges = this.#purges.get(slot.slice(0, slot.indexOf('/'))) ?? []
+    return purges.some(
+      (purge) =>
+        version <= purge.version &&
+        (siteOf(purge.version) === siteOf(version) ||
+          purge.had.get(slot)?.some((had) => this.#hadSeen(slot, had, version)) === true),
+    )
   }
 
   /**
    * The keys under which losers must be readable: all that a site lists as kept, but for those that
-   * fell to a purge whose author had seen them.
+   * fell to a purge whose author had seen them, or had the copies.
    *
    * @throws Violation when a put lost and is not kept
    */
@@ -101,17 +138,30 @@ export class ConflictWitness {
       const isPurged = floors.some(
         (floor) => loser.version <= floor.version && isSeenBy(floor, key, loser.version),
       )
-      if (keptAs !== undefined && !isPurged) copies.push({ bucket, key: keptAs })
+      if (keptAs === undefined || isPurged) continue
+      const purges = this.#purges.get(bucket) ?? []
+      if (purges.some(({ had }) => had.has(`${bucket}/${keptAs}`))) continue
+      copies.push({ bucket, key: keptAs })
     }
     return copies
   }
 
-  #raise(key: Buffer, value: Uint8Array): void {
+  #raise(site: string, key: Buffer, value: Uint8Array): void {
     const { floor, floorContext } = decodeBucketEntry(value)
     if (floor === undefined) return
-    const floors = this.#floors.get(nameOf(key)) ?? new Map<Version, Floor>()
+    const bucket = nameOf(key)
+    const floors = this.#floors.get(bucket) ?? new Map<Version, Omit<Floor, 'seq'>>()
+    this.#floors.set(bucket, floors)
+    if (siteOf(floor) === site && !floors.has(floor)) this.#purge(site, bucket, floor)
     floors.set(floor, { version: floor, context: floorContext })
-    this.#floors.set(nameOf(key), floors)
+  }
+
+  #purge(site: string, bucket: string, version: Version): void {
+    const had = new Map<string, readonly Version[]>()
+    const prefix = `${site} ${bucket}/`
+    for (const [known, versions] of this.#known)
+      if (known.startsWith(prefix)) had.set(known.slice(site.length + 1), [...versions])
+    this.#purges.set(bucket, [...(this.#purges.get(bucket) ?? []), { version, had }])
   }
 
   #hold(site: string, slot: string, next: Held): void {
@@ -119,9 +169,9 @@ export class ConflictWitness {
     this.#held.set(`${site} ${slot}`, next)
     const { version } = next
     if (!next.isLive) this.#bury(site, slot, { before, next })
-    const known = `${site} ${slot} ${version}`
-    if (this.#known.has(known)) return
-    this.#known.add(known)
+    const known = this.#known.get(`${site} ${slot}`) ?? []
+    if (known.includes(version)) return
+    this.#known.set(`${site} ${slot}`, [...known, version])
     if (siteOf(version) === site) {
       const own = this.#lastOwn.get(`${site} ${slot}`)
       const heard = this.#heard.get(`${site} ${slot}`) ?? []

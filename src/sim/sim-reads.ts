@@ -46,6 +46,7 @@ export function createSimReads(options: SimReadsOptions): SimReads {
     healing: new HealingReads({
       look,
       mender: counted(engine.mender, trace),
+      open: (name) => engine.openObject(name),
       tally,
       clock,
       logger,

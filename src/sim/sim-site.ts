@@ -322,6 +322,7 @@ export class SimSite {
     const from = { site: this.name, isAlive }
     return createReplicator({
       feed: engine.feed,
+      holdings: engine.holdings,
       sink: seams.sink?.(engine) ?? engine,
       site: engine,
       identity: volume.identity,

@@ -60,6 +60,7 @@ export class Accounts {
   readonly #dirtyLedgers = new Set<string>()
   #state: StoreState
   #emptiedCount = 0
+  #movedTo = 0
   /** Of the segments that were there at opening; later ones have higher generations. */
   readonly #generations = new Set<number>()
   #newestGeneration = 0
@@ -94,6 +95,15 @@ export class Accounts {
   /** How many times the last live record of a segment has died. */
   get emptiedCount(): number {
     return this.#emptiedCount
+  }
+
+  /** The last place that was given to what had been made, or had come, before: of this run. */
+  get movedTo(): number {
+    return this.#movedTo
+  }
+
+  placeMoved(seq: number): void {
+    this.#movedTo = Math.max(this.#movedTo, seq)
   }
 
   get state(): StoreState {

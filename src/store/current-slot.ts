@@ -6,6 +6,8 @@ import type { Context, Version } from './version.ts'
 export interface Floor {
   readonly version: Version
   readonly context: Context
+  /** Its place in this site's feed. */
+  readonly seq: number
 }
 
 /** A slot as the next write sees it. */

@@ -75,7 +75,10 @@ export function replaceSlot(context: EffectContext, change: SlotChange): void {
     objects: Number(next.kind === 'live') - Number(previous?.kind === 'live'),
     bytes: bytes - (previous === undefined ? 0 : bytesOf(previous)),
   })
-  accounts.sawVersion(bucket, originOf(key, next.version))
+  const origin = originOf(key, next.version)
+  accounts.sawVersion(bucket, origin)
+  // A copy goes on where the write that it keeps has left off.
+  if (origin !== next.version) accounts.placeMoved(next.seq)
 }
 
 /** The winner's context was widened: same version, same bytes, a new place in the feed. */
@@ -100,6 +103,7 @@ export function joinSlot(
   const bytes = bytesOf(next)
   batch.addPlace({ seq: next.seq, slot, version: next.version, bytes, since })
   accounts.placeAdded({ seq: next.seq, slot, bytes, removes: false })
+  accounts.placeMoved(next.seq)
 }
 
 /** The sweep behind a purge takes an object out. */

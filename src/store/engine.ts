@@ -22,6 +22,7 @@ import { countAboveFloor } from './count-above-floor.ts'
 import type { ObjectMender } from './elsewhere.ts'
 import { type EngineHealth, healthOf } from './engine-health.ts'
 import { NoSuchBucketError } from './errors.ts'
+import { HoldingsBook } from './holdings-book.ts'
 import { Incoming } from './incoming.ts'
 import type { IndexBatch } from './index-batch.ts'
 import { openIndexFor } from './index-identity.ts'
@@ -52,6 +53,7 @@ import type {
   RemoteLedger,
   RemoteRegistry,
   StagedUpload,
+  StoreHoldings,
   WriteConditions,
 } from './object-store.ts'
 import { ObjectWriter } from './object-writer.ts'
@@ -118,28 +120,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     })
     const now = Math.max(0, Math.floor(clock.now()))
     const conflicts = await Conflicts.load({ index, clock })
-    const replayed = await recover({
-      log: volume,
-      index,
-      accounts,
-      uploads,
-      conflicts,
-      versions,
-      logger,
-      now,
-    })
+    const parts = { index, accounts, versions, uploads, conflicts }
+    const replayed = await recover({ log: volume, ...parts, logger, now })
     await volume.activate()
-    return await Engine.start({
-      options,
-      index,
-      accounts,
-      versions,
-      uploads,
-      conflicts,
-      writers,
-      admission,
-      replayed,
-    })
+    return await Engine.start({ options, ...parts, writers, admission, replayed })
   } catch (thrown) {
     await index.close()
     throw thrown
@@ -149,6 +133,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 export class Engine implements ObjectStore, ChangeSink {
   readonly feed: ChangeFeed
   readonly conflicts: ConflictStore
+  readonly holdings: StoreHoldings
   /** For comparing what this site holds with another. */
   readonly survey: Survey
   /** Replaces damaged bytes. */
@@ -203,11 +188,14 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#pipeline = pipeline
     const sequencer = new Sequencer({
       ...{ clock, versions, index, accounts, pipeline, launched: this.#launched },
+      heldOf: (bucket, version, seen) => holdings.ofPurge(bucket, version, seen),
       onEffect: (effect) => {
         uploads.overtaken(effect)
         conflicts.deleted(effect)
       },
     })
+    const holdings = new HoldingsBook({ versions, accounts, peers, sequencer })
+    this.holdings = holdings
     this.#sequencer = sequencer
     const records = new LiveRecords({ accounts, sequencer, reader: volume })
     this.traces = new TraceCheck({ volume, records })
@@ -481,6 +469,7 @@ export class Engine implements ObjectStore, ChangeSink {
     const { options, index, accounts, conflicts, writers, admission } = parts
     const { volume, random, logger } = options
     return new Losers({
+      siteId: volume.identity.siteId,
       sequencer,
       accounts,
       conflicts,

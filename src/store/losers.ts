@@ -21,9 +21,10 @@ import type { ReadyBody, Sequencer } from './sequencer.ts'
 import { objectSlot } from './slot.ts'
 import { openStored, type RecordReader } from './stored-object.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
-import { contextCovers, covers, siteOf, type Version } from './version.ts'
+import { contextCovers, covers, type SiteId, siteOf, type Version } from './version.ts'
 
 export interface LosersOptions {
+  readonly siteId: SiteId
   readonly sequencer: Sequencer
   readonly accounts: Pick<Accounts, 'bucket'>
   readonly conflicts: Conflicts
@@ -103,7 +104,7 @@ export class Losers {
     if (floor.done === undefined && !accounts.bucket(name.bucket).sweeping) return undefined
     const { entry } = sequencer.current(name)
     if (entry?.kind !== 'live' || entry.version > floor.value.version) return undefined
-    if (isSeenBy(floor.value, name.key, entry.version)) return undefined
+    if (this.#hasSeen(floor.value, name.key, entry)) return undefined
     const origin = originOf(name.key, entry.version)
     if (next !== undefined && originOf(name.key, next) === origin) return undefined
     const loss = this.loseStored(name, entry, { kind: 'purge', version: floor.value.version })
@@ -113,8 +114,16 @@ export class Losers {
   /** An object under the floor is about to be swept; resolves once it is listed, and kept if need be. */
   async loseSwept(name: ObjectName, entry: LiveEntry): Promise<void> {
     for (;;) {
-      const floor = this.#options.sequencer.floorOf(name.bucket).value
-      if (floor === undefined || isSeenBy(floor, name.key, entry.version)) return
+      const { sequencer } = this.#options
+      const floor = sequencer.floorOf(name.bucket).value
+      // Whoever has replaced it meanwhile has answered for it; its copy may lie in its own place.
+      const now = sequencer.current(name).entry
+      if (
+        now === undefined ||
+        originOf(name.key, now.version) !== originOf(name.key, entry.version)
+      )
+        return
+      if (floor === undefined || this.#hasSeen(floor, name.key, entry)) return
       const loss = this.loseStored(name, entry, { kind: 'purge', version: floor.version })
       if (loss.kind === 'listed') {
         await loss.done
@@ -125,6 +134,12 @@ export class Losers {
   }
 
   // --- inner parts
+
+  /** What lay here when this site itself purged was seen, whatever the purge can say of it to others. */
+  #hasSeen(floor: Floor, key: string, entry: SlotEntry): boolean {
+    const isOwn = siteOf(floor.version) === this.#options.siteId
+    return (isOwn && entry.seq < floor.seq) || isSeenBy(floor, key, entry.version)
+  }
 
   #copyOf(name: ObjectName, loser: Version, winner: ConflictSide): KeptCopy | undefined {
     if (this.policyOf(name.bucket) !== 'keep-both') return undefined
@@ -232,7 +247,7 @@ export function copyMutation(copy: KeptCopy, meta: ObjectMeta): PutMutation {
 }
 
 /** Whether the purging site had seen a write that falls under its floor. */
-export function isSeenBy(floor: Floor, key: string, version: Version): boolean {
+export function isSeenBy(floor: Omit<Floor, 'seq'>, key: string, version: Version): boolean {
   const origin = originOf(key, version)
   return contextCovers(floor.context, origin) || siteOf(floor.version) === siteOf(origin)
 }

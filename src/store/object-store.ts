@@ -9,11 +9,12 @@
 
 import type { ConflictPolicy } from './bucket-register.ts'
 import type { FeedPlace } from './feed-place.ts'
+import type { Holdings } from './holdings.ts'
 import type { EncodedMutation, Mutation, ObjectMeta } from './mutation.ts'
 import type { PlaceFilter } from './place-filter.ts'
 import type { Slot } from './slot.ts'
 import type { TakeGuard } from './take-guard.ts'
-import type { Version } from './version.ts'
+import type { Context, Version } from './version.ts'
 
 export type { FeedPlace } from './feed-place.ts'
 
@@ -358,6 +359,25 @@ export interface RemoteChange {
   readonly state: 'linked' | 'paused'
 }
 
+/** What a site has all of at a place of its feed, and so whoever was sent everything up to there. */
+export interface HoldingsMark {
+  readonly seq: number
+  /** The last place that an earlier change was moved to. */
+  readonly movedTo: number
+  /** Without what the remote made or has said itself. */
+  readonly upTo: Context
+}
+
+export interface StoreHoldings {
+  /** What is true now. `scope`: what of the feed the remote is sent. */
+  mark(
+    scope: PlaceFilter,
+    remote: { readonly volumeId: string; readonly siteId: string },
+  ): HoldingsMark
+  /** Called when another site has said more. Returns the unsubscriber. */
+  onChange(listener: () => void): () => void
+}
+
 export interface LinkedRemote {
   readonly name: string
   /** Names this link; a later one of the same name has a higher one. */
@@ -421,6 +441,8 @@ export interface PeerMark {
   readonly epoch: number
   /** The sender has ended the link: what comes under this epoch is refused too. */
   readonly ended: boolean
+  /** What the sender says that this site has all of; it stays true, whatever becomes of the link. */
+  readonly holdings?: Holdings | undefined
 }
 
 /** Bytes of a large object on their way in; what was made durable survives a restart. */

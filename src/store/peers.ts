@@ -1,5 +1,6 @@
-/** What this site has stored of each sender's low-water mark. */
+/** What this site has stored of each sender: its low-water mark, and what it says is all here. */
 import type { OrderedIndex } from '../index/ordered-index.ts'
+import { joinHoldings, saysMore } from './holdings.ts'
 import type { IndexBatch } from './index-batch.ts'
 import type { PeerMark } from './object-store.ts'
 import { readAll } from './read-all.ts'
@@ -8,6 +9,7 @@ import { decodePeerMark, encodePeerMark } from './tables/small-entries.ts'
 
 export class Peers {
   readonly #marks = new Map<string, PeerMark>()
+  readonly #listeners = new Set<() => void>()
 
   static async load(index: OrderedIndex): Promise<Peers> {
     const peers = new Peers()
@@ -22,20 +24,44 @@ export class Peers {
     return this.#marks.get(volumeId)
   }
 
-  /** Marks of batches that overlap may come in either order: within one link and life the higher is right. */
+  all(): Iterable<PeerMark> {
+    return this.#marks.values()
+  }
+
   isNews(mark: PeerMark): boolean {
+    return this.#isLater(mark) || saysMore(this.#marks.get(mark.volumeId)?.holdings, mark.holdings)
+  }
+
+  write(batch: IndexBatch, mark: PeerMark): void {
+    batch.put(peerKey(mark.volumeId), encodePeerMark(this.#merged(mark)))
+  }
+
+  /** Once it is durable: what is told of a mark must not be ahead of the disk. */
+  written(mark: PeerMark): void {
+    const { holdings } = this.#marks.get(mark.volumeId) ?? {}
+    const merged = this.#merged(mark)
+    this.#marks.set(mark.volumeId, merged)
+    if (saysMore(holdings, merged.holdings)) for (const listener of this.#listeners) listener()
+  }
+
+  /** Called when more is known to be all here. Returns the unsubscriber. */
+  onHoldings(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Marks of batches that overlap may come in either order: within one link and life the higher is right. */
+  #isLater(mark: PeerMark): boolean {
     const known = this.#marks.get(mark.volumeId)
     if (known === undefined || known.epoch !== mark.epoch) return mark.epoch > (known?.epoch ?? -1)
     if (known.ended !== mark.ended) return mark.ended
     return known.incarnation !== mark.incarnation || known.through < mark.through
   }
 
-  write(batch: IndexBatch, mark: PeerMark): void {
-    batch.put(peerKey(mark.volumeId), encodePeerMark(mark))
-  }
-
-  /** Once it is durable: what is told of a mark must not be ahead of the disk. */
-  written(mark: PeerMark): void {
-    if (this.isNews(mark)) this.#marks.set(mark.volumeId, mark)
+  #merged(mark: PeerMark): PeerMark {
+    const known = this.#marks.get(mark.volumeId)
+    const later = known === undefined || this.#isLater(mark) ? mark : known
+    const holdings = joinHoldings(known?.holdings, mark.holdings)
+    return holdings === undefined ? later : { ...later, holdings }
   }
 }

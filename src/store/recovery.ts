@@ -290,12 +290,13 @@ class Replay {
       newBlobs: blobs,
     })
     this.#remember(slot, next)
-    this.#overtake(slot, next.version)
+    this.#overtake(slot, next.version, blobs)
   }
 
-  #overtake(slot: Slot, version: Version): void {
+  #overtake(slot: Slot, version: Version, blobs: readonly PlacedBlob[] = []): void {
+    const { bucket } = slot
     const key = slot.kind === 'object' ? slot.key : undefined
-    this.#options.uploads.overtaken({ bucket: slot.bucket, key, version, context: this.#context() })
+    this.#options.uploads.overtaken({ bucket, key, version, blobs, context: this.#context() })
   }
 
   #read(slot: Slot & { kind: 'object' }): SlotEntry | undefined {

@@ -39,8 +39,8 @@ import {
   type SlotEntry,
   type TombstoneEntry,
 } from './tables/slot-entry.ts'
-import { type Context, joinContext, siteOf, type Version, type VersionClock } from './version.ts'
-import { contextAfter, refusalOf, withoutSite } from './write-rules.ts'
+import { type Context, joinContext, type Version, type VersionClock } from './version.ts'
+import { contextAfter, refusalOf } from './write-rules.ts'
 
 /** A body that is ready to be recorded: its bytes, or where they lie. */
 export type ReadyBody = { readonly bytes: Uint8Array } | { readonly blobs: readonly PlacedBlob[] }
@@ -77,6 +77,8 @@ export interface SequencerOptions {
   readonly accounts: Accounts
   readonly pipeline: CommitPipeline
   readonly launched: EffectContext['launched']
+  /** What a purge of the bucket has seen, of the sites that `seen` names. */
+  readonly heldOf: (bucket: string, version: Version, seen: Context) => Context
   /** Called with each mutation that took effect on a slot, while its batch is built. */
   readonly onEffect: (effect: {
     readonly bucket: string
@@ -84,6 +86,7 @@ export interface SequencerOptions {
     readonly version: Version
     /** What the author of a delete had seen of the slot. */
     readonly seen?: Context
+    readonly blobs?: readonly PlacedBlob[]
     readonly context: EffectContext
   }) => void
 }
@@ -119,9 +122,9 @@ export class Sequencer {
   } {
     const pending = this.#floors.get(bucket)
     if (pending !== undefined) return pending
-    const { floor, floorContext } = this.#options.accounts.bucket(bucket)
-    const value = floor === undefined ? undefined : { version: floor, context: floorContext }
-    return { value, done: undefined }
+    const { floor, floorContext: context, floorPlace } = this.#options.accounts.bucket(bucket)
+    const seq = floorPlace?.seq ?? 0
+    return { value: floor && { version: floor, context, seq }, done: undefined }
   }
 
   /** Whether this write, or one that is newer, has been sequenced: its bytes change nothing more. */
@@ -184,10 +187,7 @@ export class Sequencer {
   ): WriteDecision {
     const current = this.current(name)
     const exists = this.bucketExists(name.bucket)
-    if (!exists && !input.createBucket) {
-      const after = this.registerOf(name.bucket).after
-      return { kind: 'refused', error: new NoSuchBucketError(name.bucket), after }
-    }
+    if (!exists && !input.createBucket) return this.#noBucket(name.bucket)
     const refusal = refusalOf(name, input.conditions, current)
     if (refusal !== undefined) return refusal
     if (!exists) this.#detach(this.#sequenceBucket(name.bucket, 'created').done)
@@ -219,10 +219,7 @@ export class Sequencer {
   }
 
   deleteBucket(bucket: string): WriteDecision {
-    if (!this.bucketExists(bucket)) {
-      const error = new NoSuchBucketError(bucket)
-      return { kind: 'refused', error, after: this.registerOf(bucket).after }
-    }
+    if (!this.bucketExists(bucket)) return this.#noBucket(bucket)
     const deletes: Promise<void>[] = []
     for (const pending of this.#pendingIn(bucket)) {
       if (pending.value?.kind === 'live') {
@@ -239,9 +236,8 @@ export class Sequencer {
   }
 
   setConflictPolicy(bucket: string, policy: ConflictPolicy | undefined): WriteDecision {
-    const { created, deleted, after } = this.registerOf(bucket)
-    if (!this.bucketExists(bucket))
-      return { kind: 'refused', error: new NoSuchBucketError(bucket), after }
+    const { created, deleted } = this.registerOf(bucket)
+    if (!this.bucketExists(bucket)) return this.#noBucket(bucket)
     const version = this.#options.versions.next()
     const slot = { kind: 'bucket', bucket } as const
     const conflictPolicy = { version, policy }
@@ -256,12 +252,9 @@ export class Sequencer {
   }
 
   purge(bucket: string, onBuild: () => void): WriteDecision {
-    if (!this.bucketExists(bucket)) {
-      const error = new NoSuchBucketError(bucket)
-      return { kind: 'refused', error, after: this.registerOf(bucket).after }
-    }
+    if (!this.bucketExists(bucket)) return this.#noBucket(bucket)
     const version = this.#options.versions.next()
-    const context = withoutSite(this.seenIn(bucket), siteOf(version))
+    const context = this.#options.heldOf(bucket, version, this.seenIn(bucket))
     const mutation: PurgeMutation = {
       kind: 'purge',
       slot: { kind: 'floor', bucket },
@@ -306,7 +299,7 @@ export class Sequencer {
       effects: (batch) => {
         const context = this.effectContext(batch)
         replaceSlot(context, { ...name, previous, next, newBlobs: blobs, ...written })
-        this.#options.onEffect({ ...name, version, context })
+        this.#options.onEffect({ ...name, version, blobs, context })
       },
     })
     return { kind: 'sequenced', seq, version, done }
@@ -370,7 +363,7 @@ export class Sequencer {
     const { bucket } = mutation.slot
     let at: Location | undefined
     const done = this.#append(plainRecord(seq, mutation), {
-      cover: (promise) => this.#floors.cover(bucket, { version, context }, promise),
+      cover: (promise) => this.#floors.cover(bucket, { version, context, seq }, promise),
       logged: (location) => {
         at = location
       },
@@ -434,6 +427,11 @@ export class Sequencer {
 
   // --- inner parts
 
+  #noBucket(bucket: string): WriteDecision {
+    const error = new NoSuchBucketError(bucket)
+    return { kind: 'refused', error, after: this.registerOf(bucket).after }
+  }
+
   #sequenceBucket(
     bucket: string,
     change: 'created' | 'deleted',
@@ -462,6 +460,11 @@ export class Sequencer {
     const prefix = `${bucket}/`
     for (const [slot, { value, done }] of this.#slots.entries())
       if (slot.startsWith(prefix)) yield { key: slot.slice(prefix.length), value, done }
+  }
+
+  /** The last place that was given in the feed. */
+  get lastSeq(): number {
+    return this.#seq
   }
 
   #nextSeq(): number {

@@ -25,7 +25,7 @@ import { type PlacedBlob, partRecord, uploadRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import type { RecordReader } from './stored-object.ts'
 import { blobKey, uploadKey, uploadsRange } from './tables/keys.ts'
-import { decodeLocation, encodeLocation, entryReader } from './tables/slot-entry.ts'
+import { type BlobRef, decodeLocation, encodeLocation, entryReader } from './tables/slot-entry.ts'
 import { decodeExtents } from './tables/small-entries.ts'
 import type { Version } from './version.ts'
 
@@ -134,17 +134,24 @@ export class Uploads {
     this.#drop(context, entry)
   }
 
-  /** A mutation took effect: its own upload is done, those of older versions are moot. */
+  /**
+   * A mutation took effect: its own upload is done, those of older versions are moot. A copy of what lost
+   * a conflict may have been made here while the same copy came in from elsewhere: it has other bytes.
+   */
   overtaken(effect: {
     readonly bucket: string
     readonly key: string | undefined
     readonly version: Version
+    /** Of a put. */
+    readonly blobs?: readonly BlobRef[]
     readonly context: EffectContext
   }): void {
+    const { blobs = [] } = effect
     for (const entry of this.#entries.values()) {
       if (entry.bucket !== effect.bucket || entry.version > effect.version) continue
       if (effect.key !== undefined && entry.key !== effect.key) continue
-      if (effect.key !== undefined && entry.version === effect.version)
+      const isOwn = entry.parts.every((part) => blobs.some(({ id }) => id === part.id))
+      if (effect.key !== undefined && entry.version === effect.version && isOwn)
         this.#drop(effect.context, entry)
       else this.aborted(effect.context, entry.label)
     }

@@ -20,7 +20,7 @@ export const siteIdPattern = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 /** Of copies that are kept of writes that lost a conflict. No site may have it; it sorts behind all. */
 export const keptSite: SiteId = 'z'.repeat(32)
 
-const counterMax = 0xffff
+export const counterMax = 0xffff
 const timeMax = 2 ** 48 - 1
 const versionPattern = /^[0-9a-f]{16}-[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 
@@ -111,10 +111,18 @@ export class VersionClock {
   readonly #site: SiteId
   #time = 0
   #counter = 0
+  #issued: Version | undefined
 
   constructor(options: { readonly clock: Clock; readonly site: SiteId }) {
     this.#clock = options.clock
     this.#site = options.site
+  }
+
+  /** Every version that this site has made is at or below, and all that it makes from now on are above. */
+  get issued(): Version {
+    // Asked before the first one is made it stays: only what this site makes is news.
+    this.#issued ??= makeVersion(this.#time, this.#counter, this.#site)
+    return this.#issued
   }
 
   next(): Version {
@@ -128,7 +136,8 @@ export class VersionClock {
       this.#time++
       this.#counter = 0
     }
-    return makeVersion(this.#time, this.#counter, this.#site)
+    this.#issued = makeVersion(this.#time, this.#counter, this.#site)
+    return this.#issued
   }
 
   /** Every later version exceeds `version`. The caller has checked its skew. */

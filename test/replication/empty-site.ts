@@ -4,7 +4,7 @@ import { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import { TicketBook } from '../../src/replication/tickets.ts'
 import { type ComparedSite, Responder } from '../../src/replication/verify/responder.ts'
 import type { ObjectMender } from '../../src/store/elsewhere.ts'
-import type { ChangeFeed } from '../../src/store/object-store.ts'
+import type { ChangeFeed, StoreHoldings } from '../../src/store/object-store.ts'
 import type { Survey } from '../../src/store/survey.ts'
 import { identityOf, MemoryFeed } from './memory-site.ts'
 
@@ -14,6 +14,12 @@ const emptySurvey: Survey = {
   cut: async (range) => [{ ...range, count: 0, digest: undefined }],
   list: async () => [],
   stateOf: () => ({ kind: 'absent', seq: 0, version: undefined, digest: '', bytes: 0 }),
+}
+
+/** Of a site that says nothing of what it has. */
+export const noHoldings: StoreHoldings = {
+  mark: () => ({ seq: 0, movedTo: 0, upTo: [] }),
+  onChange: () => () => undefined,
 }
 
 /** A site that holds nothing to compare: for tests that are about something else. */

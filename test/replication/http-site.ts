@@ -158,6 +158,7 @@ export class HttpSite {
     const logger = collectingLogger(this.lines)
     const replicator = createReplicator({
       feed: engine.feed,
+      holdings: engine.holdings,
       sink: engine,
       site: engine,
       identity: volume.identity,

@@ -10,7 +10,7 @@ import {
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
 import { wantsEverything } from '../../src/store/place-filter.ts'
 import type { VolumeIdentity } from '../../src/volume/volume.ts'
-import { emptySite } from './empty-site.ts'
+import { emptySite, noHoldings } from './empty-site.ts'
 import { ManualClock, runUntil } from './manual-clock.ts'
 import { MemoryBlobTransport, MemoryTransport } from './memory-network.ts'
 import { MemorySink } from './memory-sink.ts'
@@ -75,6 +75,7 @@ export class MemoryPair {
   makeSender(): Replicator {
     return createReplicator({
       feed: this.feed,
+      holdings: noHoldings,
       site: emptySite(this.feed),
       sink: new MemorySink(),
       identity: identityOf('site-a', this.#options.own),
@@ -145,6 +146,7 @@ export class MemoryPair {
     const feed = new MemoryFeed({ clock: this.clock, siteId: 'site-b' })
     return createReplicator({
       feed,
+      holdings: noHoldings,
       site: emptySite(feed),
       sink: this.sink,
       identity: this.peer,

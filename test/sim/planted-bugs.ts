@@ -3,11 +3,12 @@ import type { Device, DeviceSegment } from '../../src/device/device.ts'
 import type { IndexOperation, OrderedIndex } from '../../src/index/ordered-index.ts'
 import type { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import type { SyncGate } from '../../src/replication/sync-gate.ts'
+import { HoldingsBook } from '../../src/store/holdings-book.ts'
 import type { Mutation } from '../../src/store/mutation.ts'
 import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
 import type { Survey } from '../../src/store/survey.ts'
 import type { TakeGuard } from '../../src/store/take-guard.ts'
-import { makeVersion, timeOf, VersionClock } from '../../src/store/version.ts'
+import { makeVersion, siteOf, timeOf, VersionClock } from '../../src/store/version.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
 /** Everything of `target`, but for what `replaced` does instead. */
@@ -91,6 +92,16 @@ export function ignoresSeenVersions(): () => void {
   VersionClock.prototype.observe = () => undefined
   return () => {
     VersionClock.prototype.observe = observe
+  }
+}
+
+/** Purges that take the newest write of a site for all that it has written. Returns what takes the bug out. */
+export function takesNewestForAll(): () => void {
+  const { ofPurge } = HoldingsBook.prototype
+  HoldingsBook.prototype.ofPurge = (_, version, seen) =>
+    seen.filter((one) => siteOf(one) !== siteOf(version))
+  return () => {
+    HoldingsBook.prototype.ofPurge = ofPurge
   }
 }
 

@@ -48,8 +48,9 @@ export async function passSeeds(
 export async function firstFinding(
   seedsMax: number,
   how: SeedOptions,
+  from = 1,
 ): Promise<SimulationResult | undefined> {
-  for (let seed = 1; seed <= seedsMax; seed++) {
+  for (let seed = from; seed < from + seedsMax; seed++) {
     const result = await runSeed(seed, how)
     if (result.violation !== undefined) return result
   }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ConflictPolicy } from '../../src/store/bucket-register.ts'
 import type { IncomingChange, WriteConflict } from '../../src/store/object-store.ts'
+import { wantsEverything } from '../../src/store/place-filter.ts'
 import { siteOf } from '../../src/store/version.ts'
 import { TestStore } from './open-store.ts'
 
@@ -36,8 +37,14 @@ async function changesOf(from: TestStore): Promise<readonly IncomingChange[]> {
   return changes
 }
 
+/** With what `from` says at the end, as a link does: that all it had is there now. */
 async function ship(from: TestStore, to: TestStore): Promise<void> {
   for (const change of await changesOf(from)) await to.engine.apply([change], undefined)
+  const { volumeId, incarnation } = from.volume.identity
+  const scope = wantsEverything
+  const { seq: through, upTo } = from.engine.holdings.mark(scope, to.volume.identity)
+  const mark = { volumeId, incarnation, through, epoch: 1, ended: false }
+  await to.engine.apply([], { ...mark, holdings: { scope, upTo } })
 }
 
 async function exchange(a: TestStore, b: TestStore): Promise<void> {

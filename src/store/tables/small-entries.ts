@@ -2,6 +2,7 @@
 import { MalformedBytesError } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location, LogPosition } from '../../volume/volume.ts'
+import { decodeHoldings, encodeHoldings } from '../holdings.ts'
 import type { ConflictTotals, PeerMark } from '../object-store.ts'
 import { decodeVersion, encodeVersion, type Version } from '../version.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
@@ -67,8 +68,10 @@ export function decodeSegmentCount(bytes: Uint8Array): SegmentCount {
 }
 
 export function encodePeerMark(mark: PeerMark): Buffer {
-  const writer = new ByteWriter(80).u8(1).text(mark.incarnation).u64(mark.through)
-  return writer.u64(mark.epoch).u8(Number(mark.ended)).finish()
+  const writer = new ByteWriter(120).u8(1).text(mark.incarnation).u64(mark.through)
+  writer.u64(mark.epoch).u8(Number(mark.ended))
+  if (mark.holdings !== undefined) encodeHoldings(writer, mark.holdings)
+  return writer.finish()
 }
 
 export function decodePeerMark(volumeId: string, bytes: Uint8Array): PeerMark {
@@ -76,7 +79,8 @@ export function decodePeerMark(volumeId: string, bytes: Uint8Array): PeerMark {
   const mark = { volumeId, incarnation: reader.text(), through: reader.u64() }
   // A volume from before links had epochs has none here.
   if (reader.remaining === 0) return { ...mark, epoch: 0, ended: false }
-  return { ...mark, epoch: reader.u64(), ended: reader.u8() === 1 }
+  const linked = { ...mark, epoch: reader.u64(), ended: reader.u8() === 1 }
+  return reader.remaining === 0 ? linked : { ...linked, holdings: decodeHoldings(reader) }
 }
 
 export interface StoredTotals extends ConflictTotals {
