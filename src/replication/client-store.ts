@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import { formatDuration } from '../base/duration.ts'
 import type {
   BucketInfo,
+  DeleteInput,
   ListInput,
   ListPage,
   ObjectInfo,
@@ -16,7 +17,6 @@ import type {
   OpenObject,
   PurgePreview,
   PutInput,
-  WriteConditions,
 } from '../store/object-store.ts'
 import { objectSlot, type Slot } from '../store/slot.ts'
 import { SyncUnconfirmedError } from './errors.ts'
@@ -86,7 +86,7 @@ export class ClientStore implements ObjectStore {
     return this.write(slot, () => this.#store.putObject(input))
   }
 
-  deleteObject(input: ObjectName & { readonly conditions?: WriteConditions }): Promise<boolean> {
+  deleteObject(input: DeleteInput): Promise<boolean> {
     const slot = objectSlot(input.bucket, input.key)
     return this.write(slot, () => this.#store.deleteObject(input))
   }

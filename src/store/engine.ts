@@ -40,6 +40,7 @@ import type {
   ChangeFeed,
   ChangeSink,
   ConflictStore,
+  DeleteInput,
   IncomingChange,
   ListInput,
   ListPage,
@@ -54,7 +55,6 @@ import type {
   RemoteRegistry,
   StagedUpload,
   StoreHoldings,
-  WriteConditions,
 } from './object-store.ts'
 import { ObjectWriter } from './object-writer.ts'
 import { Peers } from './peers.ts'
@@ -244,14 +244,14 @@ export class Engine implements ObjectStore, ChangeSink {
     return this.#objects.put(input)
   }
 
-  async deleteObject(
-    input: ObjectName & { readonly conditions?: WriteConditions },
-  ): Promise<boolean> {
+  async deleteObject({ seen: given, ...input }: DeleteInput): Promise<boolean> {
+    const seen = given !== undefined && this.#incoming.isNear(given) ? given : undefined
+    if (seen !== undefined) await this.#sweeper.finished(input.bucket)
     return runDecision(this.#pipeline, {
-      decide: () => this.#sequencer.delete(input, input.conditions),
+      decide: () => this.#sequencer.delete({ ...input, seen }),
       answer: (decision) => decision !== undefined,
       essential: true,
-      room: () => this.#sequencer.current(input).live && this.#reserved.forDelete(),
+      room: () => (seen ?? this.#sequencer.current(input).live) && this.#reserved.forDelete(),
     })
   }
 
@@ -359,13 +359,9 @@ export class Engine implements ObjectStore, ChangeSink {
     return this.#peers.get(volumeId)
   }
 
-  async endLink({
-    volumeId,
-    incarnation,
-    epoch,
-  }: Omit<PeerMark, 'ended' | 'through'>): Promise<void> {
-    const through = this.#peers.get(volumeId)?.through ?? 0
-    const mark = { volumeId, incarnation, epoch, through, ended: true }
+  async endLink(link: Omit<PeerMark, 'ended' | 'through'>): Promise<void> {
+    const through = this.#peers.get(link.volumeId)?.through ?? 0
+    const mark = { ...link, through, ended: true }
     if (!this.#peers.isNews(mark)) return
     await this.#pipeline.runTask((batch) => this.#peers.write(batch, mark))
     this.#peers.written(mark)

@@ -40,6 +40,7 @@ import {
   joinContext,
   siteOf,
   timeOf,
+  type Version,
   type VersionClock,
 } from './version.ts'
 import { withoutSite } from './write-rules.ts'
@@ -101,6 +102,11 @@ export class Incoming {
   /** Changes that were put off because their stamps are too far ahead. */
   get skewed(): SkewedChanges {
     return this.#skewed
+  }
+
+  /** Whether this site's clock may follow a version that another site made. */
+  isNear(version: Version): boolean {
+    return this.#options.versions.skewOf(version) <= this.#options.maxClockSkewMs
   }
 
   async apply(change: IncomingChange): Promise<ApplyOutcome> {

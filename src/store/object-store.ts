@@ -49,6 +49,12 @@ export interface PutInput extends ObjectName {
   readonly signal?: AbortSignal
 }
 
+export interface DeleteInput extends ObjectName {
+  readonly conditions?: WriteConditions
+  /** What another site holds and this one does not yet: the delete has seen it, and holds against it when it comes. */
+  readonly seen?: Version | undefined
+}
+
 export interface ByteRange {
   /** First byte. */
   readonly start: number
@@ -96,7 +102,7 @@ export interface ObjectStore {
   /** @throws StorageFullError, PreconditionFailedError, BadDigestError, IncompleteBodyError, NoSuchBucketError */
   putObject(input: PutInput): Promise<ObjectInfo>
   /** Whether there was something to delete. */
-  deleteObject(input: ObjectName & { readonly conditions?: WriteConditions }): Promise<boolean>
+  deleteObject(input: DeleteInput): Promise<boolean>
   headObject(name: ObjectName): ObjectInfo | undefined
   openObject(name: ObjectName): OpenObject | undefined
   /** @throws NoSuchBucketError */

@@ -27,7 +27,7 @@ import {
   type ObjectMeta,
   type PurgeMutation,
 } from './mutation.ts'
-import type { ObjectName, WriteConditions } from './object-store.ts'
+import type { DeleteInput, ObjectName, WriteConditions } from './object-store.ts'
 import { PendingMap, type PendingValue } from './pending.ts'
 import { joinRecord, type PlacedBlob, plainRecord, putRecord } from './records.ts'
 import { objectSlot, type Slot } from './slot.ts'
@@ -196,18 +196,19 @@ export class Sequencer {
     return this.sequencePut(name, { ...input, version, context, previous: current.entry })
   }
 
-  delete(name: ObjectName, conditions: WriteConditions | undefined): WriteDecision {
-    const current = this.current(name)
-    const refusal = refusalOf(name, conditions, current)
+  delete({ conditions, seen, ...name }: DeleteInput): WriteDecision {
+    const { live, entry: previous, after } = this.current(name)
+    const refusal = refusalOf(name, conditions, { live, after })
     if (refusal !== undefined) return refusal
-    if (current.live === undefined) return { kind: 'nothing-to-do', after: current.after }
+    const slot = objectSlot(name.bucket, name.key)
+    const isComing = seen !== undefined && !this.isDecided({ slot, version: seen })
+    // What only a purge hides is for its sweep to take out.
+    const isFree = isComing && previous?.kind !== 'live'
+    if (live === undefined && !isFree) return { kind: 'nothing-to-do', after }
+    if (isComing) this.#options.versions.observe(seen)
     const version = this.#options.versions.next()
-    const previous = current.entry
-    return this.sequenceDelete(name, {
-      version,
-      context: contextAfter(previous, version),
-      previous,
-    })
+    const context = contextAfter(previous, version, isComing ? seen : undefined)
+    return this.sequenceDelete(name, { version, context, previous })
   }
 
   createBucket(bucket: string): WriteDecision {

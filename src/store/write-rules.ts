@@ -4,10 +4,15 @@ import type { ObjectName, WriteConditions } from './object-store.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
 import { type Context, joinContext, siteOf, type Version } from './version.ts'
 
-/** What a new local write has seen: the entry it replaces, and all that one had seen. */
-export function contextAfter(entry: SlotEntry | undefined, version: Version): Context {
-  if (entry === undefined) return []
-  return withoutSite(joinContext(entry.context, [entry.version]), siteOf(version))
+/** What a new local write has seen: the entry it replaces, and all that one had seen; perhaps what is elsewhere. */
+export function contextAfter(
+  entry: SlotEntry | undefined,
+  version: Version,
+  elsewhere?: Version,
+): Context {
+  const seen = [entry?.version, elsewhere].filter((one) => one !== undefined)
+  if (seen.length === 0) return []
+  return withoutSite(joinContext(entry?.context ?? [], seen), siteOf(version))
 }
 
 export function withoutSite(context: Context, site: string): Context {

@@ -140,6 +140,23 @@ describe('what was deleted', () => {
     expect(await here.readElsewhere('y')).toBe('later')
   })
 
+  it('that was seen at a remote alone does not appear when it arrives, and goes there too', async () => {
+    await readsThere()
+    await put(there, 'x', 'seen')
+    const seen = there.store.engine.headObject({ bucket: 'box', key: 'x' })?.version
+    // The clock here is behind: it is what was seen that counts.
+    here.store.skewMs = -60_000
+    await here.store.engine.deleteObject({ bucket: 'box', key: 'x', seen })
+    expect(await here.readElsewhere('x')).toBeUndefined()
+    await expect(bring('x', there.store, here.store)).rejects.toThrow('it was superseded')
+    await bring('x', here.store, there.store)
+    expect(await there.store.keys('box')).toEqual([])
+    const { noticed } = there.store.engine.conflicts.conflictTotals()
+    expect(noticed).toBe(0)
+    // What is known to be deleted is not deleted again.
+    expect(await here.store.engine.deleteObject({ bucket: 'box', key: 'x', seen })).toBe(false)
+  })
+
   it('while the remote was being asked is not shown', async () => {
     await put(there, 'x', 'old')
     await bring('x', there.store, here.store)

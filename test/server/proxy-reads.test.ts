@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Agent, request } from 'undici'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
 import { encodeBatch } from '../../src/replication/batch-codec.ts'
 import { replicationPaths } from '../../src/replication/protocol.ts'
@@ -79,6 +79,21 @@ describe('a site that reads from its remote', () => {
     expect(await metric(b, 'comio_proxied_reads_total{result="served"}')).toBe(4)
     const bytes = 'from site a'.length + large.length
     expect(await metric(b, 'comio_proxied_read_bytes_total')).toBe(bytes)
+  })
+
+  it('deletes what it shows, there too', async () => {
+    await a.send('PUT', '/docs/seen-and-deleted', { body: 'x' })
+    expect((await read('/docs/seen-and-deleted')).status).toBe(200)
+    expect((await b.send('DELETE', '/docs/seen-and-deleted')).status).toBe(204)
+    expect((await read('/docs/seen-and-deleted')).status).toBe(404)
+    await vi.waitUntil(
+      async () => (await a.send('HEAD', '/docs/seen-and-deleted')).status === 404,
+      { timeout: 20_000 },
+    )
+    await a.send('PUT', '/docs/conditional', { body: 'x' })
+    const headers = { 'if-match': '*' }
+    expect((await b.send('DELETE', '/docs/conditional', { headers })).status).toBe(412)
+    expect((await read('/docs/conditional')).status).toBe(200)
   })
 
   it('honours ranges and conditions as with objects of its own', async () => {
