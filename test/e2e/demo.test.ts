@@ -1,19 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-
-const binPath = fileURLToPath(new URL('../../bin/comio', import.meta.url))
-
-interface Finished {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
+import { expectStory, finish, isAlive, processes, startDemo } from './demo-process.ts'
 
 let temporary: string
 
@@ -23,50 +13,11 @@ beforeEach(async () => {
 
 afterEach(() => rm(temporary, { recursive: true, force: true }))
 
-/** The demo with a temporary folder of its own, so that what it leaves there can be counted. */
-function startDemo(...args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [binPath, 'demo', ...args], {
-    env: { ...process.env, TMPDIR: temporary },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-}
-
-async function finish(demo: ChildProcess): Promise<Finished> {
-  const { stdout, stderr } = demo
-  if (stdout === null || stderr === null) throw new Error('the demo has no output')
-  const [out, err, [code]] = await Promise.all([text(stdout), text(stderr), once(demo, 'close')])
-  return { code, stdout: out, stderr: err }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
-
-const processes = (said: string): number[] =>
-  [...said.matchAll(/process (\d+)/g)].map((match) => Number(match[1]))
-
 describe('comio demo', () => {
-  test('ends with two equal sites, says so in its last line, and leaves nothing behind', async () => {
-    const { code, stdout, stderr } = await finish(startDemo())
-    expect(stdout.trimEnd().split('\n').at(-1), stderr).toMatch(
-      /^equal: \d+ objects, \d+ bytes, \d+ s, lag p50 [\d.]+ m?s p99 [\d.]+ m?s, 0 differences$/,
-    )
-    expect(code).toBe(0)
-    expect(stdout).toContain('B is killed (kill -9)')
-    expect(stdout).toMatch(/B has everything up to seq \d+, checked just now/)
-    expect(stdout).toMatch(/below 1 MB .*10-50 ms/)
-    expect(processes(stdout).filter(isAlive)).toEqual([])
-    expect(await readdir(temporary)).toEqual([])
-  }, 180_000)
-
   test.each(['SIGINT', 'SIGKILL'] as const)(
     '%s in the middle leaves no process and no folder behind',
     async (signal) => {
-      const demo = startDemo('--quick')
+      const demo = startDemo(temporary, '--quick')
       let said = ''
       demo.stdout?.on('data', (chunk) => {
         said += String(chunk)
@@ -84,9 +35,11 @@ describe('comio demo', () => {
     120_000,
   )
 
-  test('--keep leaves both sites running, with what is needed to use and to stop them', async () => {
-    const { code, stdout } = await finish(startDemo('--keep', '--quick'))
-    expect(code).toBe(0)
+  /** Without --keep, and not --quick: `npm run test:large`. */
+  test('ends with two equal sites, and --keep leaves both running, with what is needed to use and to stop them', async () => {
+    const finished = await finish(startDemo(temporary, '--keep', '--quick'))
+    expectStory(finished)
+    const { stdout } = finished
     const kept = stdout.slice(stdout.indexOf('Both sites keep running'))
     const pids = processes(kept).slice(0, 2)
     try {

@@ -41,10 +41,11 @@ async function expectFilm(site: SiteProcess, bytes: number): Promise<void> {
 }
 
 describe('a large object', () => {
-  test('over a link that is cut ten times arrives whole, with less than a 16th sent twice', async () => {
-    const bytes = 160 * mib
+  /** `npm run test:large` has the whole: 1 GiB over ten cuts. */
+  test('over a link that is cut six times arrives whole, with less than a 16th sent twice', async () => {
+    const bytes = 96 * mib
     const [a, b] = await startPair()
-    const cuts = [3, 4, 13, 20, 21, 37, 55, 63, 101, 150].map((at) => at * mib)
+    const cuts = [3, 4, 13, 37, 55, 90].map((at) => at * mib)
     proxy.passTo(a.url)
     proxy.cutAt(cuts)
     await putLarge(a, bytes)

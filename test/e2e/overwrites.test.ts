@@ -24,7 +24,7 @@ test('an object that is overwritten while it is read is always one of those writ
       expect(body.equals(bytesOf(body.length, body.length)), `${body.length} bytes`).toBe(true)
     }
   })
-  await inParallel(8, 300, (i) => site.put('/docs/one', bytesOf(lengthOf(i), lengthOf(i))))
+  await inParallel(8, 160, (i) => site.put('/docs/one', bytesOf(lengthOf(i), lengthOf(i))))
   writing = false
   await reading
 })

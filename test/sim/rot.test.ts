@@ -7,7 +7,7 @@ import { passSeeds } from './run-seeds.ts'
 it('no client reads a wrong byte from disks that turn bits over, simulated', {
   timeout: 60_000,
 }, async () => {
-  const totals = await passSeeds({ from: 3001, count: 40 }, { rot: true })
+  const totals = await passSeeds({ from: 3001, count: 25 }, { rot: true })
   expect(totals.get('rot') ?? 0).toBeGreaterThan(100)
   // Rot was met: by a reader, who was told, or by a site that refused to start on it.
   expect((totals.get('damaged') ?? 0) + (totals.get('start-failed') ?? 0)).toBeGreaterThan(0)
@@ -39,7 +39,7 @@ it('what has rotted at one of two sites is mended with the bytes of the other, s
   timeout: 60_000,
 }, async () => {
   const totals = await passSeeds(
-    { from: 3001, count: 3 },
+    { from: 3001, count: 2 },
     { rot: true, twoWay: true, change: calm },
   )
   expect(totals.get('mend-mended') ?? 0).toBeGreaterThan(0)

@@ -12,7 +12,7 @@ describe('sites in other arrangements, simulated', () => {
     'keep every promise as a %s of %i, all of them written: %s',
     { timeout: 120_000 },
     async ([topology, sites, twoWay]) => {
-      await passSeeds({ from: 1, count: 4 }, { topology, sites, twoWay })
+      await passSeeds({ from: 1, count: 2 }, { topology, sites, twoWay })
     },
   )
 })
