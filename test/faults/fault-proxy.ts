@@ -1,7 +1,7 @@
 /**
  * A network between two sites that a test makes as bad as it wants: a TCP proxy that delays,
- * throttles, cuts, swallows and resets, that sends recorded requests once more, and that can let
- * somebody answer in the target's name. It draws nothing itself: whoever tests has the seed.
+ * throttles, cuts, swallows and resets, that turns a bit over, that sends recorded requests once more,
+ * and that can let somebody answer in the target's name. It draws nothing itself: whoever tests has the seed.
  */
 import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
@@ -33,6 +33,7 @@ export class FaultProxy {
   #answers: RequestListener | undefined
   #weather: Weather = fair
   #cutAt: readonly number[] = []
+  #flipAt = Number.POSITIVE_INFINITY
   #cutEveryUp = Number.POSITIVE_INFINITY
   #upUntilCut = Number.POSITIVE_INFINITY
   #bytes = 0
@@ -119,6 +120,23 @@ export class FaultProxy {
     this.#cutAt = [...this.#cutAt.slice(0, this.#cuts), this.#bytes + bytes]
   }
 
+  /** In the byte that comes from the target behind so many more a bit is turned over, once. */
+  flipAfter(bytes: number): void {
+    this.#flipAt = this.#bytes + bytes
+  }
+
+  /** Nothing is to be turned over, or nothing is any more. */
+  get hasFlipped(): boolean {
+    return this.#flipAt === Number.POSITIVE_INFINITY
+  }
+
+  /** Open connections end, and new ones lead there. */
+  joinTo(url: string): void {
+    this.weather = { kind: 'cut' }
+    this.passTo(url)
+    this.weather = fair
+  }
+
   /** All connections are cut each time that so many bytes have come from clients. */
   cutEveryUp(bytes: number): void {
     this.#cutEveryUp = bytes
@@ -179,7 +197,7 @@ export class FaultProxy {
       weather: () => this.#weather,
       lines: this.#lines,
       onUp: (bytes) => this.#countUp(bytes),
-      onDown: (bytes) => this.#countDown(bytes),
+      onDown: (piece) => this.#countDown(piece),
       onRequest: (request) => this.#record(request),
       breaksOff: () => {
         if (this.#resetsToCome === 0) return false
@@ -207,8 +225,9 @@ export class FaultProxy {
     return false
   }
 
-  #countDown(bytes: number): boolean {
-    this.#bytes += bytes
+  #countDown(piece: Buffer): boolean {
+    this.#flip(piece)
+    this.#bytes += piece.length
     for (const [resolve, wanted] of this.#waiting) {
       if (this.#bytes < wanted) continue
       this.#waiting.delete(resolve)
@@ -217,6 +236,13 @@ export class FaultProxy {
     if (this.#bytes < (this.#cutAt[this.#cuts] ?? Number.POSITIVE_INFINITY)) return true
     this.#cut()
     return false
+  }
+
+  #flip(piece: Buffer): void {
+    const at = this.#flipAt - this.#bytes
+    if (at < 0 || at >= piece.length) return
+    piece.writeUInt8(piece.readUInt8(at) ^ 1, at)
+    this.#flipAt = Number.POSITIVE_INFINITY
   }
 
   #cut(): void {

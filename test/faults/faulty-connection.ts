@@ -12,7 +12,7 @@ export interface ConnectionOptions {
   readonly lines: readonly [Line, Line]
   /** Before a piece goes on: whether it still may. */
   readonly onUp: (bytes: number) => boolean
-  readonly onDown: (bytes: number) => boolean
+  readonly onDown: (piece: Buffer) => boolean
   readonly onRequest: (request: Buffer) => void
   /** Whether to break off now, in the middle of a body. */
   readonly breaksOff: () => boolean
@@ -34,7 +34,7 @@ export class FaultyConnection {
     this.#down = new Flow([target, client], { weather, line: lines[1] })
     client.on('data', (piece: Buffer) => this.#sendUp(piece))
     target.on('data', (piece: Buffer) => {
-      if (!this.#isSwallowing && options.onDown(piece.length)) this.#down.push(piece)
+      if (!this.#isSwallowing && options.onDown(piece)) this.#down.push(piece)
     })
     this.#watch(client, this.#up)
     this.#watch(target, this.#down)

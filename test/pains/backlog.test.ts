@@ -8,7 +8,6 @@ import { FaultProxy } from '../faults/fault-proxy.ts'
 import { refusingChangesOf } from '../faults/refused-changes.ts'
 import { TestSite } from '../server/test-site.ts'
 import { passSeeds } from '../sim/run-seeds.ts'
-import { FaultyLink } from './faulty-link.ts'
 import {
   addRemote,
   healthWhen,
@@ -31,14 +30,15 @@ vi.setConfig({ testTimeout: 90_000 })
 let a: TestSite
 let b: TestSite
 let c: TestSite
-let link: FaultyLink
+let link: FaultProxy
 
 const settings = () => settingsOf('site-a', link.url, { queueSize: 4, workers: 2 })
 const received = (result: string): Promise<number> =>
   metric(b, `comio_replication_received_events_total{kind="put",result="${result}"}`)
 
 beforeAll(async () => {
-  link = await FaultyLink.open()
+  link = await FaultProxy.listen()
+  link.weather = { kind: 'cut' }
   a = await TestSite.make()
   b = await TestSite.make()
   c = await TestSite.make()
@@ -90,7 +90,7 @@ describe('the pains of a backlog', () => {
   })
 
   test('13. a slow or dead target hurts the source: writes are answered, and other remotes get them', async () => {
-    link.set('hold')
+    link.weather = { kind: 'half-open', ends: 'reset' }
     await addRemote(a, { name: 'site-c', url: c.url })
     await putEach(a, 20, (i) => `/live/${i}`)
     const other = await shipped(a, 'site-c')
@@ -103,7 +103,7 @@ describe('the pains of a backlog', () => {
 
   test('2. after an outage catching up takes hours: it begins when the remote answers, from the log, and sends each change once', async () => {
     const before = (await statusOf(a)).remotes[0]
-    link.set('pass', b.url)
+    link.joinTo(b.url)
     let pending = Number.POSITIVE_INFINITY
     const done = await remoteWhen(a, 'all has arrived', ({ pending_events }) => {
       expect(pending_events).toBeLessThanOrEqual(pending)
@@ -118,12 +118,12 @@ describe('the pains of a backlog', () => {
   })
 
   test('7. the head of the line is wedged and all looks healthy: a stall turns health red, says why, and ends without a restart', async () => {
-    link.set('hold')
+    link.weather = { kind: 'half-open', ends: 'reset' }
     await put(a, '/docs/stalled', 'x')
     await remoteWhen(a, 'the stall shows', ({ stalled_since }) => stalled_since !== null)
     const { reasons } = await healthWhen(a, 'degraded')
     expect(reasons.join()).toMatch(/remote default is stalled: nothing was acknowledged since /)
-    link.set('pass', b.url)
+    link.joinTo(b.url)
     await shipped(a)
     expect(await healthWhen(a, 'ok')).toMatchObject({ reasons: [] })
     expect(await read(b, '/docs/stalled')).toBe('x')
@@ -133,7 +133,7 @@ describe('the pains of a backlog', () => {
     const refusing = await FaultProxy.listen(b.url)
     refusing.answerWith(refusingChangesOf('poisoned', b.url))
     try {
-      link.set('pass', refusing.url)
+      link.joinTo(refusing.url)
       await put(a, '/docs/poisoned', 'poisoned')
       await putEach(a, 10, (i) => `/docs/behind-${i}`)
       const remote = await remoteWhen(
@@ -154,7 +154,7 @@ describe('the pains of a backlog', () => {
     } finally {
       await refusing.close()
     }
-    link.set('pass', b.url)
+    link.joinTo(b.url)
     expect(await post(a, 'replication/failed/retry', { all: true })).toMatchObject({ count: 1 })
     await remoteWhen(a, 'it has arrived', ({ dead_letters, pending_events }) => {
       return dead_letters === 0 && pending_events === 0

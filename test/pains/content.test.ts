@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { bytesOf } from '../e2e/content.ts'
 import { NotYet, until } from '../e2e/until.ts'
+import { FaultProxy } from '../faults/fault-proxy.ts'
 import { TestSite } from '../server/test-site.ts'
-import { FaultyLink } from './faulty-link.ts'
 import {
   keysIn,
   metric,
@@ -27,19 +27,19 @@ const segmentBytes = 4 * mib
 /** A ships to B over one link; B fetches large objects over the other. */
 let a: TestSite
 let b: TestSite
-let there: FaultyLink
-let back: FaultyLink
+let there: FaultProxy
+let back: FaultProxy
 
 beforeAll(async () => {
-  there = await FaultyLink.open()
-  back = await FaultyLink.open()
+  there = await FaultProxy.listen()
+  back = await FaultProxy.listen()
   a = await TestSite.make()
   b = await TestSite.make()
   await b.start(settingsOf('site-b'))
   const settings = settingsOf('site-a', there.url, { transfer: 'pull', inlineLimit: mib })
   await a.start({ ...settings, server: { ...settings.server, advertiseUrl: back.url } })
-  there.set('pass', b.url)
-  back.set('pass', a.url)
+  there.joinTo(b.url)
+  back.joinTo(a.url)
 })
 
 afterAll(async () => {
@@ -53,23 +53,22 @@ describe('the pains of content', () => {
   test('3. large objects on a bad link never finish: a transfer goes on where it was cut, with at most a twentieth sent twice', async () => {
     const bytes = 32 * mib
     const film = bytesOf(3, bytes)
-    back.passed = 0
-    back.cutAt = [9 * mib, 21 * mib]
+    const before = back.bytes
+    back.cutAt([before + 9 * mib, before + 21 * mib])
     await put(a, '/films/film', film)
     expect(await shipped(a)).toMatchObject({ events_failed: 0 })
     expect(back.cuts).toBe(2)
-    expect(back.passed).toBeLessThan(1.05 * bytes)
+    expect(back.bytes - before).toBeLessThan(1.05 * bytes)
     expect((await b.send('GET', '/films/film')).body.equals(film)).toBe(true)
   })
 
   test('4. attempts that failed fill the target: what came of an object that is gone is given up and its space is free', async () => {
     const before = await usedAtB()
-    const passed = back.passed
-    back.cutAt = [...back.cutAt, passed + 28 * mib]
+    back.cutAfter(28 * mib)
     await put(a, '/films/abandoned', bytesOf(4, 32 * mib))
     await until('it is cut in the middle', async () => {
-      if (back.cuts < 3) return new NotYet(back.passed)
-      back.set('refuse')
+      if (back.cuts < 3) return new NotYet(back.bytes)
+      back.weather = { kind: 'cut' }
       return true
     })
     await until('what came in order is on the disk of B', async () => {
@@ -77,7 +76,7 @@ describe('the pains of content', () => {
       return used >= before + 2 * segmentBytes ? true : new NotYet(used)
     })
     await a.send('DELETE', '/films/abandoned')
-    back.set('pass', a.url)
+    back.joinTo(a.url)
     await shipped(a)
     await until('the space is free', async () => {
       // A store looks for empty segments when it has indexed something.
@@ -90,14 +89,15 @@ describe('the pains of content', () => {
 
   test('11. the replica holds wrong or empty content: a bit that turned over on the way is found before anything shows', async () => {
     const bytes = bytesOf(11, 8 * mib)
-    back.flipAt = back.passed + 3 * mib
+    back.flipAfter(3 * mib)
+    expect(back.hasFlipped).toBe(false)
     await put(a, '/films/flipped', bytes)
     await until('it is there', async () => {
       const { status, body } = await b.send('GET', '/films/flipped')
       if (status === 200) expect(body.equals(bytes)).toBe(true)
-      return status === 200 ? true : new NotYet(back.passed)
+      return status === 200 ? true : new NotYet(back.bytes)
     })
-    expect(back.flipAt).toBe(Number.POSITIVE_INFINITY)
+    expect(back.hasFlipped).toBe(true)
     await shipped(a)
     expect((await statusOf(a)).events_failed).toBe(0)
   })
@@ -118,10 +118,10 @@ describe('the pains of content', () => {
       verdict: 'different',
       listed: [expect.objectContaining({ bucket: 'docs', key: 'same', what: 'object' })],
     })
-    there.set('refuse')
+    there.weather = { kind: 'cut' }
     const unknown = await verify(a, docs)
     expect(unknown).toMatchObject({ verdict: 'unknown', reason: expect.any(String) })
-    there.set('pass', b.url)
+    there.joinTo(b.url)
     expect(await verify(a, { ...docs, repair: true })).toMatchObject({
       verdict: 'equal',
       repaired: 1,
@@ -131,7 +131,7 @@ describe('the pains of content', () => {
 
   test('14. forced versioning bloats storage: what is overwritten travels once, and no version of it is kept anywhere', async () => {
     const before = await metric(b, 'comio_store_object_bytes')
-    there.set('refuse')
+    there.weather = { kind: 'cut' }
     await putEach(
       a,
       29,
@@ -142,7 +142,7 @@ describe('the pains of content', () => {
     await remoteWhen(a, 'A has noticed', ({ state }) => state === 'unreachable')
     const { remotes } = await statusOf(a)
     expect(remotes[0]).toMatchObject({ pending_events: 2, pending_bytes: 100_000 })
-    there.set('pass', b.url)
+    there.joinTo(b.url)
     const sent = remotes[0]?.wire_bytes ?? 0
     const after = await shipped(a)
     expect(after.wire_bytes - sent).toBeLessThan(2 * 100_000)

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { RemovedDocument, RoleDocument } from '../../src/admin/protocol.ts'
 import { NotYet, until } from '../e2e/until.ts'
+import { FaultProxy } from '../faults/fault-proxy.ts'
 import { TestSite, testConfig } from '../server/test-site.ts'
-import { FaultyLink } from './faulty-link.ts'
 import {
   addRemote,
   keysIn,
@@ -26,19 +26,20 @@ vi.setConfig({ testTimeout: 90_000 })
 /** A and B ship to each other, A over a link that can be cut. */
 let a: TestSite
 let b: TestSite
-let link: FaultyLink
+let link: FaultProxy
 /** What B accepts after its next reload. */
 let accepted: readonly string[] = [token]
 
-const settingsOfB = () => settingsOf('site-b', undefined, { acceptTokens: accepted })
+const settingsOfB = () =>
+  settingsOf('site-b', undefined, { acceptTokens: accepted, proxyReads: true })
 
 beforeAll(async () => {
-  link = await FaultyLink.open()
+  link = await FaultProxy.listen()
   a = await TestSite.make()
   b = await TestSite.make()
   await b.start(settingsOfB(), { load: async () => testConfig(b.storage, settingsOfB()) })
-  await a.start(settingsOf('site-a'))
-  link.set('pass', b.url)
+  await a.start(settingsOf('site-a', undefined, { proxyReads: true }))
+  link.joinTo(b.url)
   await addRemote(a, { name: 'site-b', url: link.url })
   await addRemote(b, { name: 'site-a', url: a.url })
 })
@@ -61,14 +62,19 @@ describe('the pains of deletes, loops and keeping it running', () => {
   test('8. deletes get lost or come back: they travel as writes do, and no replay brings back what is gone', async () => {
     await putEach(a, 6, (i) => `/docs/${i}`)
     await bothShipped()
-    link.set('refuse')
+    link.weather = { kind: 'cut' }
     for (const i of [0, 1, 2]) await a.send('DELETE', `/docs/${i}`)
     await put(a, '/docs/3', 'new')
+    // What has not arrived is read from here, and not any more once it is deleted here.
+    await put(a, '/docs/brief', 'brief')
+    expect(await read(b, '/docs/brief')).toBe('brief')
+    await a.send('DELETE', '/docs/brief')
+    expect(await read(b, '/docs/brief')).toBe('404')
     // The other site offers everything that it has, old as it is.
     await post(b, 'replication/replay', { all: true })
     await shipped(b, 'site-a')
     expect(await keysIn(a, 'docs')).toEqual(['3', '4', '5'])
-    link.set('pass', b.url)
+    link.joinTo(b.url)
     await bothShipped()
     await post(a, 'replication/replay', { all: true })
     await bothShipped()
@@ -115,11 +121,20 @@ describe('the pains of deletes, loops and keeping it running', () => {
     }
     expect(await metric(b, 'comio_replication_conflicts_open')).toBe(1)
 
-    link.set('refuse')
+    // Beyond a limit they wait. What the other site still has is not shown here again.
+    await post(a, 'replication/remotes/site-b', { max_delete_count: '0' })
+    await a.send('DELETE', '/docs/3')
+    await remoteWhen(a, 'it is held', ({ held_deletes }) => held_deletes === 1, 'site-b')
+    expect([await read(a, '/docs/3'), await read(b, '/docs/3')]).toEqual(['404', 'new'])
+    await post(a, 'replication/held/discard', { remote: 'site-b' })
+    await shipped(a, 'site-b')
+    expect([await read(a, '/docs/3'), await read(b, '/docs/3')]).toEqual(['404', 'new'])
+
+    link.weather = { kind: 'cut' }
     const removed: RemovedDocument = await a.json('DELETE', '/admin/replication/remotes/site-b')
     expect(removed).toMatchObject({ told: false, reason: expect.any(String) })
     await a.send('DELETE', '/docs/5')
-    link.set('pass', b.url)
+    link.joinTo(b.url)
     await addRemote(a, { name: 'site-b', url: link.url })
     await put(a, '/docs/after', 'x')
     await shipped(a, 'site-b')
@@ -146,7 +161,7 @@ describe('the pains of deletes, loops and keeping it running', () => {
     const change = (order: object): Promise<RoleDocument> => post(a, 'replication/role', order)
     expect(await change({ role: 'replica' })).toMatchObject({ outcome: 'changed', role: 'replica' })
     expect((await a.send('PUT', '/docs/refused', { body: 'x' })).status).toBe(403)
-    link.set('refuse')
+    link.weather = { kind: 'cut' }
     const refused = await change({ role: 'primary' })
     expect(refused).toMatchObject({ outcome: 'refused', role: 'replica' })
     expect(refused.checks.some(({ ok }) => !ok)).toBe(true)
@@ -158,7 +173,7 @@ describe('the pains of deletes, loops and keeping it running', () => {
     expect((await remove()).told).toBe(false)
     expect((await statusOf(a)).remotes).toEqual([])
     // Told at whichever address it answers.
-    link.set('pass', b.url)
+    link.joinTo(b.url)
     await addRemote(a, { name: 'site-b', url: ['http://127.0.0.1:9', link.url], token: successor })
     expect((await remove()).told).toBe(true)
     await until('A is well without B', async () => {
