@@ -1,9 +1,5 @@
-import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
-import { describeRole } from '../../src/cli/describe-role.ts'
-import { CommandFailedError } from '../../src/cli/errors.ts'
-import { writeJson, writeResult } from '../../src/cli/output.ts'
-import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
+import { changeRole, roleFlags } from '../../src/cli/change-role.ts'
 
 export default class ReplDemote extends BaseCommand {
   static override summary = 'Make a primary a replica: it refuses the writes of clients.'
@@ -18,21 +14,10 @@ export default class ReplDemote extends BaseCommand {
     '<%= config.bin %> repl demote --force',
   ]
 
-  static override flags = {
-    force: Flags.boolean({ summary: 'Also when a check speaks against it.', default: false }),
-    'dry-run': Flags.boolean({ summary: 'Only look and say what would be done.', default: false }),
-    json: Flags.boolean({ summary: 'Print the answer as JSON.' }),
-    ...siteFlags,
-  }
+  static override flags = roleFlags
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ReplDemote)
-    const { force, 'dry-run': dry_run } = flags
-    const answer = await withClient(flags, (client) =>
-      client.changeRole({ role: 'replica', force, dry_run }),
-    )
-    if (flags.json) writeJson(answer)
-    else writeResult(describeRole(answer))
-    if (answer.outcome === 'refused') throw new CommandFailedError('a check speaks against it')
+    await changeRole('replica', flags)
   }
 }

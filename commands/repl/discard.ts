@@ -1,8 +1,5 @@
-import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
-import { describeDiscard } from '../../src/cli/describe-held.ts'
-import { writeJson, writeResult } from '../../src/cli/output.ts'
-import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
+import { decideHeld, heldArgs, heldFlags } from '../../src/cli/decide-held.ts'
 
 export default class ReplDiscard extends BaseCommand {
   static override summary = 'Give up the deletes that are held back from a remote.'
@@ -17,19 +14,12 @@ export default class ReplDiscard extends BaseCommand {
     '<%= config.bin %> repl discard site-b',
   ]
 
-  static override args = {
-    remote: Args.string({ description: 'Only this remote. Default: all.' }),
-  }
+  static override args = heldArgs
 
-  static override flags = {
-    ...siteFlags,
-    json: Flags.boolean({ summary: 'Print the answer as JSON.' }),
-  }
+  static override flags = heldFlags
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ReplDiscard)
-    const answer = await withClient(flags, (client) => client.decideHeld('discard', args.remote))
-    if (flags.json) writeJson(answer)
-    else writeResult(describeDiscard(answer))
+    await decideHeld('discard', args.remote, flags)
   }
 }

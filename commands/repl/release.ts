@@ -1,8 +1,5 @@
-import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../src/cli/base-command.ts'
-import { describeRelease } from '../../src/cli/describe-held.ts'
-import { writeJson, writeResult } from '../../src/cli/output.ts'
-import { siteFlags, withClient } from '../../src/cli/site-flags.ts'
+import { decideHeld, heldArgs, heldFlags } from '../../src/cli/decide-held.ts'
 
 export default class ReplRelease extends BaseCommand {
   static override summary = 'Send what is held back from a remote.'
@@ -16,19 +13,12 @@ export default class ReplRelease extends BaseCommand {
     '<%= config.bin %> repl release site-b',
   ]
 
-  static override args = {
-    remote: Args.string({ description: 'Only this remote. Default: all.' }),
-  }
+  static override args = heldArgs
 
-  static override flags = {
-    ...siteFlags,
-    json: Flags.boolean({ summary: 'Print the answer as JSON.' }),
-  }
+  static override flags = heldFlags
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ReplRelease)
-    const answer = await withClient(flags, (client) => client.decideHeld('release', args.remote))
-    if (flags.json) writeJson(answer)
-    else writeResult(describeRelease(answer))
+    await decideHeld('release', args.remote, flags)
   }
 }

@@ -5,7 +5,9 @@ import type {
   ConflictsDocument,
 } from '../admin/conflict-protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
-import { countOf, formatCount, printable } from './printable.ts'
+import { formatCount } from '../base/format-count.ts'
+import { formatInstant } from './format-instant.ts'
+import { countOf, printable } from './printable.ts'
 
 export function formatConflicts(document: ConflictsDocument): string {
   const { conflicts, open, noticed, dropped } = document
@@ -23,21 +25,17 @@ export function formatConflict(conflict: ConflictDocument): string {
     `${id}  ${printable(`${bucket}/${key}`)}`,
     `    won   ${describeSide(winner)}`,
     `    lost  ${describeSide(loser)}`,
-    `    ${describeCopy(conflict)}; noticed ${timeText(noticed_at)}`,
+    `    ${describeCopy(conflict)}; noticed ${formatInstant(noticed_at)}`,
   ].join('\n')
 }
 
 function describeSide({ site, time, kind, size, etag }: ConflictSideDocument): string {
   const what = size === null ? kind : `${kind} of ${formatByteSize(size)}, etag ${etag}`
-  return `${printable(site)}, ${timeText(time)}: ${what}`
+  return `${printable(site)}, ${formatInstant(time)}: ${what}`
 }
 
 function describeCopy({ kept_as, kept_now, loser }: ConflictDocument): string {
   if (kept_as !== null && kept_now) return `kept as ${printable(kept_as)}`
   if (kept_as !== null) return `was kept as ${printable(kept_as)}, which is gone`
   return loser.kind === 'put' ? 'not kept' : 'nothing to keep'
-}
-
-function timeText(iso: string): string {
-  return iso.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
 }

@@ -3,6 +3,7 @@ import Table from 'cli-table3'
 import type { CurrentObject, FailedDetail, ObjectThere } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { explainReason } from './explain-reason.ts'
+import { formatInstant } from './format-instant.ts'
 import { paint } from './output.ts'
 import { countOf, printable } from './printable.ts'
 
@@ -14,7 +15,7 @@ function formatDetail(detail: FailedDetail): string {
   const { meaning, help } = explainReason(detail.reason)
   const rows: readonly (readonly [string, string])[] = [
     ['what', whatOf(detail)],
-    ['refused', `${timeOf(detail.time)}, after ${countOf(detail.attempts, 'attempt')}`],
+    ['refused', `${formatInstant(detail.time)}, after ${countOf(detail.attempts, 'attempt')}`],
     ['reason', printable(detail.reason)],
     ['meaning', meaning],
     ['size', formatByteSize(detail.bytes)],
@@ -48,7 +49,7 @@ function whatOf({ about, bucket, key }: FailedDetail): string {
 }
 
 function versionOf(version: string, site: string, time: string): string {
-  return `${printable(version)}, made at ${printable(site)}, ${timeOf(time)}`
+  return `${printable(version)}, made at ${printable(site)}, ${formatInstant(time)}`
 }
 
 function currentOf({ about, version, current }: FailedDetail): string {
@@ -74,13 +75,9 @@ function thereOf(version: string, { state, object, ...said }: ObjectThere): stri
 
 function factsOf(version: string, object: CurrentObject): string {
   const facts = `${formatByteSize(object.bytes)}, etag ${printable(object.etag)}`
-  return `${sameOr(version, object.version)}, ${facts}, written ${timeOf(object.last_modified)}`
+  return `${sameOr(version, object.version)}, ${facts}, written ${formatInstant(object.last_modified)}`
 }
 
 function sameOr(version: string, other: string): string {
   return other === version ? 'the same version' : `version ${printable(other)}`
-}
-
-function timeOf(iso: string): string {
-  return iso.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
 }

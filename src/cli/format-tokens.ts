@@ -1,6 +1,7 @@
 /** The tokens of a site for a person with 80 columns. */
 import Table from 'cli-table3'
 import type { TokenDescription } from '../admin/protocol.ts'
+import { formatInstant } from './format-instant.ts'
 import { printable } from './printable.ts'
 
 export function formatTokens(tokens: readonly TokenDescription[]): string {
@@ -17,7 +18,7 @@ export function formatTokens(tokens: readonly TokenDescription[]): string {
       printable(token.name),
       token.role,
       stateOf(token),
-      token.last_used === null ? 'not yet' : timeOf(token.last_used),
+      token.last_used === null ? 'not yet' : formatInstant(token.last_used),
       printable(token.source),
     ])
   }
@@ -25,11 +26,10 @@ export function formatTokens(tokens: readonly TokenDescription[]): string {
 }
 
 function stateOf({ state, expires, revoked_at }: TokenDescription): string {
-  if (state === 'revoked') return revoked_at === null ? state : `revoked ${timeOf(revoked_at)}`
+  if (state === 'revoked')
+    return revoked_at === null ? state : `revoked ${formatInstant(revoked_at)}`
   if (expires === null) return state
-  return state === 'expired' ? `expired ${timeOf(expires)}` : `until ${timeOf(expires)}`
-}
-
-function timeOf(iso: string): string {
-  return iso.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+  return state === 'expired'
+    ? `expired ${formatInstant(expires)}`
+    : `until ${formatInstant(expires)}`
 }

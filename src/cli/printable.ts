@@ -1,3 +1,5 @@
+import { formatCount } from '../base/format-count.ts'
+
 /**
  * Text from elsewhere (keys, reasons, names) for a terminal: control characters, which could move
  * the cursor or hide what follows, become visible.
@@ -19,11 +21,6 @@ export function printableJson(value: unknown): string {
 }
 
 const unprintable = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\u2028\u2029]/gu
-
-/** `1,523`: large counts are read in groups of three, whatever the machine's language. */
-export function formatCount(count: number): string {
-  return count.toLocaleString('en-US')
-}
 
 /** `1 change`, `1,523 changes`. */
 export function countOf(count: number, noun: string): string {

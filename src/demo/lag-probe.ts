@@ -4,7 +4,7 @@ import type { PlannedPut } from './demo-plan.ts'
 import { DemoFailedError } from './errors.ts'
 import type { Writer } from './writer.ts'
 
-/** A class of sizes and what the original program's documentation estimates for it. */
+/** A class of sizes and what the documentation of the original, the Go program that ComIO replaces, estimates for it. */
 export interface LagClass {
   readonly name: string
   readonly estimate: string

@@ -1,7 +1,9 @@
 /** A link in words: what somebody wants to know before any figure. */
+
 import type { RemoteStatus } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatDuration } from '../base/duration.ts'
+import { formatCount } from '../base/format-count.ts'
 import type { LinkRates } from './status-history.ts'
 
 export type Tone = 'good' | 'busy' | 'bad' | 'off'
@@ -108,10 +110,6 @@ export function formatTime(iso: string, now = new Date()): string {
   const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(':')
   if (time.toDateString() === now.toDateString()) return clock
   return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`
-}
-
-export function formatCount(count: number): string {
-  return count.toLocaleString('en-US')
 }
 
 function waiting(remote: RemoteStatus): string {

@@ -1,10 +1,10 @@
 import type { RemoteStatus, ReplicationStatusDocument, SyncStatus } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatDuration } from '../base/duration.ts'
+import { formatCount } from '../base/format-count.ts'
 import {
   describeLink,
   describeTrend,
-  formatCount,
   formatTime,
   type LinkDescription,
   labelOf,

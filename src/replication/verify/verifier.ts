@@ -1,6 +1,14 @@
 /**
- * Runs comparisons, one at a time: on demand, and by itself every `intervalMs` when that is set.
- * Keeps the running one's progress and the last result of each remote.
+ * The main file of comparisons: two sites, of which either goes on being written, are proven equal or
+ * told apart.
+ *
+ * Promises: `equal` rests on hashes of content and holds up to a place and a time; what is on its way is
+ * no difference; who cannot be asked is `unknown`; what is exchanged grows with the differences and not
+ * with what is stored. One comparison runs at a time: on demand, and by itself every `intervalMs` when
+ * that is set. The running one's progress and the last result of each remote are kept.
+ *
+ * It must never know HTTP, commands or configuration, nor judge by times, sizes or ETags; it changes
+ * nothing but by the ways in which all changes come in and go out (`repair.ts`).
  */
 import { rethrowAssertion } from '../../base/assert.ts'
 import { type Clock, delay } from '../../base/clock.ts'
