@@ -267,6 +267,11 @@ export class Accounts {
     this.#dirtyLedgers.clear()
   }
 
+  /** False once the segment has been freed. */
+  isThere(location: Location): boolean {
+    return !this.#isFreed(location)
+  }
+
   /**
    * A rebuild replays puts whose replacement lay in a log segment that is freed. Their bytes were in
    * segments that were freed before, and nothing is counted of those.

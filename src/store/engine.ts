@@ -69,6 +69,7 @@ import { SiteCensus } from './site-census.ts'
 import { infoOf, openStored } from './stored-object.ts'
 import type { Survey } from './survey.ts'
 import { Sweeper } from './sweeper.ts'
+import { isMade } from './tables/bucket-entry.ts'
 import { objectKey } from './tables/keys.ts'
 import { decodeLiveEntry, type LiveEntry } from './tables/slot-entry.ts'
 import { TraceCheck } from './trace-check.ts'
@@ -231,10 +232,15 @@ export class Engine implements ObjectStore, ChangeSink {
     // Everything in the log is indexed: this batch frees what was left, and what earlier starts left empty.
     const { volume } = parts.options
     await engine.#pipeline.runTask(() => parts.accounts.checkpointAt(volume.logPosition()))
+    const swept: string[] = []
     for (const [name, bucket] of await parts.accounts.allBuckets()) {
-      if (bucket.sweeping) engine.#sweeper.start(name)
+      if (!bucket.sweeping) continue
+      engine.#sweeper.start(name)
+      if (!isMade(bucket)) swept.push(name)
     }
     await engine.#links.open()
+    // In an index that was built anew the objects of a deleted bucket wait for the sweep, and show it.
+    for (const name of swept) await engine.#sweeper.finished(name)
     return engine
   }
 
@@ -431,9 +437,8 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   #exists(bucket: string): boolean {
-    const { created, deleted, objectCount } = this.#accounts.bucket(bucket)
-    if (created !== undefined && (deleted === undefined || created > deleted)) return true
-    return objectCount > 0
+    const entry = this.#accounts.bucket(bucket)
+    return isMade(entry) || entry.objectCount > 0
   }
 
   #createMover(parts: Parts, records: LiveRecords): SegmentMover {

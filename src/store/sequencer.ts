@@ -86,6 +86,7 @@ export interface SequencerOptions {
     readonly version: Version
     /** What the author of a delete had seen of the slot. */
     readonly seen?: Context
+    /** What a large put has its bytes in. */
     readonly blobs?: readonly PlacedBlob[]
     readonly context: EffectContext
   }) => void

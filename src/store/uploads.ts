@@ -116,6 +116,11 @@ export class Uploads {
   ): void {
     const entry = this.#entries.get(label.toString('hex'))
     if (entry === undefined || entry.parts.some((part) => part.id === placed.part.id)) return
+    // Replayed after all of it was given up: the record that says so went with a segment that was freed.
+    if (!placed.part.extents.every((extent) => context.accounts.isThere(extent))) {
+      this.aborted(context, label)
+      return
+    }
     blobLives(context, placed.part)
     context.accounts.recordLives(placed.location)
     const part: UploadPart = {
@@ -142,18 +147,17 @@ export class Uploads {
     readonly bucket: string
     readonly key: string | undefined
     readonly version: Version
-    /** Of a put. */
+    /** What a large put has its bytes in. */
     readonly blobs?: readonly BlobRef[]
     readonly context: EffectContext
   }): void {
-    const { blobs = [] } = effect
+    const { blobs = [], context } = effect
     for (const entry of this.#entries.values()) {
       if (entry.bucket !== effect.bucket || entry.version > effect.version) continue
       if (effect.key !== undefined && entry.key !== effect.key) continue
-      const isOwn = entry.parts.every((part) => blobs.some(({ id }) => id === part.id))
-      if (effect.key !== undefined && entry.version === effect.version && isOwn)
-        this.#drop(effect.context, entry)
-      else this.aborted(effect.context, entry.label)
+      if (effect.key !== undefined && entry.version === effect.version)
+        this.#becameObject(context, entry, blobs)
+      else this.aborted(context, entry.label)
     }
     for (const upload of [...this.#open.values()]) {
       const { slot, version } = upload.target
@@ -168,6 +172,17 @@ export class Uploads {
 
   has(label: Buffer): boolean {
     return this.#entries.has(label.toString('hex'))
+  }
+
+  /**
+   * Parts that the put did not take over die: it came whole meanwhile (as a copy of what lost a conflict
+   * may be made here while the same copy comes in from elsewhere), or the upload was begun anew and the
+   * record of its first end is gone from the log that is replayed.
+   */
+  #becameObject(context: EffectContext, entry: UploadEntry, blobs: readonly BlobRef[]): void {
+    const taken = new Set(blobs.map(({ id }) => id))
+    for (const part of entry.parts) if (!taken.has(part.id)) blobDies(context, part)
+    this.#drop(context, entry)
   }
 
   #store({ batch }: EffectContext, entry: UploadEntry): void {
@@ -252,7 +267,7 @@ export class OpenUpload implements StagedUpload {
   async resume(entry: UploadEntry | undefined): Promise<void> {
     for (const part of entry?.parts ?? []) {
       const stored = this.#options.index.get(blobKey(part.id))
-      assert(stored !== undefined, 'the index has the extents of every part')
+      if (stored === undefined) throw unindexedPart()
       const extents = decodeExtents(stored)
       for (const extent of extents) {
         this.#hasher.update(
@@ -343,6 +358,13 @@ export class OpenUpload implements StagedUpload {
   #assertOpen(): void {
     if (this.#closed) throw new StoreUnavailableError('the upload was taken over or has ended')
   }
+}
+
+/** Known here from when its batch is built: until that is durable, or if it fails, nothing can go on from it. */
+function unindexedPart(): StoreUnavailableError {
+  return new StoreUnavailableError('a part of the upload is not in the index yet', {
+    hint: 'Try again; if it recurs, the index cannot be written: see the health of the site.',
+  })
 }
 
 function encodeUpload(entry: UploadEntry): Buffer {

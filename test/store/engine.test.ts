@@ -317,6 +317,15 @@ describe('a full volume', () => {
 })
 
 describe('without its index', () => {
+  it('does not show a deleted bucket again when its index is built anew', async () => {
+    await store.put('gone', 'a', 'purged')
+    await store.engine.purgeBucket('gone')
+    await store.engine.deleteBucket('gone')
+    await store.loseIndex()
+    expect(await store.engine.bucketExists('gone')).toBe(false)
+    expect((await store.engine.listBuckets()).map(({ name }) => name)).not.toContain('gone')
+  })
+
   it('a volume is all there again, rebuilt from the log', async () => {
     await store.put('photos', 'a', 'one')
     await store.put('photos', 'a', 'two')

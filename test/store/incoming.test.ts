@@ -1,6 +1,8 @@
 import { createHash, hash, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { LevelIndex } from '../../src/index/level-index.ts'
+import { StoreUnavailableError } from '../../src/store/errors.ts'
 import type { ObjectMeta, PutMutation } from '../../src/store/mutation.ts'
 import type { ApplyOutcome, IncomingChange } from '../../src/store/object-store.ts'
 import { type Context, makeVersion, type Version } from '../../src/store/version.ts'
@@ -390,6 +392,47 @@ describe('a staged upload', () => {
     expect(await apply(change)).toEqual({ result: 'conflict', won: false })
     const kept = (await store.keys('photos')).find((key) => key !== 'a')
     expect((await store.get('photos', kept ?? ''))?.equals(bytes)).toBe(true)
+  })
+
+  it('whose part could not be indexed is refused for now, and goes on after a restart', async () => {
+    const upload = await store.engine.stageUpload(mutation())
+    await upload.append(bytes.subarray(0, 400_000))
+    const failing = vi.spyOn(LevelIndex.prototype, 'write').mockRejectedValueOnce(new Error('no'))
+    await expect(upload.checkpoint()).rejects.toThrow(StoreUnavailableError)
+    failing.mockRestore()
+    await expect(store.engine.stageUpload(mutation())).rejects.toThrow(StoreUnavailableError)
+    await store.reopen()
+    expect((await store.engine.stageUpload(mutation())).heldBytes).toBe(400_000)
+  })
+
+  it('leaves no bytes behind when its put comes by another way', async () => {
+    const upload = await store.engine.stageUpload(mutation())
+    await upload.append(bytes.subarray(0, 400_000))
+    await upload.checkpoint()
+    await upload.close()
+    expect(await apply(putOf(at(0), bytes))).toEqual({ result: 'applied' })
+    expect(await store.blobCount()).toBe(1)
+    expect((await store.get('photos', 'a'))?.equals(bytes)).toBe(true)
+    await store.loseIndex()
+    expect(await store.blobCount()).toBe(1)
+  })
+
+  it('that was given up is not missed when its end and its bytes are gone from the volume', async () => {
+    // The records of the upload stay, in the log's first segment; the abort goes with another one.
+    await store.put('photos', 'stays', 'in the first segment')
+    const upload = await store.engine.stageUpload(mutation())
+    await upload.append(bytes.subarray(0, 400_000))
+    await upload.checkpoint()
+    const fill = async (): Promise<void> => {
+      for (let i = 0; i < 20; i++) await store.put('photos', 'filler', randomBytes(60_000))
+    }
+    await fill()
+    await upload.abort()
+    await fill()
+    for (let i = 0; i < 3; i++) await store.put('photos', 'large', randomBytes(700_000))
+    await vi.waitFor(() => expect(store.volume.segments().length).toBeLessThan(5))
+    await store.loseIndex()
+    expect((await store.engine.stageUpload(mutation())).heldBytes).toBe(0)
   })
 })
 

@@ -131,6 +131,18 @@ export class TestStore {
     }
   }
 
+  /** How many large bodies, or parts of them, the index knows of. The store is closed and opened for it. */
+  async blobCount(): Promise<number> {
+    await this.close()
+    const index = await LevelIndex.open({ path: join(this.folder, 'index') })
+    const cursor = index.iterate({ gte: Buffer.from('l'), lt: Buffer.from('m') })
+    const { length } = await cursor.next(1000)
+    await cursor.close()
+    await index.close()
+    await this.reopen()
+    return length
+  }
+
   async keys(bucket: string): Promise<string[]> {
     const page = await this.engine.listObjects({
       bucket,

@@ -34,6 +34,11 @@ export interface BucketEntry {
   readonly conflictPolicy?: PolicyRegister | undefined
 }
 
+/** Whether it is there also without an object in it. */
+export function isMade({ created, deleted }: BucketEntry): boolean {
+  return created !== undefined && (deleted === undefined || created > deleted)
+}
+
 export const emptyBucket: BucketEntry = {
   created: undefined,
   deleted: undefined,
