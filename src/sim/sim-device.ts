@@ -2,7 +2,7 @@
 import { assert } from '../base/assert.ts'
 import type { Device, DeviceSegment } from '../device/device.ts'
 import { ShortWriteError } from '../device/errors.ts'
-import type { DiskFaults, SimDisk } from './sim-disk.ts'
+import type { FaultKind, SimDisk } from './sim-disk.ts'
 import { SimFile } from './sim-file.ts'
 
 /** What the system says. */
@@ -81,6 +81,7 @@ export class SimDevice implements Device {
 
   async freeBytes(): Promise<number> {
     await this.wait(this.#disk.latency.readMs)
+    this.fail('read', 'asking for free space')
     return Math.max(0, this.#disk.capacityBytes - this.#disk.usedBytes)
   }
 
@@ -105,8 +106,14 @@ export class SimDevice implements Device {
   }
 
   /** @throws SimSystemError as often as the disk's faults say */
-  fail(kind: keyof DiskFaults, what: string): void {
-    if (this.#disk.chance.hits(this.#disk.faults[kind])) throw new SimSystemError('EIO', what)
+  fail(kind: FaultKind, what: string): void {
+    if (this.#disk.chance.hits(this.#disk.faults[kind])) throw this.failure(what)
+  }
+
+  /** What the system says of something that failed. */
+  failure(what: string): SimSystemError {
+    const isFull = this.#disk.chance.hits(this.#disk.faults.fullShare ?? 0)
+    return new SimSystemError(isFull ? 'ENOSPC' : 'EIO', what)
   }
 
   /** A durable change of names or sizes, which a crash finds done or not done. */
@@ -117,7 +124,9 @@ export class SimDevice implements Device {
     await this.wait(latency.syncMs)
     unfinished.delete(apply)
     if (chance.hits(faults.folder)) {
-      if (chance.hits(0.3)) apply()
+      if (!chance.hits(0.3)) throw this.failure(what)
+      // Done after all: no disk does that and says that it is full.
+      apply()
       throw new SimSystemError('EIO', what)
     }
     apply()
@@ -167,7 +176,7 @@ class SimSegment implements DeviceSegment {
       assert(bytes.equals(Buffer.concat(buffers)), 'bytes do not change while they are written')
       if (chance.hits(faults.write)) {
         cutOff()
-        throw new SimSystemError('EIO', `writing slot ${this.#slot}`)
+        throw this.#device.failure(`writing slot ${this.#slot}`)
       }
       const written = chance.hits(faults.shortWrite) ? chance.below(bytes.length) : bytes.length
       this.#file.write(bytes.subarray(0, written), position)
@@ -193,7 +202,7 @@ class SimSegment implements DeviceSegment {
       await this.#device.wait(latency.syncMs)
       if (chance.hits(faults.sync)) {
         sync.fail(chance)
-        throw new SimSystemError('EIO', `syncing slot ${this.#slot}`)
+        throw this.#device.failure(`syncing slot ${this.#slot}`)
       }
       sync.succeed()
       await this.#device.done()

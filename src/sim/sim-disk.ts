@@ -17,7 +17,11 @@ export interface DiskFaults {
   readonly folder: number
   /** No space where there should be some. */
   readonly space: number
+  /** Share of the failures above that say that the disk is full, and not that it is broken. */
+  readonly fullShare?: number
 }
+
+export type FaultKind = Exclude<keyof DiskFaults, 'fullShare'>
 
 export const noDiskFaults: DiskFaults = {
   write: 0,

@@ -12,7 +12,7 @@ import { makeVersion, siteOf, timeOf, VersionClock } from '../../src/store/versi
 import type { Volume } from '../../src/volume/volume.ts'
 
 /** Everything of `target`, but for what `replaced` does instead. */
-function withReplaced<T extends object>(target: T, replaced: Partial<T>): T {
+export function withReplaced<T extends object>(target: T, replaced: Partial<T>): T {
   return new Proxy(target, {
     get(_, name) {
       if (name in replaced) return Reflect.get(replaced, name)
