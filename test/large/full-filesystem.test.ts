@@ -92,6 +92,16 @@ async function writeUntilFull(file: fs.FileHandle, size: number): Promise<void> 
   }
 }
 
+async function deleteAll(site: SiteProcess, count: number): Promise<readonly number[]> {
+  const statuses: number[] = []
+  for (let i = 0; i < count; i++) {
+    const { status } = await site.send('DELETE', `/full/${i}`)
+    expect([204, 500, 503, 507]).toContain(status)
+    statuses.push(status)
+  }
+  return statuses
+}
+
 async function writesAgain(site: SiteProcess): Promise<void> {
   await until('there is room', async () => {
     const { status } = await site.send('PUT', '/full/0', { body: bytesOf(0, objectBytes) })
@@ -145,10 +155,17 @@ test.each(['tmpfs', 'ext4'] as const)(
     }
     expect(taken).toBeLessThan(400)
     await expectThere(site, 0, taken)
+    // Deletes go on as long as the index finds a byte; then writes end until the site is started again.
+    const deletes = await deleteAll(site, 10)
+    await expectThere(site, 10, taken)
     await site.kill()
     await fs.rm(other)
     await site.start()
-    await expectThere(site, 0, taken)
+    for (const [i, status] of deletes.entries()) {
+      const found = (await site.send('GET', `/full/${i}`)).status
+      expect(status === 204 ? [404] : [404, 200], `object ${i}`).toContain(found)
+    }
+    await expectThere(site, 10, taken)
     await writesAgain(site)
     expect(await site.stop()).toBe(0)
   },
