@@ -6,11 +6,13 @@
  *     node write-much.ts FOLDER SEED
  */
 import { writeSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../../../src/base/clock.ts'
 import { silentLogger } from '../../../src/base/log.ts'
 import { randomBelow, seededRandom, systemRandom } from '../../../src/base/random.ts'
 import { DirectoryDevice } from '../../../src/device/directory-device.ts'
+import { IndexOpenError } from '../../../src/index/errors.ts'
 import { LevelIndex } from '../../../src/index/level-index.ts'
 import { type Engine, openEngine } from '../../../src/store/engine.ts'
 import { Volume } from '../../../src/volume/volume.ts'
@@ -48,6 +50,18 @@ async function write(engine: Engine, key: string): Promise<void> {
   say(`answered ${key} ${number}`)
 }
 
+/** As the server does it: one that does not open is built anew. */
+async function openIndex(): Promise<LevelIndex> {
+  const path = join(folder, 'index')
+  try {
+    return await LevelIndex.open({ path })
+  } catch (error) {
+    if (!(error instanceof IndexOpenError)) throw error
+    await rm(path, { recursive: true })
+    return await LevelIndex.open({ path })
+  }
+}
+
 async function live(): Promise<void> {
   const volume = await Volume.open({
     ...{ random: systemRandom, clock: systemClock, logger: silentLogger },
@@ -56,7 +70,7 @@ async function live(): Promise<void> {
   })
   const engine = await openEngine({
     ...{ volume, random: systemRandom, clock: systemClock, logger: silentLogger },
-    openIndex: () => LevelIndex.open({ path: join(folder, 'index') }),
+    openIndex,
     maxClockSkewMs: 300_000,
   })
   await Promise.all(
