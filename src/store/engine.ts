@@ -209,7 +209,9 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#objects = new ObjectWriter({
       ...{ volume, sequencer, losers, pipeline, writers, admission, clock, random },
     })
-    this.#sweeper = new Sweeper({ index, accounts, pipeline, sequencer, losers, logger })
+    this.#sweeper = new Sweeper({
+      ...{ index, accounts, pipeline, sequencer, losers, clock, logger },
+    })
     const openWriter = (): BlobWriter => new BlobWriter({ log: volume, random, writers })
     this.mender = new Mender({ sequencer, admission, openWriter, room: () => pipeline.room() })
     this.#incoming = new Incoming({

@@ -86,7 +86,6 @@ export interface SequencerOptions {
     readonly version: Version
     /** What the author of a delete had seen of the slot. */
     readonly seen?: Context
-    /** What a large put has its bytes in. */
     readonly blobs?: readonly PlacedBlob[]
     readonly context: EffectContext
   }) => void

@@ -3,6 +3,7 @@
  * floor is absent from the moment the floor is raised; the sweep gives the space back.
  */
 import { rethrowAssertion } from '../base/assert.ts'
+import type { Clock, Timer } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
@@ -18,13 +19,18 @@ import { keyBytesOf, objectKey, objectsRange } from './tables/keys.ts'
 import { decodeLiveEntry } from './tables/slot-entry.ts'
 import type { Version } from './version.ts'
 
+/** How long a sweep that failed is left alone. */
+const againMs = 5000
+
 export class Sweeper {
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
   readonly #pipeline: CommitPipeline
   readonly #sequencer: Sequencer
   readonly #losers: Losers
+  readonly #clock: Clock
   readonly #logger: Logger
+  readonly #retries = new Map<string, Timer>()
   readonly #running = new Map<string, Promise<void>>()
   #stopped = false
 
@@ -34,6 +40,7 @@ export class Sweeper {
     readonly pipeline: CommitPipeline
     readonly sequencer: Sequencer
     readonly losers: Losers
+    readonly clock: Clock
     readonly logger: Logger
   }) {
     this.#index = options.index
@@ -41,6 +48,7 @@ export class Sweeper {
     this.#pipeline = options.pipeline
     this.#sequencer = options.sequencer
     this.#losers = options.losers
+    this.#clock = options.clock
     this.#logger = options.logger
   }
 
@@ -51,8 +59,9 @@ export class Sweeper {
     const running = this.#sweep(bucket)
       .catch((thrown: unknown) => {
         rethrowAssertion(thrown)
-        // It goes on at the next purge or start; until then the objects stay absent, only their space is held.
+        // Until it goes on the objects stay absent, only their space is held.
         this.#logger.warn({ bucket, error: messageOf(thrown) }, 'A purge could not be swept')
+        this.#retryLater(bucket)
       })
       .finally(() => this.#running.delete(bucket))
     this.#running.set(bucket, running)
@@ -66,7 +75,17 @@ export class Sweeper {
 
   async stop(): Promise<void> {
     this.#stopped = true
+    for (const timer of this.#retries.values()) timer.cancel()
     await Promise.all(this.#running.values())
+  }
+
+  #retryLater(bucket: string): void {
+    if (this.#stopped || this.#retries.has(bucket)) return
+    const timer = this.#clock.after(againMs, () => {
+      this.#retries.delete(bucket)
+      this.start(bucket)
+    })
+    this.#retries.set(bucket, timer)
   }
 
   async #sweep(bucket: string): Promise<void> {
