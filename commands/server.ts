@@ -1,3 +1,4 @@
+import { Flags } from '@oclif/core'
 import { BaseCommand } from '../src/cli/base-command.ts'
 import { writeWarning } from '../src/cli/output.ts'
 import { readConfig } from '../src/cli/read-config.ts'
@@ -27,14 +28,20 @@ export default class Server extends BaseCommand {
     '<%= config.bin %> server --port 8081 --storage ./site-b --replication-accept-token "$TOKEN"',
   ]
 
-  static override flags = serverFlags
+  static override flags = {
+    ...serverFlags,
+    'force-format': Flags.boolean({
+      summary: 'Overwrite what else is at --storage. Never overwrites a ComIO volume.',
+    }),
+  }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Server)
     const { config, warnings } = await readConfig(flags)
     for (const warning of warnings) writeWarning(warning)
     const { startServer } = await import('../src/server/start-server.ts')
+    const forceFormat = flags['force-format']
     const load = async () => (await readConfig(flags)).config
-    await serveUntilStopped((signal) => startServer(config, { signal, load }))
+    await serveUntilStopped((signal) => startServer(config, { signal, load, forceFormat }))
   }
 }

@@ -21,7 +21,7 @@ const usageErrorCodes: ReadonlySet<string> = new Set([
   'UNPROTECTED_LISTENER',
   'TLS_FILES',
   'STORAGE_PATH',
-  'DEVICE_UNSUPPORTED',
+  'DEVICE_FOREIGN',
   'VOLUME_IN_USE',
   'INDEX_IN_USE',
   'INDEX_OPEN_FAILED',

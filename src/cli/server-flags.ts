@@ -13,6 +13,7 @@ const helpValues: Readonly<Record<string, string>> = {
   port: 'PORT',
   path: 'PATH',
   size: 'SIZE',
+  'storage-type': 'directory|file',
   'site-id': 'ID',
   url: 'URL',
   level: 'debug|info|warn|error',

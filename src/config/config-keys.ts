@@ -10,6 +10,7 @@ export type ValueKind =
   | 'port'
   | 'path'
   | 'size'
+  | 'storage-type'
   | 'duration'
   | 'count'
   | 'switch'
@@ -64,19 +65,25 @@ export const configKeys = {
     kind: 'path',
     default: './comio-data',
     flag: 'storage',
-    summary: 'Directory of the volume, made if absent.',
+    summary: 'Directory, file or block device of the volume; the first two are made if absent.',
+  },
+  'server.storage_type': {
+    kind: 'storage-type',
+    default: 'directory',
+    flag: 'storage-type',
+    summary: 'What a storage path becomes where nothing is yet: directory or file.',
   },
   'server.storage_size': {
     kind: 'size',
     unset: 'what the disk has',
     range: [1, Number.MAX_SAFE_INTEGER],
     flag: 'size',
-    summary: 'Most bytes that the volume may take, such as 1TB or 64MiB.',
+    summary: 'Most bytes that the volume may take, such as 1TB or 64MiB. A new file needs it.',
   },
   'server.index_path': {
     kind: 'path',
     unset: 'beside the volume',
-    summary: 'Directory of the index.',
+    summary: 'Directory of the index. A volume on a block device needs it.',
   },
   'server.site_id': {
     kind: 'site-id',

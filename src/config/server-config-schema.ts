@@ -35,6 +35,7 @@ export const serverConfigSchema = z.object({
     within(wholeNumber(text), [0, 65_535]),
   ),
   'server.storage_path': path(),
+  'server.storage_type': oneOf('directory', 'file'),
   'server.storage_size': size('server.storage_size'),
   'server.index_path': path(),
   'server.site_id': textAs(

@@ -20,6 +20,8 @@ export interface ServerConfig {
     /** 0: any free one. */
     readonly port: number
     readonly storagePath: string
+    /** Of a path where nothing is yet. */
+    readonly storageType: 'directory' | 'file'
     /** Undefined: what the disk has. */
     readonly storageSize: number | undefined
     /** Undefined: beside the volume. */
@@ -119,6 +121,7 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
       host: effective(values, 'server.host'),
       port: effective(values, 'server.port'),
       storagePath: absolute(effective(values, 'server.storage_path')),
+      storageType: effective(values, 'server.storage_type'),
       storageSize: values['server.storage_size'],
       indexPath: indexPath === undefined ? undefined : absolute(indexPath),
       siteId: values['server.site_id'],

@@ -9,6 +9,8 @@
 export interface Device {
   /** For messages: the path, or the simulated disk's name. */
   readonly name: string
+  /** What every segment takes, however much is trimmed off; undefined where a trim gives space back. */
+  readonly slotBytes?: number
   /** The superblock, or undefined on a device that was never initialised. At most 4 KiB. */
   readSuperblock(): Promise<Uint8Array | undefined>
   /** Replaces the superblock atomically; durable when resolved. */
@@ -16,7 +18,8 @@ export interface Device {
   /** The slots that hold a segment, ascending. */
   list(): Promise<readonly number[]>
   /**
-   * Makes a segment of `size` bytes that reads as zeros. Its space is written ahead, so that syncing
+   * Makes a segment of `size` bytes that reads as zeros. (Once there was a crash, what lies behind its
+   * first block and was never written may read as anything.) Its space is written ahead, so that syncing
    * later writes does not drag file growth along, unless `ahead` is false: then it only counts as
    * taken, and a write may find the disk full. Durable when resolved. The slot must be empty.
    */
@@ -41,7 +44,7 @@ export interface DeviceSegment {
   read(target: Uint8Array, position: number): Promise<number>
   /** Everything written so far is durable when resolved. After a failure nothing is known. */
   sync(): Promise<void>
-  /** Gives back what lies beyond `size`. */
+  /** Ends the segment at `size`, in whole blocks, and gives back what lies beyond if it can. */
   trim(size: number): Promise<void>
   /** Must not be called while a read or write is under way. */
   close(): Promise<void>

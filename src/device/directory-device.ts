@@ -54,7 +54,7 @@ export class DirectoryDevice implements Device {
 
   /**
    * Opens the folder `path`, making it when it does not exist.
-   * @throws StoragePathError, UnsupportedDeviceError
+   * @throws StoragePathError
    */
   static async open(path: string): Promise<DirectoryDevice> {
     const segments = join(path, 'segments')
@@ -198,7 +198,7 @@ export class DirectoryDevice implements Device {
  * The disk is not for segments alone: the index beside them needs room to be written and even to be
  * opened. Taken to the last byte, the site would not start again.
  */
-function bytesKeptFree(diskBytes: number): number {
+export function bytesKeptFree(diskBytes: number): number {
   return Math.min(keptFreeMax, Math.max(keptFreeMin, diskBytes * keptFreeShare))
 }
 

@@ -3,14 +3,14 @@ import * as fs from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { makeFolders } from '../base/make-folders.ts'
-import { StoragePathError, UnsupportedDeviceError } from './errors.ts'
+import { StoragePathError } from './errors.ts'
 import { syncFolder } from './file-calls.ts'
 
 const folderMode = 0o700
 
 /**
  * Makes `path` and its parents where missing, each synced into the folder above it.
- * @throws StoragePathError, UnsupportedDeviceError
+ * @throws StoragePathError
  */
 export async function makeStorageFolder(path: string): Promise<void> {
   try {
@@ -19,7 +19,7 @@ export async function makeStorageFolder(path: string): Promise<void> {
     else await syncParent(resolve(path))
     await fs.access(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
   } catch (error) {
-    throw await explain(path, error)
+    throw explainStoragePath(path, error)
   }
 }
 
@@ -60,13 +60,9 @@ async function syncParent(path: string): Promise<void> {
   }
 }
 
-async function explain(path: string, cause: unknown): Promise<Error> {
+/** What kept `path` from being used, as a sentence. */
+export function explainStoragePath(path: string, cause: unknown): StoragePathError {
   const code = systemCodeOf(cause)
-  if (code === 'EEXIST' || code === 'ENOTDIR') {
-    const stats = await fs.stat(path).catch(() => undefined)
-    if (stats?.isFile()) return new UnsupportedDeviceError(path, 'file')
-    if (stats?.isBlockDevice()) return new UnsupportedDeviceError(path, 'block device')
-  }
   const options = { cause, facts: { path, code } }
   if (code === 'EACCES' || code === 'EPERM') {
     return new StoragePathError(`no permission to use ${path} for storage`, {

@@ -22,7 +22,10 @@ export interface VolumeLock {
 }
 
 export interface VolumeLockOptions {
+  /** Or what else tells a volume from all others on this machine. */
   readonly volumeId: string
+  /** For the message, where an id says nothing to anybody. */
+  readonly what?: string
   readonly clock: Clock
   /** Where the socket file goes; absent on Linux, where none is needed. */
   readonly socketFolder?: string
@@ -30,16 +33,16 @@ export interface VolumeLockOptions {
 
 /** @throws VolumeInUseError */
 export async function acquireVolumeLock(options: VolumeLockOptions): Promise<VolumeLock> {
-  const { volumeId, clock } = options
+  const { volumeId, what, clock } = options
   const path = socketPath(options)
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const server = await listen(path)
     if (server !== undefined) return { release: () => closeServer(server) }
     const holder = await askHolder(path, clock)
-    if (holder.alive) throw new VolumeInUseError(volumeId, holder.pid)
+    if (holder.alive) throw new VolumeInUseError(volumeId, holder.pid, what)
     if (!isAbstract(path)) await rm(path, { force: true })
   }
-  throw new VolumeInUseError(volumeId, undefined)
+  throw new VolumeInUseError(volumeId, undefined, what)
 }
 
 function socketPath(options: VolumeLockOptions): string {

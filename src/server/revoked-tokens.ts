@@ -1,15 +1,13 @@
 /**
- * The tokens that were revoked at run time, in a small file of the volume's folder. Not in the log or
+ * The tokens that were revoked at run time, in a small file of the volume. Not in the log or
  * the index: a revocation is this site's own and must reach no other one, must hold before the store
  * is open and when it is full or read-only, and must outlive an index that is built anew. The file
  * names tokens by their SHA-256, so that renaming an entry of the configuration does not bring one
  * back. A file that cannot be read keeps the site from starting: it would let somebody in again.
  */
-import { open, readFile, rename } from 'node:fs/promises'
-import { join } from 'node:path'
 import { z } from 'zod'
-import { messageOf, systemCodeOf } from '../base/errors.ts'
-import { syncFolder } from '../device/file-calls.ts'
+import { messageOf } from '../base/errors.ts'
+import type { SmallFiles } from '../device/small-files.ts'
 import { SerialQueue } from '../volume/serial-queue.ts'
 import { RevocationNotKeptError, RevokedTokensUnreadableError } from './errors.ts'
 import type { Revocations } from './token-table.ts'
@@ -34,29 +32,28 @@ const schema = z.object({
 })
 
 export class RevokedTokens implements Revocations {
-  readonly #folder: string
+  readonly #files: SmallFiles
   readonly #byDigest: Map<string, RevokedToken>
   readonly #writes = new SerialQueue()
 
-  private constructor(folder: string, revoked: readonly RevokedToken[]) {
-    this.#folder = folder
+  private constructor(files: SmallFiles, revoked: readonly RevokedToken[]) {
+    this.#files = files
     this.#byDigest = new Map(revoked.map((token) => [token.sha256, token]))
   }
 
   /** @throws RevokedTokensUnreadableError */
-  static async open(folder: string): Promise<RevokedTokens> {
-    const path = join(folder, revokedTokensFile)
+  static async open(files: SmallFiles): Promise<RevokedTokens> {
     try {
-      const { revoked } = schema.parse(JSON.parse(await readFile(path, 'utf8')))
-      return new RevokedTokens(folder, revoked)
+      const text = await files.read(revokedTokensFile)
+      if (text === undefined) return new RevokedTokens(files, [])
+      return new RevokedTokens(files, schema.parse(JSON.parse(text)).revoked)
     } catch (cause) {
-      if (systemCodeOf(cause) === 'ENOENT') return new RevokedTokens(folder, [])
       const reason = cause instanceof z.ZodError ? 'it is not what ComIO wrote' : messageOf(cause)
       throw new RevokedTokensUnreadableError(
         `the list of revoked tokens cannot be read: ${reason}`,
         {
           hint: 'Restore the file, or remove it once no token that it revoked is configured any more.',
-          facts: { path },
+          facts: { path: files.where(revokedTokensFile) },
           cause,
         },
       )
@@ -88,19 +85,9 @@ export class RevokedTokens implements Revocations {
     }
   }
 
-  /** A whole new file takes the old one's place, so that a crash leaves one of the two. */
   async #write(): Promise<void> {
-    const path = join(this.#folder, revokedTokensFile)
     const document = { format: 1, revoked: [...this.#byDigest.values()] }
-    const file = await open(`${path}.tmp`, 'w', 0o600)
-    try {
-      await file.writeFile(`${JSON.stringify(document, null, 1)}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(`${path}.tmp`, path)
-    await syncFolder(this.#folder)
+    await this.#files.replace(revokedTokensFile, `${JSON.stringify(document, null, 1)}\n`)
   }
 }
 

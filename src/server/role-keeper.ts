@@ -1,6 +1,6 @@
 /**
  * What this site is to clients: a primary, which takes their writes, or a replica, which does not.
- * Once it was promoted or demoted the role lies in the storage folder, beside the superblock: it
+ * Once it was promoted or demoted the role lies in the volume, beside the superblock: it
  * belongs to the data, survives a lost index, and beats the configuration, so that a restart with an
  * old configuration file cannot make a second primary.
  *
@@ -8,12 +8,11 @@
  * another one with a higher term was replaced while it was away, and steps down by itself. Sites
  * that were never promoted have term 0, and may both be primaries.
  */
-import { join } from 'node:path'
 import type { RoleStatus } from '../admin/protocol.ts'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import { readSmallFile, replaceSmallFile } from '../device/durable-file.ts'
+import type { SmallFiles } from '../device/small-files.ts'
 import { ReplicaReadOnlyError, RoleChangingError } from '../replication/errors.ts'
 import type { SiteRole, Standing } from '../replication/protocol.ts'
 import type { HeardStanding, Roles } from '../replication/standing.ts'
@@ -26,19 +25,18 @@ interface RoleRecord extends Standing {
 }
 
 export interface SiteRoleOptions {
-  readonly storagePath: string
+  /** Of the volume. */
+  readonly files: SmallFiles
   /** What holds until a promotion or demotion; a primary where the configuration says nothing. */
   readonly configured: SiteRole | undefined
   readonly clock: Clock
   readonly logger: Logger
 }
 
-/** In the storage folder. */
 export const roleFile = 'role'
 
 export class RoleKeeper implements Roles {
   readonly #options: SiteRoleOptions
-  readonly #path: string
   #record: RoleRecord
   /** The highest term that anybody was heard to have. */
   #highestTerm: number
@@ -50,19 +48,19 @@ export class RoleKeeper implements Roles {
   /** Writes wait for it. */
   #firstWord: FirstWord | undefined
 
-  private constructor(options: SiteRoleOptions, path: string, record: RoleRecord) {
+  private constructor(options: SiteRoleOptions, record: RoleRecord) {
     this.#options = options
-    this.#path = path
     this.#record = record
     this.#highestTerm = record.term
   }
 
   /** @throws RoleFileError when the role on disk cannot be understood */
   static async open(options: SiteRoleOptions): Promise<RoleKeeper> {
-    const path = join(options.storagePath, roleFile)
-    const text = await readSmallFile(path)
+    const { files } = options
+    const text = await files.read(roleFile)
     const configured = { role: options.configured ?? 'primary', term: 0, since: undefined }
-    return new RoleKeeper(options, path, text === undefined ? configured : parseRole(text, path))
+    const record = text === undefined ? configured : parseRole(text, files.where(roleFile))
+    return new RoleKeeper(options, record)
   }
 
   get record(): RoleRecord {
@@ -191,7 +189,7 @@ export class RoleKeeper implements Roles {
   /** One after the other. */
   #save(record: RoleRecord): Promise<void> {
     const text = `${JSON.stringify({ form: 1, ...record })}\n`
-    const saving = this.#saving.then(() => replaceSmallFile(this.#path, text))
+    const saving = this.#saving.then(() => this.#options.files.replace(roleFile, text))
     this.#saving = saving.catch(() => undefined) // the caller has it; the next in line goes on
     return saving
   }

@@ -10,6 +10,7 @@ import { systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { isLoopbackHost, isWildcardHost, urlOfHost } from '../config/host-kind.ts'
 import type { ServerConfig } from '../config/server-config.ts'
+import type { SmallFiles } from '../device/small-files.ts'
 import { AccessControl } from './access.ts'
 import { withAccessLog } from './access-log.ts'
 import { UnprotectedListenerError } from './errors.ts'
@@ -49,6 +50,8 @@ export interface StartOptions {
   readonly writeLog?: (line: string) => void
   /** Reads the configuration again, for {@link RunningServer.reload}. */
   readonly load?: (() => Promise<ServerConfig>) | undefined
+  /** Overwrites what else is at the storage path; never a volume. */
+  readonly forceFormat?: boolean | undefined
   /** Bounds the wait for requests under way; 10 s unless told. */
   readonly graceMs?: number
 }
@@ -64,9 +67,11 @@ export async function startServer(
   const hide = (more: readonly string[]): void => {
     secrets.push(...more.filter((secret) => !secrets.includes(secret)))
   }
-  const { graceMs, load, signal } = options
+  const { graceMs, load, signal, forceFormat } = options
   try {
-    const site = await openSite(config, { logger, teardown, graceMs, load, hide })
+    const site = await openSite(config, {
+      ...{ logger, teardown, graceMs, load, hide, signal, forceFormat },
+    })
     return runningServer({ ...site, teardown, logger, signal })
   } catch (error) {
     // What kept the site from starting is what its caller should hear of, and the teardown logs.
@@ -101,11 +106,15 @@ interface Credentials {
 async function openCredentials(
   config: ServerConfig,
   { logger, teardown, load, hide }: Opening,
-  parts: { readonly listener: Listener; readonly certificates: Certificates },
+  parts: {
+    readonly listener: Listener
+    readonly certificates: Certificates
+    readonly files: SmallFiles
+  },
 ): Promise<Credentials> {
   const { server, auth, replication } = config
   const clock = systemClock
-  const revoked = await RevokedTokens.open(server.storagePath)
+  const revoked = await RevokedTokens.open(parts.files)
   const access = new AccessControl({
     loopback: isLoopbackHost(server.host),
     allowAnonymous: server.allowAnonymous,
@@ -139,6 +148,8 @@ interface Opening {
   readonly logger: Logger
   readonly teardown: Teardown
   readonly graceMs: number | undefined
+  readonly signal: AbortSignal
+  readonly forceFormat: boolean | undefined
   readonly load: StartOptions['load']
   readonly hide: (secrets: readonly string[]) => void
 }
@@ -149,7 +160,7 @@ interface OpenSite {
 }
 
 async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSite> {
-  const { logger, teardown, graceMs = closeGraceMs } = opening
+  const { logger, teardown, signal, forceFormat, graceMs = closeGraceMs } = opening
   const { server } = config
   const loopback = isLoopbackHost(server.host)
   assertProtected(config, config)
@@ -158,10 +169,11 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   const listener = await openListener(config, certificates, logger)
   teardown.add('listener', () => listener.close(0))
   assertLoopback(listener, loopback)
-  const storage = await openStorage(config, { logger, teardown })
+  const storage = await openStorage(config, { logger, teardown, signal, forceFormat })
+  const { files } = storage
   const { port } = listener.address
-  const keeper = await openRole(config, { logger, teardown })
-  const credentials = await openCredentials(config, opening, { listener, certificates })
+  const keeper = await openRole(config, files, { logger, teardown })
+  const credentials = await openCredentials(config, opening, { listener, certificates, files })
   const tls = server.tls !== undefined
   const { replicator, remotes } = await openReplication(config, {
     storage,
@@ -208,11 +220,12 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
 }
 
 async function openRole(
-  { server, replication }: ServerConfig,
+  { replication }: ServerConfig,
+  files: SmallFiles,
   { logger, teardown }: Pick<Opening, 'logger' | 'teardown'>,
 ): Promise<RoleKeeper> {
   const keeper = await RoleKeeper.open({
-    storagePath: server.storagePath,
+    files,
     configured: replication.role,
     clock: systemClock,
     logger,

@@ -1,13 +1,14 @@
 /** Opens what a site keeps: device, lock, volume, index and engine, in this order. */
 import { rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { rethrowAssertion } from '../base/assert.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { systemCodeOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { ServerConfig } from '../config/server-config.ts'
-import { DirectoryDevice } from '../device/directory-device.ts'
+import { StoragePathError } from '../device/errors.ts'
+import { defaultIndexPath, openDevice, storageKindAt } from '../device/open-device.ts'
+import type { SmallFiles } from '../device/small-files.ts'
 import { acquireVolumeLock } from '../device/volume-lock.ts'
 import { IndexOpenError } from '../index/errors.ts'
 import { LevelIndex } from '../index/level-index.ts'
@@ -18,6 +19,8 @@ import type { Teardown } from './teardown.ts'
 
 export interface Storage {
   readonly volume: Volume
+  /** What the volume keeps beside log and index. */
+  readonly files: SmallFiles
   readonly engine: Engine
 }
 
@@ -25,42 +28,60 @@ interface Surroundings {
   readonly clock: Clock
   readonly logger: Logger
   readonly teardown: Teardown
+  /** Ends the making of a large file. */
+  readonly signal: AbortSignal
+  /** Overwrites what else is there. */
+  readonly forceFormat: boolean | undefined
 }
 
 /** Each step is logged with what it took, and added to the teardown as soon as it stands. */
 export async function openStorage(
   config: ServerConfig,
-  { logger, teardown }: Omit<Surroundings, 'clock'>,
+  given: Omit<Surroundings, 'clock'>,
 ): Promise<Storage> {
-  const surroundings = { clock: systemClock, logger, teardown }
-  const indexPath = config.server.indexPath ?? join(config.server.storagePath, 'index')
-  await checkStoragePath(config.server.storagePath, indexPath)
+  const { server } = config
+  const surroundings = { clock: systemClock, ...given }
+  const kind = (await storageKindAt(server.storagePath)) ?? server.storageType
+  const indexPath = server.indexPath ?? defaultIndexPath(server.storagePath, kind)
+  if (indexPath === undefined) throw indexPathMissing(server.storagePath)
+  if (kind === 'directory') await checkStoragePath(server.storagePath, indexPath)
   await checkIndexPath(indexPath)
-  const volume = await openVolume(config, surroundings)
+  const { volume, files } = await openVolume(config, surroundings)
   const engine = await recoverEngine({ config, volume, indexPath }, surroundings)
-  return { volume, engine }
+  return { volume, files, engine }
+}
+
+function indexPathMissing(path: string): StoragePathError {
+  return new StoragePathError(`the index of a volume on the block device ${path} needs a place`, {
+    hint: 'Name a directory on another disk with server.index_path.',
+    facts: { path },
+  })
 }
 
 async function openVolume(
   { server }: ServerConfig,
-  { clock, logger, teardown }: Surroundings,
-): Promise<Volume> {
+  { clock, logger, teardown, signal, forceFormat }: Surroundings,
+): Promise<{ readonly volume: Volume; readonly files: SmallFiles }> {
   const startedAt = clock.monotonic()
-  const device = await DirectoryDevice.open(server.storagePath)
+  const { storagePath, storageType: type, storageSize: size } = server
+  const make = { type, size, forceFormat, random: systemRandom, clock, logger, signal }
+  const opened = await openDevice(storagePath, make)
+  const { device, files, kind, segmentBytes } = opened
   teardown.add('device', () => device.close())
   const volume = await Volume.open({
     device,
     random: systemRandom,
     clock,
     logger: logger.child({ component: 'volume' }),
-    capacityBytes: server.storageSize,
-    format: { siteId: server.siteId },
+    capacityBytes: capacityOf(opened.capacityBytes, size),
+    format: { siteId: server.siteId, segmentBytes },
     lock: (volumeId) => acquireVolumeLock({ volumeId, clock }),
   })
   teardown.add('volume', () => volume.close())
   logger.info(
     {
-      storage: server.storagePath,
+      storage: storagePath,
+      storage_type: kind,
       volume_id: volume.identity.volumeId,
       site_id: volume.identity.siteId,
       capacity_bytes: volume.usage().capacityBytes,
@@ -69,7 +90,12 @@ async function openVolume(
     },
     'Volume opened',
   )
-  return volume
+  return { volume, files }
+}
+
+/** The smaller one of what there is room for and what was asked for. */
+function capacityOf(room: number | undefined, asked: number | undefined): number | undefined {
+  return room === undefined || asked === undefined ? (room ?? asked) : Math.min(room, asked)
 }
 
 async function recoverEngine(

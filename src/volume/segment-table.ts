@@ -15,7 +15,7 @@ export interface SegmentEntry extends SegmentUse {
   /** What its header seals. */
   readonly previous: Seal | undefined
   state: 'open' | 'sealed'
-  /** Bytes of the device it occupies; falls when it is trimmed. */
+  /** Up to its end; falls when it is trimmed. */
   bytes: number
   /** Where its groups end; undefined while it is being written or before its tail was looked for. */
   end: SegmentEnd | undefined
@@ -43,14 +43,19 @@ export function isSameUse(a: SegmentUse | undefined, b: SegmentUse | undefined):
 export class SegmentTable {
   readonly missing = new MissingSegments()
   readonly #bySlot = new Map<number, SegmentEntry>()
+  readonly #slotBytes: number
   #highestGeneration: number
   #usedBytes = 0
   /** What `infos` answers, until something changes: it is asked for after every group. */
   #infos: readonly SegmentInfo[] | undefined
 
-  /** @param highestGeneration the highest that is known to have been given out */
-  constructor(highestGeneration: number) {
+  /**
+   * @param highestGeneration the highest that is known to have been given out
+   * @param slotBytes what each takes of the device at least
+   */
+  constructor(highestGeneration: number, slotBytes = 0) {
     this.#highestGeneration = highestGeneration
+    this.#slotBytes = slotBytes
   }
 
   get highestGeneration(): number {
@@ -69,13 +74,13 @@ export class SegmentTable {
   add(entry: SegmentEntry): void {
     this.#infos = undefined
     this.#bySlot.set(entry.segment, entry)
-    this.#usedBytes += entry.bytes
+    this.#usedBytes += this.#taken(entry.bytes)
     this.#highestGeneration = Math.max(this.#highestGeneration, entry.generation)
   }
 
   remove(entry: SegmentEntry): void {
     this.#infos = undefined
-    if (this.#bySlot.delete(entry.segment)) this.#usedBytes -= entry.bytes
+    if (this.#bySlot.delete(entry.segment)) this.#usedBytes -= this.#taken(entry.bytes)
   }
 
   seal(entry: SegmentEntry): void {
@@ -85,7 +90,7 @@ export class SegmentTable {
 
   resize(entry: SegmentEntry, bytes: number): void {
     this.#infos = undefined
-    this.#usedBytes += bytes - entry.bytes
+    this.#usedBytes += this.#taken(bytes) - this.#taken(entry.bytes)
     entry.bytes = bytes
   }
 
@@ -119,7 +124,8 @@ export class SegmentTable {
 
   infos(): readonly SegmentInfo[] {
     this.#infos ??= this.#ordered().map((entry) => {
-      const { segment, generation, stream, state, hasFooter, bytes } = entry
+      const { segment, generation, stream, state, hasFooter } = entry
+      const bytes = this.#taken(entry.bytes)
       return { segment, generation, stream, state, hasFooter, bytes }
     })
     return this.#infos
@@ -156,6 +162,10 @@ export class SegmentTable {
       log: censusOf(counted.filter((entry) => entry.stream === 'log')),
       bulk: censusOf(counted.filter((entry) => entry.stream === 'bulk')),
     }
+  }
+
+  #taken(bytes: number): number {
+    return Math.max(bytes, this.#slotBytes)
   }
 
   #ordered(): SegmentEntry[] {

@@ -114,7 +114,7 @@ async function openSegments(
   const { device, clock, logger } = options
   const { identity } = superblock
   const scan = await scanSegments(device, Buffer.from(identity.volumeId, 'hex'))
-  const table = new SegmentTable(superblock.highestGeneration)
+  const table = new SegmentTable(superblock.highestGeneration, device.slotBytes)
   const leftover = scan.entries.find((entry) => isSameUse(entry, superblock.freed))
   for (const entry of scan.entries) {
     if (entry !== leftover) table.add(entry)

@@ -8,7 +8,7 @@ import { AssertionError } from '../../src/base/assert.ts'
 import { CommandFailedError, UsageError } from '../../src/cli/errors.ts'
 import { exitCodeOf } from '../../src/cli/exit-codes.ts'
 import { ConfigError } from '../../src/config/errors.ts'
-import { UnsupportedDeviceError, VolumeInUseError } from '../../src/device/errors.ts'
+import { ForeignContentError, VolumeInUseError } from '../../src/device/errors.ts'
 import { IndexInUseError, IndexOpenError } from '../../src/index/errors.ts'
 import { S3UnreachableError } from '../../src/s3/client-errors.ts'
 import { AddressInUseError } from '../../src/server/errors.ts'
@@ -22,7 +22,7 @@ test.each([
   [2, new UsageError('x')],
   [2, new ConfigError([])],
   [2, new AddressInUseError('x')],
-  [2, new UnsupportedDeviceError('/dev/x', 'block device')],
+  [2, new ForeignContentError('/dev/x', 'swap space')],
   [2, new VolumeInUseError('v', 1)],
   [2, new IndexInUseError('/x')],
   [2, new IndexOpenError('/x', new Error('y'))],

@@ -54,13 +54,15 @@ test('a site starts, answers the commands that ask it, keeps others out and stop
   })
 }, 60_000)
 
-test('a file as storage is refused by name', async () => {
+test('a file with something else in it is refused by name', async () => {
   await withFolder(async (cwd) => {
     await writeFile(join(cwd, 'image'), 'x')
     const { code, stderr } = await runComio(['server', '--storage', 'image', '--port', '0'], {
       cwd,
     })
     expect(code).toBe(2)
-    expect(stderr).toMatch(/^error: .*image is a file.* not yet supported\n/)
+    expect(stderr).toMatch(
+      /^error: .*image is no ComIO volume: it has data .*\nhint: .*--force-format/,
+    )
   })
 })

@@ -21,6 +21,7 @@ describe('defaults', () => {
         host: '127.0.0.1',
         port: 8080,
         storagePath: '/site/comio-data',
+        storageType: 'directory',
         storageSize: undefined,
         indexPath: undefined,
         siteId: undefined,
@@ -86,6 +87,7 @@ server:
   host: 10.0.0.1
   port: 9000
   storage_path: /srv/comio
+  storage_type: file
   storage_size: 1TB
   index_path: index
   site_id: site-a
@@ -136,6 +138,7 @@ replication:
         host: '10.0.0.1',
         port: 9000,
         storagePath: '/srv/comio',
+        storageType: 'file',
         storageSize: 1e12,
         indexPath: '/site/index',
         siteId: 'site-a',

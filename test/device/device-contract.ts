@@ -51,10 +51,10 @@ export function describeDevice(name: string, makePlace: () => Promise<DevicePlac
   describe(`${name}: segments`, () => {
     it('lists nothing at first, and the slots that hold a segment in ascending order', async () => {
       expect(await device.list()).toEqual([])
-      for (const slot of [7, 0, 300]) await closing(device.create(slot, size))
-      expect(await device.list()).toEqual([0, 7, 300])
+      for (const slot of [7, 0, 30]) await closing(device.create(slot, size))
+      expect(await device.list()).toEqual([0, 7, 30])
       await reopen()
-      expect(await device.list()).toEqual([0, 7, 300])
+      expect(await device.list()).toEqual([0, 7, 30])
     })
 
     it('creates a segment of zeros in its full size', async () => {

@@ -6,11 +6,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { DirectorySegment } from '../../src/device/directory-segment.ts'
-import {
-  ShortWriteError,
-  StoragePathError,
-  UnsupportedDeviceError,
-} from '../../src/device/errors.ts'
+import { ShortWriteError, StoragePathError } from '../../src/device/errors.ts'
 import { openFile } from '../../src/device/file-calls.ts'
 import { describeDevice } from './device-contract.ts'
 
@@ -103,8 +99,7 @@ describe('DirectoryDevice: its folder', () => {
   it('refuses a file as storage path by name', async () => {
     const path = join(folder, 'file')
     await fs.writeFile(path, '')
-    await expect(DirectoryDevice.open(path)).rejects.toThrow(UnsupportedDeviceError)
-    await expect(DirectoryDevice.open(path)).rejects.toThrow(/is a file; .* not yet supported/)
+    await expect(DirectoryDevice.open(path)).rejects.toThrow(/cannot be a folder/)
   })
 
   it('says so when something is in the way of the storage path', async () => {

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, open, readdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
@@ -54,10 +54,11 @@ describe('a site that cannot start says why, with exit code 2', () => {
     expect(await readdir(bed.path('pictures'))).toEqual(['holiday.jpg'])
   })
 
-  test('a file as storage path', async () => {
+  test('a file with something else in it, which stays as it was', async () => {
     await writeFile(bed.path('image'), 'x')
     const ended = await serve('--port', '0', '--storage', 'image')
-    expectRefusal(ended, /^error: .*image is a file.* not yet supported\n/)
+    expectRefusal(ended, /^error: .*image is no ComIO volume: it has data .*--force-format/s)
+    expect(await readFile(bed.path('image'), 'utf8')).toBe('x')
   })
 
   test.skipIf(process.getuid?.() === 0)('a storage path without permission', async () => {

@@ -7,6 +7,8 @@ import type {
   RoleDocument,
   RoleRequestDocument,
 } from '../../src/admin/protocol.ts'
+import { FolderFiles } from '../../src/device/small-files.ts'
+
 import { demotionChecks, promotionChecks } from '../../src/server/role-control.ts'
 import { RoleKeeper } from '../../src/server/role-keeper.ts'
 import { ManualClock } from '../replication/manual-clock.ts'
@@ -196,7 +198,7 @@ describe('a primary that was started again', () => {
   const lines: LogLine[] = []
   const open = (configured?: 'primary'): Promise<RoleKeeper> => {
     const logger = collectingLogger(lines)
-    return RoleKeeper.open({ storagePath: a.folder, configured, clock, logger })
+    return RoleKeeper.open({ files: new FolderFiles(a.folder), configured, clock, logger })
   }
   const urls = ['http://b', 'http://c']
   const wordOf = (url: string, role: 'primary' | 'replica', term: number) => {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
@@ -187,11 +188,14 @@ describe('a site does not start', () => {
     await expect(stat(join(site.storage, 'segments'))).rejects.toThrow('ENOENT')
   })
 
-  it('on a file', async () => {
-    await writeFile(site.storage, '')
-    await expect(site.start()).rejects.toMatchObject({
-      code: 'DEVICE_UNSUPPORTED',
-      message: expect.stringContaining('file'),
+  it('on a file with something else in it, or on a block device without a place for the index', async () => {
+    await writeFile(site.storage, 'x')
+    await expect(site.start()).rejects.toMatchObject({ code: 'DEVICE_FOREIGN' })
+    const disk = ['/dev/loop0', '/dev/vda', '/dev/sda', '/dev/nvme0n1'].find(existsSync)
+    if (disk === undefined) return
+    await expect(site.start({ server: { storagePath: disk } })).rejects.toMatchObject({
+      code: 'STORAGE_PATH',
+      hint: expect.stringContaining('server.index_path'),
     })
   })
 

@@ -12,6 +12,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import type { RemoteConfig } from '../../src/config/remote-entry.ts'
 import type { ListenerTlsConfig } from '../../src/config/server-config.ts'
+import { FolderFiles } from '../../src/device/small-files.ts'
 import { createHttpTransport } from '../../src/replication/http-transport.ts'
 import { systemTrust } from '../../src/replication/tls-connector.ts'
 import { AccessControl } from '../../src/server/access.ts'
@@ -238,7 +239,7 @@ describe.skipIf(!hasOpenssl)('certificate files that change', () => {
     const access = new AccessControl({
       ...{ loopback: true, allowAnonymous: false, tokens: [], acceptTokens: [] },
     })
-    const revoked = await RevokedTokens.open(site.folder)
+    const revoked = await RevokedTokens.open(new FolderFiles(site.folder))
     const logged: string[] = []
     const logger = { ...silentLogger, error: (_: object, text: string) => void logged.push(text) }
     const certificates: string[] = []

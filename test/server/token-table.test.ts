@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import type { AcceptedToken, AuthToken } from '../../src/config/tokens.ts'
+import { FolderFiles } from '../../src/device/small-files.ts'
 import { AccessControl } from '../../src/server/access.ts'
 import { RevokedTokens } from '../../src/server/revoked-tokens.ts'
 import { SiteTokens } from '../../src/server/token-control.ts'
@@ -22,7 +23,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 
 async function siteWith(tokens: readonly AuthToken[], acceptTokens: readonly AcceptedToken[] = []) {
   const clock = new ManualClock()
-  const revoked = await RevokedTokens.open(folder)
+  const revoked = await RevokedTokens.open(new FolderFiles(folder))
   const warnings: string[] = []
   const logger = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) }
   const access = new AccessControl({
@@ -126,7 +127,7 @@ describe('a revoked token', () => {
   test('does not come back because the file is damaged: such a site does not start', async () => {
     for (const text of ['', '{"format":2}', '{"format":1,"revoked":[{"sha256":"x"}]}']) {
       await writeFile(join(folder, 'revoked-tokens.json'), text)
-      await expect(RevokedTokens.open(folder)).rejects.toMatchObject({
+      await expect(RevokedTokens.open(new FolderFiles(folder))).rejects.toMatchObject({
         code: 'REVOKED_TOKENS_UNREADABLE',
       })
     }
