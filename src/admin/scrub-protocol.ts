@@ -33,7 +33,7 @@ export interface ScrubResultDocument extends ScrubCountsDocument {
   readonly finished_at: string
   /** Why it did not come to the end. */
   readonly reason: string | null
-  /** The first 1000 that were found damaged. */
+  /** The first 200 that were found damaged. */
   readonly listed: readonly ScrubFindingDocument[]
 }
 

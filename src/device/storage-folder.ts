@@ -25,13 +25,13 @@ export async function makeStorageFolder(path: string): Promise<void> {
 
 /**
  * Passes a folder that can be read.
- * @throws StoragePathError, UnsupportedDeviceError
+ * @throws StoragePathError
  */
 export async function findStorageFolder(path: string): Promise<void> {
   try {
     await fs.readdir(path)
   } catch (error) {
-    if (systemCodeOf(error) !== 'ENOENT') throw await explain(path, error)
+    if (systemCodeOf(error) !== 'ENOENT') throw explainStoragePath(path, error)
     throw new StoragePathError(`there is no volume: ${path} does not exist`, {
       hint: 'Name the folder of the volume with --storage.',
       facts: { path, code: 'ENOENT' },

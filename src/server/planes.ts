@@ -67,7 +67,7 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
   const replication = replicationControl(options, { clients, reads })
   const budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
   const scrubber = await openScrubber(options.config, {
-    engine: options.storage.engine,
+    ...options.storage,
     heal: (info) => reads.healing.heal(info),
     logger: options.logger,
   })

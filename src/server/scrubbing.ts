@@ -2,13 +2,12 @@
  * The scrubber of a site, and where it keeps how far it is: a small file beside the superblock. Losing
  * that file, or finding it unreadable, costs reading everything once more and nothing else.
  */
-import { join } from 'node:path'
 import { z } from 'zod'
 import { systemClock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { ServerConfig } from '../config/server-config.ts'
-import { readSmallFile, replaceSmallFile } from '../device/durable-file.ts'
+import type { SmallFiles } from '../device/small-files.ts'
 import type { HealObject } from '../store/scrub-pass.ts'
 import { Scrubber, type ScrubMemory } from '../store/scrubber.ts'
 import type { Storage } from './storage.ts'
@@ -34,7 +33,7 @@ const counts = {
         problem: z.string().optional(),
       }),
     )
-    .max(1000),
+    .max(200),
 }
 const place = z.object({ bucket: z.string(), key: z.string() })
 const memorySchema = z.object({
@@ -45,30 +44,32 @@ const memorySchema = z.object({
 })
 
 export async function openScrubber(
-  { server, storage }: ServerConfig,
-  parts: { readonly engine: Storage['engine']; readonly heal: HealObject; readonly logger: Logger },
+  { storage }: ServerConfig,
+  parts: Pick<Storage, 'engine' | 'files'> & {
+    readonly heal: HealObject
+    readonly logger: Logger
+  },
 ): Promise<Scrubber> {
-  const { engine: store, heal } = parts
+  const { engine: store, files, heal } = parts
   const logger = parts.logger.child({ component: 'scrub' })
-  const path = join(server.storagePath, scrubFile)
   return new Scrubber({
     ...{ store, heal, logger },
     rate: storage.scrubRate,
     intervalMs: storage.scrubIntervalMs,
-    memory: await readMemory(path, logger),
-    save: (memory) => replaceSmallFile(path, `${JSON.stringify({ format: 1, ...memory })}\n`),
+    memory: await readMemory(files, logger),
+    save: (memory) => files.replace(scrubFile, `${JSON.stringify({ format: 1, ...memory })}\n`),
     clock: systemClock,
   })
 }
 
-async function readMemory(path: string, logger: Logger): Promise<ScrubMemory | undefined> {
-  const text = await readSmallFile(path)
+async function readMemory(files: SmallFiles, logger: Logger): Promise<ScrubMemory | undefined> {
+  const text = await files.read(scrubFile)
   if (text === undefined) return undefined
   try {
     return memorySchema.parse(JSON.parse(text))
   } catch (error) {
     const facts = {
-      path,
+      path: files.where(scrubFile),
       error: error instanceof z.ZodError ? 'it is not what ComIO wrote' : messageOf(error),
     }
     logger.warn(facts, 'How far the scrub was cannot be read: it begins anew')

@@ -71,7 +71,7 @@ export const noScrubCounts: ScrubCounts = {
   listed: [],
 }
 
-const listedMax = 1000
+const listedMax = 200
 const pageEntries = 512
 /** What one object costs the disk at least. */
 const costMin = 4096
