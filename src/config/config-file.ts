@@ -9,7 +9,7 @@ import {
   parseDocument,
   type YAMLError,
 } from 'yaml'
-import { type ConfigKey, configKeyNames, isConfigKey } from './config-keys.ts'
+import { type ConfigKey, configKeyNames, isConfigKey, splitKey } from './config-keys.ts'
 import type { ConfigProblem } from './errors.ts'
 import { nearestName } from './nearest-name.ts'
 import { type RawNode, rawDepthMax } from './raw-node.ts'
@@ -73,26 +73,28 @@ class FileReader {
       this.#refuse('', root.range?.[0] ?? 0, 'the file must hold sections, such as server:')
       return
     }
-    for (const pair of root.items) this.#readSection(pair)
+    for (const pair of root.items) {
+      const section = nameOf(pair)
+      if (topSections.includes(section)) this.#readSection(section, pair)
+      else this.#refuseUnknown(section, pair)
+    }
   }
 
-  #readSection(pair: Pair): void {
-    const section = nameOf(pair)
-    if (!sections.includes(section)) {
-      this.#refuseUnknown(section, pair)
-      return
-    }
+  #readSection(section: string, pair: Pair): void {
     const { value } = pair
     if (value === null || (isScalar(value) && value.value === null)) return
     if (!isMap(value)) {
       this.#refuse(section, offsetOf(pair), `${section} must hold keys, such as ${first(section)}`)
       return
     }
-    for (const inner of value.items) this.#readKey(section, inner)
+    for (const inner of value.items) {
+      const name = `${section}.${nameOf(inner)}`
+      if (sections.includes(name)) this.#readSection(name, inner)
+      else this.#readKey(name, inner)
+    }
   }
 
-  #readKey(section: string, pair: Pair): void {
-    const key = `${section}.${nameOf(pair)}`
+  #readKey(key: string, pair: Pair): void {
     if (!isConfigKey(key)) {
       this.#refuseUnknown(key, pair)
       return
@@ -136,7 +138,7 @@ class FileReader {
 
   #refuseUnknown(key: string, pair: Pair): void {
     const nested = isConfigKey(key)
-    const [section = '', leaf = ''] = key.split('.')
+    const [section, leaf] = splitKey(key)
     if (nested) {
       this.#refuse(key, offsetOf(pair), `${key} must be nested: write ${leaf} below ${section}:`)
       return
@@ -156,32 +158,31 @@ class FileReader {
   }
 }
 
-const sections: readonly string[] = [...new Set(configKeyNames.map((key) => sectionOf(key)))]
-
-function sectionOf(key: string): string {
-  return key.split('.', 1)[0] ?? key
-}
+const sections: readonly string[] = [...new Set(configKeyNames.map((key) => splitKey(key)[0]))]
+const topSections: readonly string[] = [
+  ...new Set(configKeyNames.map((key) => key.split('.', 1)[0] ?? key)),
+]
 
 function first(section: string): string {
-  return configKeyNames.find((key) => sectionOf(key) === section) ?? section
+  return configKeyNames.find((key) => key.startsWith(`${section}.`)) ?? section
 }
 
 /** A key near to `unknown`: in its own section first, then a whole section, then anywhere. */
 function suggestKey(unknown: string): string | undefined {
-  const [section = '', leaf] = unknown.split('.', 2)
-  if (leaf === undefined) {
-    return nearestName(section, sections) ?? nearestLeaf(section, configKeyNames)
+  const [section, leaf] = splitKey(unknown)
+  if (leaf === '') {
+    return nearestName(section, topSections) ?? nearestLeaf(section, configKeyNames)
   }
-  const siblings = configKeyNames.filter((key) => sectionOf(key) === section)
+  const siblings = configKeyNames.filter((key) => splitKey(key)[0] === section)
   return nearestLeaf(leaf, siblings) ?? nearestLeaf(leaf, configKeyNames)
 }
 
 function nearestLeaf(leaf: string, keys: readonly ConfigKey[]): string | undefined {
   const near = nearestName(
     leaf,
-    keys.map((key) => key.slice(key.indexOf('.') + 1)),
+    keys.map((key) => splitKey(key)[1]),
   )
-  return keys.find((key) => key.slice(key.indexOf('.') + 1) === near)
+  return keys.find((key) => splitKey(key)[1] === near)
 }
 
 function nameOf(pair: Pair): string {

@@ -4,6 +4,7 @@
  * cost start-up time, because the commands build their flags from it.
  */
 import { defaultReplicationOptions as replicationDefaults } from '../replication/options.ts'
+import { defaultReclaimOptions as reclaimDefaults } from '../store/reclaim-options.ts'
 
 export type ValueKind =
   | 'host'
@@ -165,6 +166,36 @@ export const configKeys = {
     default: 16 * mib,
     range: [0, 100 * gib],
     summary: 'How many bytes per second a scrub reads at most. 0 for no limit.',
+  },
+  'storage.reclaim.enabled': {
+    kind: 'switch',
+    default: reclaimDefaults.enabled,
+    summary:
+      'Clean sparse segments ahead of need. Off: only when a write or delete has no room otherwise.',
+  },
+  'storage.reclaim.rate': {
+    kind: 'size',
+    default: reclaimDefaults.rate,
+    range: [0, Number.MAX_SAFE_INTEGER],
+    summary: 'Most bytes per second that are moved ahead of need; 0 for no limit.',
+  },
+  'storage.reclaim.begin_percent': {
+    kind: 'count',
+    default: reclaimDefaults.beginPercent,
+    range: [0, 100],
+    summary: 'Cleaning begins when less than so much of the volume is free.',
+  },
+  'storage.reclaim.live_percent_max': {
+    kind: 'count',
+    default: reclaimDefaults.livePercentMax,
+    range: [1, 95],
+    summary: 'Ahead of need only segments are cleaned of which at most so much is live.',
+  },
+  'storage.reclaim.urgent_percent': {
+    kind: 'count',
+    default: reclaimDefaults.urgentPercent,
+    range: [0, 50],
+    summary: 'When writes have less than so much of the volume left, rate does not hold any more.',
   },
   'replication.enabled': {
     kind: 'switch',
@@ -396,5 +427,11 @@ export function specOf(key: ConfigKey): ConfigKeySpec {
 
 /** `server.storage_path` is set by `COMIO_SERVER_STORAGE_PATH`. */
 export function environmentNameOf(key: ConfigKey): string {
-  return `COMIO_${key.replace('.', '_').toUpperCase()}`
+  return `COMIO_${key.replaceAll('.', '_').toUpperCase()}`
+}
+
+/** `storage.reclaim.rate` is `rate` in the section `storage.reclaim`. */
+export function splitKey(key: string): readonly [section: string, leaf: string] {
+  const dot = key.lastIndexOf('.')
+  return dot === -1 ? [key, ''] : [key.slice(0, dot), key.slice(dot + 1)]
 }

@@ -24,7 +24,7 @@ export function readFlags(flags: ConfigFlags): RawLayer {
 }
 
 /** Variables of these sections that name no key are typing mistakes. */
-const sectionPattern = /^COMIO_(SERVER|LOGGING|AUTH|REPLICATION)_/
+const sectionPattern = /^COMIO_(SERVER|STORAGE|LOGGING|AUTH|REPLICATION)_/
 
 export function readEnvironment(env: Environment): RawLayer {
   const values = new Map<ConfigKey, RawNode>()

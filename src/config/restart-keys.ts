@@ -25,9 +25,12 @@ export function valuesOf(config: ServerConfig): ReadonlyMap<string, string> {
   const values = new Map<string, unknown>()
   for (const section of ['server', 'logging', 'storage', 'replication'] as const) {
     for (const [field, value] of Object.entries(config[section])) {
-      if (field === 'tls' || field === 'remotes') continue
+      if (['tls', 'remotes', 'reclaim'].includes(field)) continue
       values.set(keyOf(section, field), value)
     }
+  }
+  for (const [field, value] of Object.entries(config.storage.reclaim)) {
+    values.set(keyOf('storage.reclaim', field), value)
   }
   const { tls } = config.server
   // Other files are taken over; whether there is TLS at all is not.

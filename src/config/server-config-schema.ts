@@ -50,6 +50,11 @@ export const serverConfigSchema = z.object({
   'server.tls_client_ca': path(),
   'server.tls_client_auth': oneOf('none', 'request', 'require'),
   'server.tls_min_version': oneOf('TLSv1.2', 'TLSv1.3'),
+  'storage.reclaim.enabled': onOff(),
+  'storage.reclaim.rate': size('storage.reclaim.rate'),
+  'storage.reclaim.begin_percent': count('storage.reclaim.begin_percent'),
+  'storage.reclaim.live_percent_max': count('storage.reclaim.live_percent_max'),
+  'storage.reclaim.urgent_percent': count('storage.reclaim.urgent_percent'),
   'logging.level': oneOf('debug', 'info', 'warn', 'error'),
   'logging.format': oneOf('json', 'pretty'),
   'auth.tokens': z

@@ -5,6 +5,7 @@
  * takes flags, environment and file contents as arguments.
  */
 import type { z } from 'zod'
+import type { ReclaimOptions } from '../store/reclaim-options.ts'
 import { configKeys } from './config-keys.ts'
 import { type RemoteConfig, shortFormName, toRemoteConfig } from './remote-entry.ts'
 import type { serverConfigSchema } from './server-config-schema.ts'
@@ -42,6 +43,7 @@ export interface ServerConfig {
     readonly scrubIntervalMs: number
     /** Bytes per second; 0 for no limit. */
     readonly scrubRate: number
+    readonly reclaim: ReclaimOptions
   }
   readonly replication: ReplicationConfig
 }
@@ -138,6 +140,13 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
     storage: {
       scrubIntervalMs: effective(values, 'storage.scrub_interval'),
       scrubRate: effective(values, 'storage.scrub_rate'),
+      reclaim: {
+        enabled: effective(values, 'storage.reclaim.enabled'),
+        rate: effective(values, 'storage.reclaim.rate'),
+        beginPercent: effective(values, 'storage.reclaim.begin_percent'),
+        livePercentMax: effective(values, 'storage.reclaim.live_percent_max'),
+        urgentPercent: effective(values, 'storage.reclaim.urgent_percent'),
+      },
     },
     replication: toReplicationConfig(values, surroundings),
   }

@@ -10,6 +10,7 @@ import type { ReplicationFigures } from '../replication/replicator.ts'
 import type { ConflictTotals } from '../store/object-store.ts'
 import { addProcessMetrics } from './process-metrics.ts'
 import { addReadMetrics } from './read-metrics.ts'
+import { addReclaimMetrics, type SpaceFigures } from './reclaim-metrics.ts'
 import { addRemoteMetrics } from './remote-metrics.ts'
 import { replicationText } from './replication-metrics.ts'
 import { type RequestObservation, RequestTally } from './request-tally.ts'
@@ -33,6 +34,7 @@ export interface SiteFigures {
   readonly replication: ReplicationFigures
   readonly reads: ReadsTally
   readonly scrub: ScrubFigures
+  readonly space: SpaceFigures
 }
 
 export class SiteMetrics {
@@ -49,12 +51,14 @@ export class SiteMetrics {
     const publishConflicts = addConflictMetrics(this.#registry)
     const publishReads = addReadMetrics(this.#registry)
     const publishScrub = addScrubMetrics(this.#registry)
+    const publishSpace = addReclaimMetrics(this.#registry)
     this.#publish = (current) => {
       publishSite(current)
       publishRemotes(current.remotes)
       publishConflicts(current)
       publishReads(current.reads)
       publishScrub(current.scrub)
+      publishSpace(current.space)
       if (current.sync !== null) publishSync(current.sync)
     }
     addProcessMetrics(this.#registry)

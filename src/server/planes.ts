@@ -298,5 +298,6 @@ async function siteFigures(
     replication: replicator.figures(),
     reads: reads.tally,
     scrub: scrubber,
+    space: { ...engine.reclaimed, writtenBytes: volume.writtenBytes },
   }
 }

@@ -116,6 +116,7 @@ async function recoverEngine(
     logger: logger.child({ component: 'store' }),
     maxClockSkewMs: config.replication.maxClockSkewMs,
     conflictPolicy: config.replication.conflictPolicy,
+    reclaim: config.storage.reclaim,
   })
   teardown.add('store', () => engine.close())
   logger.info(

@@ -68,12 +68,14 @@ export class FinalChecks {
     const all = sites.map((site) => ({
       name: site.name,
       contents: readContents(site.indexDisk.durable),
+      // Of the same moment: the cleaner goes on while objects are read.
+      segments: processOf(site).volume.segments(),
     }))
-    for (const [at, { name, contents }] of all.entries()) {
+    for (const [at, { name, contents, segments }] of all.entries()) {
       const site = sites[at]
       if (site === undefined) continue
       const process = processOf(site)
-      recount(name, contents, process.volume.segments())
+      recount(name, contents, segments)
       await this.#readAll(process, contents)
     }
     const [first, ...others] = all

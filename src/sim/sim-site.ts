@@ -19,6 +19,7 @@ import type { SyncGate, SyncOptions } from '../replication/sync-gate.ts'
 import type { ConflictPolicy } from '../store/bucket-register.ts'
 import { type Engine, openEngine } from '../store/engine.ts'
 import type { ChangeSink, ObjectStore, RemoteLedger } from '../store/object-store.ts'
+import type { ReclaimOptions } from '../store/reclaim-options.ts'
 import type { Survey } from '../store/survey.ts'
 import { Volume } from '../volume/volume.ts'
 import type { Chance } from './chance.ts'
@@ -68,6 +69,7 @@ export interface SimSiteOptions {
   readonly capacityBytes: number
   readonly replication: ReplicationOptions
   readonly conflictPolicy: ConflictPolicy
+  readonly reclaim: ReclaimOptions
   /** Undefined in async mode. */
   readonly sync: SyncOptions | undefined
   /** Whether it packs what it sends, and takes what is packed. */
@@ -152,7 +154,7 @@ export class SimSite {
     const { epoch } = this.disk
     const isAlive = (): boolean => this.disk.epoch === epoch
     const random = this.#chance.fork(`life ${this.#lives}`)
-    const { logger, seams, segmentBytes, replication, conflictPolicy } = this.#options
+    const { logger, seams, segmentBytes, replication, conflictPolicy, reclaim } = this.#options
     const device = new SimDevice(this.disk)
     const volume = await Volume.open({
       device: seams.device?.(device) ?? device,
@@ -170,6 +172,7 @@ export class SimSite {
       logger,
       maxClockSkewMs: replication.maxClockSkewMs,
       conflictPolicy,
+      reclaim,
     })
     const ledgers = await this.#openLedgers(engine)
     const replicator = this.#replicate({ engine, volume, ledgers, clock, random, isAlive })

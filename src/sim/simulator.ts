@@ -275,6 +275,7 @@ class Simulation {
       segmentBytes,
       capacityBytes,
       replication: options.replication,
+      reclaim: options.reclaim,
       conflictPolicy: options.keepBoth ? 'keep-both' : 'last-write-wins',
       sync: options.sync,
       packs: new Chance(this.#input.seed).fork(`${name} packs`).hits(options.packShare),

@@ -6,6 +6,7 @@
 import { unreachable } from '../base/assert.ts'
 import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
 import type { SyncOptions } from '../replication/sync-gate.ts'
+import { defaultReclaimOptions, type ReclaimOptions } from '../store/reclaim-options.ts'
 import { Chance } from './chance.ts'
 import { type DiskFaults, type DiskLatency, noDiskFaults } from './sim-disk.ts'
 import { type NetworkFaults, noNetworkFaults } from './sim-network.ts'
@@ -90,6 +91,7 @@ export interface SimulationOptions {
   readonly releaseEveryMs: number
   /** Begins again with an empty index in the end, which must make no difference. */
   readonly rebuild: boolean
+  readonly reclaim: ReclaimOptions
   /** What loses a conflict is kept, at every site and in every bucket. */
   readonly keepBoth: boolean
 }
@@ -152,6 +154,8 @@ export function chooseOptions(seed: number, fixed: SwarmOptions = {}): Simulatio
     rotEveryMs: fixed.rot === true ? 100 + thinkMs * 20 : 0,
     keepBoth: fixed.keepBoth ?? chance.hits(0.5),
     ...chooseCramped(new Chance(seed).fork('cramped')),
+    ...chooseChurn(new Chance(seed).fork('churn')),
+    reclaim: chooseReclaim(new Chance(seed).fork('reclaim')),
   }
 }
 
@@ -165,6 +169,28 @@ function chooseCramped(chance: Chance): Partial<SimulationOptions> {
     keys: chance.pick([8, 30, 100]),
     largeShare: 0,
   }
+}
+
+/** Large objects that come and go on a small volume: the segments of their chunks must be cleaned. */
+function chooseChurn(chance: Chance): Partial<SimulationOptions> {
+  if (chance.hits(0.75)) return {}
+  return {
+    segmentBytes: 64 * 1024,
+    capacitySegments: chance.between(9, 14),
+    operations: chance.between(100, 400),
+    keys: chance.pick([8, 16]),
+    largeShare: chance.pick([0.3, 0.8]),
+    largeBytesMax: 20_000,
+  }
+}
+
+function chooseReclaim(chance: Chance): ReclaimOptions {
+  return chance.pick([
+    defaultReclaimOptions,
+    { ...defaultReclaimOptions, enabled: false },
+    { enabled: true, rate: 0, beginPercent: 100, livePercentMax: 95, urgentPercent: 20 },
+    { enabled: true, rate: 20_000, beginPercent: 100, livePercentMax: 80, urgentPercent: 0 },
+  ])
 }
 
 function chooseWire(chance: Chance): Pick<SimulationOptions, 'packShare' | 'bandwidthLimit'> {

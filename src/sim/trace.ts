@@ -1,6 +1,7 @@
 /** What happened in a run: the last lines for people, a hash of all of them to compare runs. */
 import { checksum } from '../base/checksum.ts'
 import type { LogFields, Logger } from '../base/log.ts'
+import { segmentCleaned } from '../store/cleaner.ts'
 import type { EventQueue } from './event-queue.ts'
 
 const linesMax = 10_000
@@ -48,7 +49,9 @@ export class Trace {
     const write = (level: string) => (fields: LogFields, message: string) =>
       this.add(level, `${site} ${message} ${textOf(fields)}`)
     const logger: Logger = {
-      debug: () => undefined,
+      debug: ({ stream }, message) => {
+        if (message === segmentCleaned) this.count(`cleaned-${stream}`)
+      },
       info: () => undefined,
       warn: write('warn'),
       error: write('error'),

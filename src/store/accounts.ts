@@ -169,6 +169,17 @@ export class Accounts {
     return buckets
   }
 
+  /** Objects and bytes of all of them. */
+  async totals(): Promise<{ readonly count: number; readonly bytes: number }> {
+    let count = 0
+    let bytes = 0
+    for (const entry of (await this.allBuckets()).values()) {
+      count += entry.objectCount
+      bytes += entry.objectBytes
+    }
+    return { count, bytes }
+  }
+
   countObject(bucket: string, delta: { readonly objects: number; readonly bytes: number }): void {
     const { objectCount, objectBytes } = this.bucket(bucket)
     const count = objectCount + delta.objects

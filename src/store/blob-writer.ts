@@ -39,11 +39,21 @@ export class BodyHasher {
   }
 }
 
-/** Which bulk segments may still receive bytes that the index does not count yet. */
+/** What a writer keeps from being freed. */
+interface Hold {
+  /** Segments from this generation on, while bytes are on their way. */
+  from: number
+  /** Where its bytes have come to lie. */
+  readonly generations: Set<number>
+}
+
+const nowhere = Number.POSITIVE_INFINITY
+
+/** Which bulk segments may have bytes that the index does not count yet. */
 export class OpenWriters {
-  readonly #from = new Map<BlobWriter, number>()
-  /** How many writers have closed so far. */
-  closedCount = 0
+  readonly #holds = new Map<object, Hold>()
+  /** How many times a segment may have become free of writers. */
+  changes = 0
   #listener: () => void = () => undefined
 
   /** `listener` is called whenever a writer has closed; there is one. */
@@ -51,23 +61,43 @@ export class OpenWriters {
     this.#listener = listener
   }
 
-  opened(writer: BlobWriter, segments: readonly SegmentInfo[]): void {
-    let from = 0
-    for (const segment of segments) {
-      if (segment.stream !== 'bulk') continue
-      from = Math.max(from, segment.state === 'open' ? segment.generation : segment.generation + 1)
-    }
-    this.#from.set(writer, from)
+  opened(writer: object): void {
+    this.#holds.set(writer, { from: nowhere, generations: new Set() })
   }
 
-  closed(writer: BlobWriter): void {
-    if (!this.#from.delete(writer)) return
-    this.closedCount++
+  /** Bytes are on their way: to the open segment, or to one that is opened for them. */
+  sends(writer: object, segments: readonly SegmentInfo[]): void {
+    const hold = this.#holds.get(writer)
+    if (hold === undefined || hold.from !== nowhere) return
+    hold.from = 0
+    for (const { stream, state, generation } of segments) {
+      if (stream !== 'bulk') continue
+      hold.from = Math.max(hold.from, state === 'open' ? generation : generation + 1)
+    }
+  }
+
+  landed(writer: object, { generation }: Location): void {
+    this.#holds.get(writer)?.generations.add(generation)
+  }
+
+  /** Nothing is on its way any more: a slow client holds what it has sent, and nothing else. */
+  rests(writer: object): void {
+    const hold = this.#holds.get(writer)
+    if (hold === undefined) return
+    if (!hold.generations.has(hold.from)) this.changes++
+    hold.from = nowhere
+  }
+
+  closed(writer: object): void {
+    if (!this.#holds.delete(writer)) return
+    this.changes++
     this.#listener()
   }
 
   mayUse(generation: number): boolean {
-    for (const from of this.#from.values()) if (generation >= from) return true
+    for (const { from, generations } of this.#holds.values()) {
+      if (generation >= from || generations.has(generation)) return true
+    }
     return false
   }
 }
@@ -77,6 +107,7 @@ export class BlobWriter {
   readonly #log: BulkLog
   readonly #writers: OpenWriters
   readonly #extents: Promise<Location>[] = []
+  #inFlight = 0
   #chunk: Buffer | undefined
   #filled = 0
   #size = 0
@@ -90,7 +121,7 @@ export class BlobWriter {
     this.id = Buffer.from(options.random.bytes(16)).toString('hex')
     this.#log = options.log
     this.#writers = options.writers
-    this.#writers.opened(this, options.log.segments())
+    this.#writers.opened(this)
   }
 
   get size(): number {
@@ -134,7 +165,7 @@ export class BlobWriter {
     const record = chunkRecord(this.id, this.#extents.length, chunk.subarray(0, this.#filled))
     this.#chunk = undefined
     this.#filled = 0
-    const extent = this.#log.appendBulk(record)
+    const extent = this.#send(record)
     // The failure is thrown to the writer at its next step; here it only must not go unhandled.
     extent.catch((thrown: unknown) => {
       this.#failure ??= thrown
@@ -143,5 +174,18 @@ export class BlobWriter {
     const oldest = this.#extents[this.#extents.length - chunksInFlightMax]
     if (oldest !== undefined) await oldest
     if (this.#failure !== undefined) throw this.#failure
+  }
+
+  async #send(record: RecordInput): Promise<Location> {
+    this.#inFlight++
+    this.#writers.sends(this, this.#log.segments())
+    try {
+      const location = await this.#log.appendBulk(record)
+      this.#writers.landed(this, location)
+      return location
+    } finally {
+      this.#inFlight--
+      if (this.#inFlight === 0) this.#writers.rests(this)
+    }
   }
 }

@@ -15,6 +15,8 @@ import { Admission } from './admission.ts'
 import { BlobWriter, OpenWriters } from './blob-writer.ts'
 import type { ConflictPolicy } from './bucket-register.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
+import { findMovedChunks } from './chunk-places.ts'
+import type { Cleaner, ReclaimFigures } from './cleaner.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
 import { ConflictDesk } from './conflict-desk.ts'
 import { Conflicts } from './conflicts.ts'
@@ -57,13 +59,15 @@ import type {
   StoreHoldings,
 } from './object-store.ts'
 import { ObjectWriter } from './object-writer.ts'
+import { openCleaner } from './open-cleaner.ts'
+import { PatientBulk } from './patient-bulk.ts'
 import { Peers } from './peers.ts'
+import { defaultReclaimOptions, type ReclaimOptions } from './reclaim-options.ts'
 import { recover } from './recovery.ts'
 import { RemoteLinks } from './remote-links.ts'
 import { ReservedRoom } from './reserved-room.ts'
 import { runDecision } from './run-decision.ts'
 import { SegmentFreer } from './segment-freer.ts'
-import { SegmentMover } from './segment-mover.ts'
 import { Sequencer } from './sequencer.ts'
 import { SiteCensus } from './site-census.ts'
 import { infoOf, openStored } from './stored-object.ts'
@@ -88,6 +92,8 @@ export interface EngineOptions {
   readonly maxClockSkewMs: number
   /** For buckets without a policy of their own; last-write-wins unless told. */
   readonly conflictPolicy?: ConflictPolicy
+  /** How space is given back. */
+  readonly reclaim?: ReclaimOptions
 }
 
 interface Parts {
@@ -99,6 +105,7 @@ interface Parts {
   readonly conflicts: Conflicts
   readonly writers: OpenWriters
   readonly admission: Admission
+  readonly openWriter: () => BlobWriter
   /** Records replayed at opening. */
   readonly replayed: number
 }
@@ -110,9 +117,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     const accounts = await Accounts.load(index, volume.segments())
     const versions = new VersionClock({ clock, site: volume.identity.siteId })
     const writers = new OpenWriters()
-    const admission = new Admission(volume)
+    const admission = new Admission(volume, clock)
+    const bulk = new PatientBulk(volume, admission)
     const uploads = await Uploads.load({
-      log: volume,
+      log: bulk,
       index,
       reader: volume,
       random,
@@ -124,7 +132,9 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     const parts = { index, accounts, versions, uploads, conflicts }
     const replayed = await recover({ log: volume, ...parts, logger, now })
     await volume.activate()
-    return await Engine.start({ options, ...parts, writers, admission, replayed })
+    await findMovedChunks({ volume, index, accounts })
+    const openWriter = (): BlobWriter => new BlobWriter({ log: bulk, random, writers })
+    return await Engine.start({ options, ...parts, writers, admission, openWriter, replayed })
   } catch (thrown) {
     await index.close()
     throw thrown
@@ -154,7 +164,7 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly #objects: ObjectWriter
   readonly #sweeper: Sweeper
   readonly #freer: SegmentFreer
-  readonly #mover: SegmentMover
+  readonly #cleaner: Cleaner
   readonly #admission: Admission
   readonly #reserved: ReservedRoom
   readonly #peers: Peers
@@ -163,7 +173,8 @@ export class Engine implements ObjectStore, ChangeSink {
 
   private constructor(parts: Parts, peers: Peers) {
     const { options, index, accounts, versions, uploads, writers, admission, conflicts } = parts
-    const { volume, clock, random, logger } = options
+    const { openWriter } = parts
+    const { volume, clock, logger } = options
     this.replayed = parts.replayed
     this.#volume = volume
     this.#index = index
@@ -182,7 +193,7 @@ export class Engine implements ObjectStore, ChangeSink {
     })
     const onIndexed = ({ feedMoves }: IndexBatch): void => {
       this.#freer.look()
-      this.#mover.look()
+      this.#cleaner.look()
       feed.advanced(feedMoves)
     }
     const pipeline = new CommitPipeline({ log: volume, index, accounts, logger, onIndexed })
@@ -200,19 +211,21 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#sequencer = sequencer
     const records = new LiveRecords({ accounts, sequencer, reader: volume })
     this.traces = new TraceCheck({ volume, records })
-    this.#mover = this.#createMover(parts, records)
+    const freed = (): Promise<void> => this.#freer.idle()
+    const { reclaim = defaultReclaimOptions } = options
+    const base = { volume, index, accounts, admission, writers, pipeline, sequencer, freed }
+    this.#cleaner = openCleaner({ ...base, records, clock, logger, reclaim })
     this.#admission = admission
-    this.#reserved = new ReservedRoom({ admission, mover: this.#mover })
+    this.#reserved = new ReservedRoom({ admission, cleaner: this.#cleaner })
     this.#links = this.#createLinks(parts, sequencer)
     const losers = this.#createLosers(parts, sequencer)
     this.conflicts = this.#createDesk(parts, { losers, sequencer })
     this.#objects = new ObjectWriter({
-      ...{ volume, sequencer, losers, pipeline, writers, admission, clock, random },
+      ...{ volume, sequencer, losers, pipeline, admission, clock, openWriter },
     })
     this.#sweeper = new Sweeper({
       ...{ index, accounts, pipeline, sequencer, losers, clock, logger },
     })
-    const openWriter = (): BlobWriter => new BlobWriter({ log: volume, random, writers })
     this.mender = new Mender({ sequencer, admission, openWriter, room: () => pipeline.room() })
     this.#incoming = new Incoming({
       sequencer,
@@ -408,19 +421,18 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   /** Objects and bytes of every bucket, what a running sweep has still to take out included. */
-  async totals(): Promise<PurgePreview> {
-    let count = 0
-    let bytes = 0
-    for (const entry of (await this.#accounts.allBuckets()).values()) {
-      count += entry.objectCount
-      bytes += entry.objectBytes
-    }
-    return { count, bytes }
+  totals(): Promise<PurgePreview> {
+    return this.#accounts.totals()
+  }
+
+  /** What cleaning has moved since the store was opened. */
+  get reclaimed(): ReclaimFigures & { readonly freedSegments: number } {
+    return { ...this.#cleaner.figures, freedSegments: this.#freer.freedCount }
   }
 
   /** Writes under way are finished; the caller closes the volume afterwards. */
   async close(): Promise<void> {
-    await this.#mover.stop()
+    await this.#cleaner.stop()
     await this.#sweeper.stop()
     await this.#pipeline.drained()
     await this.#freer.idle()
@@ -443,15 +455,6 @@ export class Engine implements ObjectStore, ChangeSink {
     return isMade(entry) || entry.objectCount > 0
   }
 
-  #createMover(parts: Parts, records: LiveRecords): SegmentMover {
-    const { options, accounts, admission } = parts
-    const { volume, clock, logger } = options
-    const freed = (): Promise<void> => this.#freer.idle()
-    const mover = new SegmentMover({ volume, accounts, records, admission, freed, clock, logger })
-    admission.onRefused(() => mover.lookNow())
-    return mover
-  }
-
   #createLinks({ options, index, accounts }: Parts, sequencer: Sequencer): RemoteLinks {
     const { clock, volume } = options
     const { headBytesMax } = volume.limits
@@ -469,8 +472,8 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   #createLosers(parts: Parts, sequencer: Sequencer): Losers {
-    const { options, index, accounts, conflicts, writers, admission } = parts
-    const { volume, random, logger } = options
+    const { options, index, accounts, conflicts, admission, openWriter } = parts
+    const { volume, logger } = options
     return new Losers({
       siteId: volume.identity.siteId,
       sequencer,
@@ -480,7 +483,7 @@ export class Engine implements ObjectStore, ChangeSink {
       reader: volume,
       admission,
       inlineBytesMax: volume.limits.inlineBytesMax,
-      openWriter: () => new BlobWriter({ log: volume, random, writers }),
+      openWriter,
       defaultPolicy: options.conflictPolicy ?? 'last-write-wins',
       applyCopy: (mutation, body) => this.#incoming.applyCopy(mutation, body),
       logger,

@@ -148,7 +148,7 @@ export class Incoming {
     // A body that is too large for a record goes into the bulk log first, unless nobody wants it.
     const asked = await this.#settle({ mutation, body: { kind: 'offered' } }, undefined)
     if (asked.result !== 'need' || body.kind !== 'inline') return asked
-    const promise = this.#options.admission.admit(body.bytes.length)
+    const promise = await this.#options.admission.admit(body.bytes.length)
     const writer = this.#options.openWriter()
     try {
       await writer.write(body.bytes)
@@ -166,7 +166,8 @@ export class Incoming {
     body: ReadyBody | undefined,
   ): Promise<ApplyOutcome> {
     if (body === undefined || 'blobs' in body) return this.#settleReserved(change, body)
-    const promise = this.#options.admission.admit(body.bytes.length)
+    const room = this.#options.admission.admit(body.bytes.length)
+    const promise = room instanceof Promise ? await room : room
     try {
       return await this.#settle(change, body)
     } finally {

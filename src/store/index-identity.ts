@@ -3,7 +3,7 @@ import { ByteWriter } from '../base/byte-writer.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
-import { identityKey } from './tables/keys.ts'
+import { chunksUnplacedKey, identityKey } from './tables/keys.ts'
 import { entryReader } from './tables/slot-entry.ts'
 
 interface IndexOpener {
@@ -19,7 +19,7 @@ export async function openIndexFor(
   const stored = index.get(identityKey)
   if (stored !== undefined && describes(stored, volume)) return index
   if (stored === undefined && (await isEmpty(index))) {
-    await index.write([{ type: 'put', key: identityKey, value: encodeIdentity(volume) }])
+    await begin(index, volume)
     return index
   }
   opener.logger.warn(
@@ -28,8 +28,16 @@ export async function openIndexFor(
   )
   await index.close()
   const fresh = await opener.openIndex({ fresh: true })
-  await fresh.write([{ type: 'put', key: identityKey, value: encodeIdentity(volume) }])
+  await begin(fresh, volume)
   return fresh
+}
+
+/** Where chunks were moved to is in no log: it is looked for once the log has been replayed. */
+async function begin(index: OrderedIndex, volume: VolumeIdentity): Promise<void> {
+  await index.write([
+    { type: 'put', key: identityKey, value: encodeIdentity(volume) },
+    { type: 'put', key: chunksUnplacedKey, value: Buffer.of(1) },
+  ])
 }
 
 async function isEmpty(index: OrderedIndex): Promise<boolean> {

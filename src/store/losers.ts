@@ -218,7 +218,7 @@ export class Losers {
   async #copy(object: OpenObject, copy: KeptCopy, meta: ObjectMeta): Promise<void> {
     const { admission, inlineBytesMax, openWriter, applyCopy } = this.#options
     const mutation = copyMutation(copy, meta)
-    const promise = admission.admit(meta.size)
+    const promise = await admission.admit(meta.size)
     try {
       if (meta.size <= inlineBytesMax) {
         await applyCopy(mutation, { bytes: await object.readWhole() })

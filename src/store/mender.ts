@@ -58,7 +58,7 @@ export class Mender implements ObjectMender {
     }
     const whole = Buffer.concat(pieces)
     if (!isContent(damaged, length, createHash('sha256').update(whole).digest())) return 'mismatch'
-    const promise = this.#options.admission.admit(size)
+    const promise = await this.#options.admission.admit(size)
     try {
       return await this.#rewrite(damaged, { bytes: whole })
     } finally {
@@ -68,7 +68,7 @@ export class Mender implements ObjectMender {
 
   async #mendBlob(damaged: Damaged, bytes: AsyncIterable<Uint8Array>): Promise<MendResult> {
     const { size } = damaged.meta
-    const promise = this.#options.admission.admit(size)
+    const promise = await this.#options.admission.admit(size)
     const writer = this.#options.openWriter()
     try {
       const hasher = new BodyHasher()

@@ -5,11 +5,10 @@
 import { hash } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
 import { VolumeFullError } from '../volume/errors.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { Admission, RoomPromise } from './admission.ts'
-import { BlobWriter, type BodyDigests, BodyHasher, type OpenWriters } from './blob-writer.ts'
+import { type BlobWriter, type BodyDigests, BodyHasher } from './blob-writer.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import {
   BadDigestError,
@@ -33,10 +32,9 @@ export interface ObjectWriterOptions {
   readonly sequencer: Sequencer
   readonly losers: Losers
   readonly pipeline: CommitPipeline
-  readonly writers: OpenWriters
+  readonly openWriter: () => BlobWriter
   readonly admission: Admission
   readonly clock: Clock
-  readonly random: Random
 }
 
 export class ObjectWriter {
@@ -44,20 +42,18 @@ export class ObjectWriter {
   readonly #sequencer: Sequencer
   readonly #losers: Losers
   readonly #pipeline: CommitPipeline
-  readonly #writers: OpenWriters
+  readonly #openWriter: () => BlobWriter
   readonly #admission: Admission
   readonly #clock: Clock
-  readonly #random: Random
 
   constructor(options: ObjectWriterOptions) {
     this.#volume = options.volume
     this.#sequencer = options.sequencer
     this.#losers = options.losers
     this.#pipeline = options.pipeline
-    this.#writers = options.writers
+    this.#openWriter = options.openWriter
     this.#admission = options.admission
     this.#clock = options.clock
-    this.#random = options.random
   }
 
   async put(input: PutInput): Promise<ObjectInfo> {
@@ -69,7 +65,8 @@ export class ObjectWriter {
     this.#checkSize(contentLength)
     if (!input.createBucket && !this.#sequencer.bucketExists(bucket))
       throw new NoSuchBucketError(bucket)
-    const promise = this.#admission.admit(contentLength)
+    const room = this.#admission.admit(contentLength)
+    const promise = room instanceof Promise ? await room : room
     try {
       return await this.#putAdmitted(input, promise)
     } finally {
@@ -104,11 +101,7 @@ export class ObjectWriter {
     promise: RoomPromise,
   ): Promise<ObjectInfo> {
     const { contentLength } = input
-    const writer = new BlobWriter({
-      log: this.#volume,
-      random: this.#random,
-      writers: this.#writers,
-    })
+    const writer = this.#openWriter()
     try {
       const hasher = new BodyHasher()
       for await (const bytes of body) {
@@ -161,6 +154,7 @@ export class ObjectWriter {
         assert(decision !== undefined, 'a put is sequenced or refused')
         return { bucket, key, seq: decision.seq, version: decision.version, meta }
       },
+      whenFull: () => this.#admission.makeRoom(),
     })
   }
 

@@ -1,10 +1,10 @@
 /**
- * Room for what makes room. Deletes leave the last segment of the reserve to the mover, and wait for it
+ * Room for what makes room. Deletes leave the last segment of the reserve to the cleaner, and wait for it
  * when they have used up the rest; a purge may use whatever there is.
  */
 import type { Admission } from './admission.ts'
+import type { Cleaner } from './cleaner.ts'
 import { StorageFullError } from './errors.ts'
-import type { SegmentMover } from './segment-mover.ts'
 
 export interface HeldRoom {
   release(): void
@@ -19,13 +19,13 @@ const roundsMax = 64
 
 export class ReservedRoom {
   readonly #admission: Admission
-  readonly #mover: SegmentMover
+  readonly #cleaner: Cleaner
   #held = 0
   #waiting: (() => void)[] = []
 
-  constructor(options: { readonly admission: Admission; readonly mover: SegmentMover }) {
+  constructor(options: { readonly admission: Admission; readonly cleaner: Cleaner }) {
     this.#admission = options.admission
-    this.#mover = options.mover
+    this.#cleaner = options.cleaner
   }
 
   /**
@@ -46,7 +46,7 @@ export class ReservedRoom {
   async #waitToDelete(): Promise<HeldRoom> {
     for (let round = 0; round < roundsMax; round++) {
       if (this.#admission.hasReserve(recordBytes, { leave: 1 })) return this.#hold()
-      if (await this.#mover.makeRoom()) continue
+      if (await this.#cleaner.makeRoom()) continue
       if (this.#admission.hasReserve(recordBytes + purgeBytes, { leave: 0 })) return this.#hold()
       if (this.#held === 0) break
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
@@ -56,7 +56,7 @@ export class ReservedRoom {
 
   async #waitToPurge(): Promise<undefined> {
     for (let round = 0; round < roundsMax; round++) {
-      if (this.#admission.hasReserve(0, { leave: 0 }) || !(await this.#mover.makeRoom())) return
+      if (this.#admission.hasReserve(0, { leave: 0 }) || !(await this.#cleaner.makeRoom())) return
     }
   }
 

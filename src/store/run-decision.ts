@@ -17,6 +17,8 @@ export interface DecisionSteps<T> {
    * they are tried again without it.
    */
   readonly essential?: boolean
+  /** Called when the volume was full after all: whether there is room now, and it is to be tried again. */
+  readonly whenFull?: () => Promise<boolean>
   /** Room that is waited for before each attempt, and held until it is durable. */
   readonly room?: () => HeldRoom | undefined | Promise<HeldRoom | undefined>
 }
@@ -44,7 +46,7 @@ export async function runDecision<T>(
             return steps.answer(decision)
           } catch (thrown) {
             if (!(thrown instanceof VolumeFullError)) throw thrown
-            if (steps.essential === true && ++failures < attemptsMax) break
+            if (++failures < attemptsMax && (await isTriedAgain(steps))) break
             throw new StorageFullError({ wanted: 0 }, steps.essential ? 'delete' : 'write')
           }
         case 'wait':
@@ -61,6 +63,10 @@ export async function runDecision<T>(
       held?.release()
     }
   }
+}
+
+async function isTriedAgain<T>({ essential, whenFull }: DecisionSteps<T>): Promise<boolean> {
+  return essential === true || ((await whenFull?.()) ?? false)
 }
 
 /** Whether what the decision rests on has come true. */

@@ -21,6 +21,8 @@ export class SegmentFreer {
   readonly #writers: OpenWriters
   readonly #logger: Logger
   #looked = ''
+  /** How many segments were freed so far. */
+  freedCount = 0
   readonly #freeing = new Map<number, Promise<void>>()
 
   constructor(options: {
@@ -43,7 +45,7 @@ export class SegmentFreer {
   look(): void {
     const generation = this.#accounts.state.checkpoint?.generation
     const failed = this.#volume.logMayHoldFailed
-    const looked = `${this.#accounts.emptiedCount}/${this.#writers.closedCount}/${generation}/${failed}`
+    const looked = `${this.#accounts.emptiedCount}/${this.#writers.changes}/${generation}/${failed}`
     if (looked === this.#looked) return
     this.#looked = looked
     for (const segment of this.#volume.segments()) {
@@ -69,6 +71,9 @@ export class SegmentFreer {
   #free({ segment, generation }: SegmentInfo): void {
     const freed = this.#volume
       .freeSegment(segment, generation)
+      .then(() => {
+        this.freedCount++
+      })
       .catch((thrown: unknown) => {
         rethrowAssertion(thrown)
         // Looked at again before long; until then only its space is held.

@@ -8,6 +8,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import { StaleLocationError } from '../volume/errors.ts'
 import type { Location, StoredRecord } from '../volume/volume.ts'
 import { CorruptObjectError } from './errors.ts'
+import { isSame } from './moved-records.ts'
 import { encodeLabel } from './mutation.ts'
 import type { ByteRange, ObjectInfo, ObjectName, OpenObject } from './object-store.ts'
 import { objectSlot } from './slot.ts'
@@ -121,8 +122,8 @@ export class StoredObject implements OpenObject {
 
 /**
  * Opens what `find` finds. The entry, its extents and its segments are looked at one after the other,
- * and the index may move on in between: then the entry that is found anew is another one. The same
- * one twice without its bytes is damage.
+ * and the index may move on in between: then the entry that is found anew is another one, or refers to
+ * a copy. The same one twice without its bytes is damage.
  */
 export function openStored(
   name: ObjectName,
@@ -144,7 +145,8 @@ export function openStored(
       reason = thrown
     }
     const again = find()
-    if (again?.seq === seq) throw lostBytes(info, reason)
+    const isSameRecord = again?.seq === seq && isSame(again.location, entry.location)
+    if (isSameRecord) throw lostBytes(info, reason)
     entry = again
   }
   return undefined

@@ -269,14 +269,23 @@ export class OpenUpload implements StagedUpload {
       const stored = this.#options.index.get(blobKey(part.id))
       if (stored === undefined) throw unindexedPart()
       const extents = decodeExtents(stored)
-      for (const extent of extents) {
-        this.#hasher.update(
-          await this.#options.reader.readBody(extent, { start: 0, end: extent.bodyLength }),
-        )
-      }
+      await this.#hashAll(extents)
       this.#blobs.push({ id: part.id, size: part.size, extents })
       this.#held += part.size
       this.#parts++
+    }
+  }
+
+  /** The chunks may be moved, and the upload ended, while they are read. */
+  async #hashAll(extents: readonly Location[]): Promise<void> {
+    const { reader } = this.#options
+    const unpin = reader.pin(extents)
+    try {
+      for (const extent of extents) {
+        this.#hasher.update(await reader.readBody(extent, { start: 0, end: extent.bodyLength }))
+      }
+    } finally {
+      unpin()
     }
   }
 

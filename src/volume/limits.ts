@@ -79,8 +79,11 @@ export function padded(bytes: number): number {
   return Math.ceil(bytes / blockBytes) * blockBytes
 }
 
-/** 64 MiB; for a small capacity the power of two at or below a sixteenth of it, at least 1 MiB. */
+/**
+ * 64 MiB; for a small capacity the power of two at or below a 64th of it, at least 1 MiB: what is kept
+ * back and what is open must leave a volume that is nearly full enough to clean.
+ */
 export function defaultSegmentBytes(capacityBytes: number): number {
-  const share = 2 ** Math.floor(Math.log2(Math.max(1, capacityBytes / 16)))
+  const share = 2 ** Math.floor(Math.log2(Math.max(1, capacityBytes / 64)))
   return Math.min(defaultSegmentBytesMax, Math.max(defaultSegmentBytesMin, share))
 }

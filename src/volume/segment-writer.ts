@@ -15,7 +15,7 @@ import type { SegmentReclaimer } from './segment-reclaimer.ts'
 import type { SegmentRegister } from './segment-register.ts'
 import { SegmentSeed } from './segment-seed.ts'
 import { entryOf } from './segment-table.ts'
-import { type BlankSegment, isDiskFull, type Space } from './space.ts'
+import { type BlankSegment, isDiskFull, type SegmentPurpose, type Space } from './space.ts'
 import type { VolumeContext } from './volume-context.ts'
 import type { Stream } from './volume-status.ts'
 
@@ -43,6 +43,7 @@ export class SegmentWriter {
   /** Something failed since the last header that was written: a second failure ends writing. */
   #troubled = false
   #running: Promise<unknown> | undefined
+  #writtenBytes = 0
 
   constructor(options: SegmentWriterOptions) {
     this.#context = options.context
@@ -63,6 +64,11 @@ export class SegmentWriter {
     return this.#current?.room ?? 0
   }
 
+  /** Of groups, padding included, since the volume was opened. */
+  get writtenBytes(): number {
+    return this.#writtenBytes
+  }
+
   /** A group failed and no later header voids it: the next opening may find all of it. */
   get mayHoldFailed(): boolean {
     return this.#current?.closed === true
@@ -80,7 +86,7 @@ export class SegmentWriter {
    * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError
    */
   async open(): Promise<void> {
-    await this.#exclusively(() => this.#roll({ isOpening: true }))
+    await this.#exclusively(() => this.#roll('opening'))
   }
 
   /**
@@ -89,8 +95,11 @@ export class SegmentWriter {
    * not find itself at its end already.
    * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError: nothing of the group counts
    */
-  async append(records: readonly RecordInput[]): Promise<readonly Location[]> {
-    return await this.#exclusively(() => this.#append(records))
+  async append(
+    records: readonly RecordInput[],
+    purpose: SegmentPurpose = 'write',
+  ): Promise<readonly Location[]> {
+    return await this.#exclusively(() => this.#append(records, purpose))
   }
 
   /** Waits for what is under way. */
@@ -113,10 +122,13 @@ export class SegmentWriter {
     return running
   }
 
-  async #append(records: readonly RecordInput[]): Promise<readonly Location[]> {
+  async #append(
+    records: readonly RecordInput[],
+    purpose: SegmentPurpose,
+  ): Promise<readonly Location[]> {
     const measure = measureGroup(records)
     const current = this.#current
-    const open = current?.fits(measure) ? current : await this.#roll()
+    const open = current?.fits(measure) ? current : await this.#roll(purpose)
     assert(open.fits(measure), 'a group fits into an empty segment')
     const locations = await this.#write(open, records, measure)
     if (this.#stream === 'log' && open.fill >= prepareAtFill) this.#space.prepare()
@@ -137,6 +149,7 @@ export class SegmentWriter {
     } catch (cause) {
       throw this.#failed(open, cause)
     }
+    this.#writtenBytes += group.bytes
     open.advance(group, records)
     return group.locations
   }
@@ -152,8 +165,8 @@ export class SegmentWriter {
   }
 
   /** Space first: when there is none, the open segment stays open for what still fits. */
-  async #roll({ isOpening = false } = {}): Promise<OpenSegment> {
-    const blank = await this.#allocate(isOpening)
+  async #roll(purpose: SegmentPurpose): Promise<OpenSegment> {
+    const blank = await this.#allocate(purpose)
     const old = this.#current
     if (old !== undefined && !old.closed) await this.#writeFooter(old)
     const open = await this.#begin(blank, old?.seal ?? this.#previous)
@@ -163,9 +176,9 @@ export class SegmentWriter {
     return open
   }
 
-  async #allocate(isOpening: boolean): Promise<BlankSegment> {
+  async #allocate(purpose: SegmentPurpose): Promise<BlankSegment> {
     try {
-      return await this.#space.allocate(this.#stream, isOpening)
+      return await this.#space.allocate(this.#stream, purpose)
     } catch (error) {
       if (error instanceof VolumeFullError) throw error
       throw this.#trouble('no segment can be made', error)

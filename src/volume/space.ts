@@ -36,7 +36,15 @@ export interface RoomOptions {
   readonly essential: boolean
   /** Of the reserve: segments that an essential write leaves to others. */
   readonly leave?: number
+  /** Where it goes; the log unless it is an ordinary write too large for a record. */
+  readonly stream?: Stream
 }
+
+/**
+ * What a segment is for. The first segment of a run opens also where there is no room, and what is moved
+ * may use the reserve, since it gives more back.
+ */
+export type SegmentPurpose = 'write' | 'opening' | 'move'
 
 export interface SpaceOptions {
   readonly capacityBytes: number | undefined
@@ -85,11 +93,18 @@ export class Space {
   isRoomFor(bytes: number, options: RoomOptions & { readonly room: number }): boolean {
     const reserve = options.essential ? (options.leave ?? 0) : reserveSegments
     const spare = this.spareSegments() - reserve
-    if (spare < 0) return false
+    return spare >= 0 && bytes + 2 * blockBytes <= options.room + spare * this.#usableBytes
+  }
+
+  /** What ordinary writes may take besides the `room` in the open segment, in all. */
+  ordinaryRoom(room: number): number {
+    return room + (this.spareSegments() - reserveSegments) * this.#usableBytes
+  }
+
+  /** Headers, footers and padding take a little of every segment. */
+  get #usableBytes(): number {
     const { segmentBytes } = this.#context.limits
-    // Headers, footers and padding take a little of every segment.
-    const usable = segmentBytes - segmentBytes / 32 - 2 * blockBytes
-    return bytes + 2 * blockBytes <= options.room + spare * usable
+    return segmentBytes - segmentBytes / 32 - 2 * blockBytes
   }
 
   /**
@@ -110,19 +125,19 @@ export class Space {
    * A segment of zeros that is open, and nobody else's. Its slot stays claimed until `release`. The
    * log's has its space written ahead.
    *
-   * @param isOpening without the segment nothing at all can be written: then the disk's word counts
-   *   and not the capacity, which a volume that was killed again and again while it was full would
-   *   else never come back below
+   * @param purpose without the one for `opening` nothing at all can be written: then the disk's word
+   *   counts and not the capacity, which a volume that was killed again and again while it was full
+   *   would else never come back below
    * @throws VolumeFullError
    */
-  async allocate(stream: Stream, isOpening = false): Promise<BlankSegment> {
+  async allocate(stream: Stream, purpose: SegmentPurpose): Promise<BlankSegment> {
     // Large bodies are synced by the mebibyte, and zeros would double what the disk has to write.
     const ahead = stream === 'log'
     if (ahead || this.#creatable() < 1) await this.#preparing
     // Bulk leaves the reserve to the log, whatever it was told before its upload began.
-    const floor = stream === 'bulk' ? reserveSegments : 0
+    const floor = stream === 'bulk' && purpose !== 'move' ? reserveSegments : 0
     if (this.spareSegments() <= floor) await this.refresh()
-    const isForced = isOpening && this.#freeBytes >= this.#context.limits.segmentBytes
+    const isForced = purpose === 'opening' && this.#freeBytes >= this.#context.limits.segmentBytes
     if (this.spareSegments() <= floor && !isForced) throw this.full()
     if (!ahead && this.#creatable() > 0) return await this.#create({ ahead })
     const prepared = this.#prepared

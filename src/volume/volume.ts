@@ -11,7 +11,7 @@ import { BulkQueue } from './bulk-queue.ts'
 import { VolumeFullError } from './errors.ts'
 import { finishSegment } from './finish-segment.ts'
 import type { VolumeLimits } from './limits.ts'
-import { type ListedRecord, listRecords } from './list-records.ts'
+import { type ListedRecord, listRecords, scanRecords } from './list-records.ts'
 import { LogReplay } from './log-replay.ts'
 import type {
   Location,
@@ -27,6 +27,7 @@ import type { SegmentChain } from './segment-chain.ts'
 import type { Seal } from './segment-header.ts'
 import { SegmentReclaimer } from './segment-reclaimer.ts'
 import { SegmentRegister } from './segment-register.ts'
+import type { SegmentEntry } from './segment-table.ts'
 import { SegmentWriter } from './segment-writer.ts'
 import type { RoomOptions, Space } from './space.ts'
 import type { LogEnd } from './superblock.ts'
@@ -37,7 +38,13 @@ import {
   type VolumeHold,
   type VolumeOptions,
 } from './volume-opening.ts'
-import type { SegmentInfo, VolumeHealth, VolumeIdentity, VolumeUsage } from './volume-status.ts'
+import type {
+  SegmentInfo,
+  Stream,
+  VolumeHealth,
+  VolumeIdentity,
+  VolumeUsage,
+} from './volume-status.ts'
 
 export type { VolumeLimits } from './limits.ts'
 export type { ListedRecord } from './list-records.ts'
@@ -172,13 +179,16 @@ export class Volume {
 
   /**
    * Writes a chunk; durable when resolved. May be called concurrently; awaiting it is what holds an
-   * upload back.
+   * upload back. A copy that is made so that another segment can be freed may use the reserve.
    * @throws VolumeFullError, GroupWriteError, VolumeReadOnlyError
    */
-  async appendBulk(record: RecordInput): Promise<Location> {
+  async appendBulk(
+    record: RecordInput,
+    { isCopy = false }: { readonly isCopy?: boolean } = {},
+  ): Promise<Location> {
     this.#assertActive()
     assertRecord(record, this.limits, this.limits.chunkBytes)
-    return await this.#bulkQueue.append(record)
+    return await this.#bulkQueue.append(record, isCopy ? 'move' : 'write')
   }
 
   /** @throws StaleLocationError (look up once more), CorruptRecordError */
@@ -204,8 +214,23 @@ export class Volume {
   isRoomFor(bytes: number, options: RoomOptions): boolean {
     if (this.#context.readOnlyReason !== undefined) return false
     const isLog = options.essential || bytes <= this.limits.inlineBytesMax
-    const { room } = isLog ? this.#logWriter : this.#bulkWriter
-    return this.#space.isRoomFor(bytes, { ...options, room })
+    const stream = options.stream ?? (isLog ? 'log' : 'bulk')
+    return this.#space.isRoomFor(bytes, { ...options, room: this.openRoom[stream] })
+  }
+
+  /** Bytes that ordinary writes to a stream may still take; below 0 when the reserve has been touched. */
+  ordinaryRoom(stream: Stream): number {
+    return this.#space.ordinaryRoom(this.openRoom[stream])
+  }
+
+  /** Bytes that fit into the open segment of each stream. */
+  get openRoom(): Readonly<Record<Stream, number>> {
+    return { log: this.#logWriter.room, bulk: this.#bulkWriter.room }
+  }
+
+  /** Bytes of groups that were written since the volume was opened, padding included. */
+  get writtenBytes(): number {
+    return this.#logWriter.writtenBytes + this.#bulkWriter.writtenBytes
   }
 
   /**
@@ -216,12 +241,14 @@ export class Volume {
   async recordsOf(use: SegmentUse): Promise<readonly ListedRecord[]> {
     const entry = this.#context.table.find(use)
     if (entry === undefined || !entry.hasFooter) return []
-    const release = this.#reclaimer.pin(entry)
-    try {
-      return await listRecords(this.#context, entry)
-    } finally {
-      release()
-    }
+    return await this.#pinned(entry, () => listRecords(this.#context, entry))
+  }
+
+  /** The same from the groups themselves, as far as they are whole, where the footer fails. */
+  async scanRecords(use: SegmentUse): Promise<readonly ListedRecord[]> {
+    const entry = this.#context.table.find(use)
+    if (entry === undefined || entry.state !== 'sealed') return []
+    return await this.#pinned(entry, () => scanRecords(this.#context, entry))
   }
 
   /**
@@ -235,6 +262,11 @@ export class Volume {
     return () => {
       for (const release of releases) release()
     }
+  }
+
+  /** Whether somebody keeps the segment from being freed. */
+  isPinned(use: SegmentUse): boolean {
+    return (this.#context.table.find(use)?.pins ?? 0) > 0
   }
 
   /**
@@ -294,11 +326,19 @@ export class Volume {
     const missing = this.#context.table.missing.describe()
     const warnings = missing === undefined ? [] : [missing]
     if (!this.isRoomFor(1, { essential: false })) return warnings
-    const room = { log: this.#logWriter.room, bulk: this.#bulkWriter.room }
-    const largest = this.#space.largestLastWrite(room)
+    const largest = this.#space.largestLastWrite(this.openRoom)
     if (largest === undefined) return warnings
     const kib = Math.floor(largest / 1024)
     return [...warnings, `the volume is nearly full: objects above ${kib} KiB are answered 507`]
+  }
+
+  async #pinned<T>(entry: SegmentEntry, work: () => Promise<T>): Promise<T> {
+    const release = this.#reclaimer.pin(entry)
+    try {
+      return await work()
+    } finally {
+      release()
+    }
   }
 
   #assertActive(): void {

@@ -5,6 +5,7 @@ import {
   configKeyNames,
   environmentNameOf,
   specOf,
+  splitKey,
 } from '../../src/config/config-keys.ts'
 import { formatValue } from '../../src/config/format-value.ts'
 import { serverConfigSchema } from '../../src/config/server-config-schema.ts'
@@ -31,7 +32,17 @@ describe('defaults', () => {
       },
       logging: { level: 'info', format: 'json' },
       auth: { tokens: [] },
-      storage: { scrubIntervalMs: 30 * 24 * 3_600_000, scrubRate: 16 * 2 ** 20 },
+      storage: {
+        scrubIntervalMs: 30 * 24 * 3_600_000,
+        scrubRate: 16 * 2 ** 20,
+        reclaim: {
+          enabled: true,
+          rate: 32 * 2 ** 20,
+          beginPercent: 25,
+          livePercentMax: 50,
+          urgentPercent: 3,
+        },
+      },
       replication: {
         enabled: false,
         mode: 'async',
@@ -99,6 +110,7 @@ auth:
   tokens:
     - {name: ops, role: admin, token: ${longToken}}
 storage:
+  reclaim: {enabled: no, rate: 5MiB, begin_percent: 40, live_percent_max: 60, urgent_percent: 4}
   scrub_interval: 7d
   scrub_rate: 1MiB
 replication:
@@ -148,7 +160,17 @@ replication:
       },
       logging: { level: 'debug', format: 'pretty' },
       auth: { tokens: [{ name: 'ops', role: 'admin', token: longToken }] },
-      storage: { scrubIntervalMs: 7 * 24 * 3_600_000, scrubRate: 2 ** 20 },
+      storage: {
+        scrubIntervalMs: 7 * 24 * 3_600_000,
+        scrubRate: 2 ** 20,
+        reclaim: {
+          enabled: false,
+          rate: 5 * 2 ** 20,
+          beginPercent: 40,
+          livePercentMax: 60,
+          urgentPercent: 4,
+        },
+      },
       replication: {
         enabled: true,
         mode: 'async',
@@ -265,6 +287,7 @@ const examples: Partial<Record<ConfigKey, readonly [string, string, string]>> = 
   'server.storage_size': ['1G', '2GiB', '3GB'],
   'server.site_id': ['a', 'b', 'c'],
   'server.auto_create_buckets': ['true', 'false', 'true'],
+  'storage.reclaim.rate': ['1M', '2M', '3M'],
   'logging.level': ['debug', 'warn', 'error'],
   'replication.batch_size': ['1', '2', '3'],
   'replication.batch_interval': ['1s', '2s', '3ms'],
@@ -282,11 +305,15 @@ test('a flag wins over the environment, that over the file, that over the defaul
     const [forFlag, forEnvironment, forFile] = examples[key] ?? ['', '', '']
     const flagName = specOf(key).flag
     const byFlag = given.flag && flagName !== undefined
-    const [section = '', leaf = ''] = key.split('.')
+    const [section, leaf] = splitKey(key)
+    const opened = section.split('.').join(': {')
+    const closed = '}'.repeat(section.split('.').length)
     const { settings } = await loadFrom({
       flags: byFlag ? { [flagName]: forFlag } : {},
       env: given.environment ? { [environmentNameOf(key)]: forEnvironment } : {},
-      ...(given.file ? { file: `# first line\n${section}:\n  ${leaf}: '${forFile}'\n` } : {}),
+      ...(given.file
+        ? { file: `# first line\n\n${opened}: {${leaf}: '${forFile}'}${closed.slice(1)}\n` }
+        : {}),
     })
     const setting = settings.find((each) => each.key === key)
     const expected = byFlag

@@ -34,6 +34,13 @@ const figures: SiteFigures = {
     last: { ...scrubbed, startedAt: 1000, finishedAt: 2500 },
     totals: scrubbed,
   },
+  space: {
+    writtenBytes: 300,
+    movedBytes: 100,
+    movedRecords: 7,
+    cleanedSegments: 2,
+    freedSegments: 3,
+  },
 }
 
 describe('metrics', () => {
@@ -70,6 +77,8 @@ describe('metrics', () => {
     expect(samples.get('comio_store_objects')).toBe(11)
     expect(samples.get('comio_store_object_bytes')).toBe(12_345)
     expect(samples.get('comio_volume_writable')).toBe(0)
+    expect(samples.get('comio_volume_write_amplification')).toBe(1.5)
+    expect(samples.get('comio_reclaim_moved_bytes_total')).toBe(100)
     expect(samples.get('comio_replication_queued_total{remote="default"}')).toBe(9)
     expect(samples.get('comio_replication_replicated_total{remote="default"}')).toBe(7)
     expect(samples.get('comio_replication_pending{remote="default"}')).toBe(2)

@@ -10,7 +10,8 @@ describe('sites that are written to on all sides, simulated', () => {
     { timeout: 120_000 },
     async (from) => {
       const totals = await passSeeds({ from, count: seedsInOneTest }, { twoWay: true })
-      for (const what of [...troubles, 'get-elsewhere']) {
+      const some = ['get-elsewhere', 'cleaned-log', 'cleaned-bulk']
+      for (const what of [...troubles, ...some]) {
         expect(totals.get(what) ?? 0, what).toBeGreaterThan(0)
       }
     },

@@ -241,9 +241,10 @@ describe('Bulk', () => {
     const { disk, volume } = await started()
     await volume.appendBulk(chunk(0))
     disk.trace.length = 0
-    const locations = await Promise.all(
-      [1, 2, 3, 4].map((index) => volume.appendBulk(chunk(index, 2000))),
-    )
+    const first = volume.appendBulk(chunk(1, 2000))
+    while (!disk.trace.includes('write')) await Promise.resolve()
+    const others = [2, 3, 4].map((index) => volume.appendBulk(chunk(index, 2000)))
+    const locations = await Promise.all([first, ...others])
     expect(disk.trace.filter((operation) => operation === 'sync')).toHaveLength(2)
     expect(new Set(locations.map(({ offset }) => offset)).size).toBe(4)
     for (const [i, location] of locations.entries()) {

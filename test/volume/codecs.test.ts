@@ -380,9 +380,9 @@ describe('The limits', () => {
 
   it('choose segments of 64 MiB, and smaller ones for a small capacity', () => {
     expect(defaultSegmentBytes(1e12)).toBe(64 * 2 ** 20)
-    expect(defaultSegmentBytes(2 ** 30)).toBe(64 * 2 ** 20)
-    expect(defaultSegmentBytes(2 ** 30 - 1)).toBe(32 * 2 ** 20)
-    expect(defaultSegmentBytes(100 * 2 ** 20)).toBe(4 * 2 ** 20)
+    expect(defaultSegmentBytes(2 ** 32)).toBe(64 * 2 ** 20)
+    expect(defaultSegmentBytes(2 ** 32 - 1)).toBe(32 * 2 ** 20)
+    expect(defaultSegmentBytes(300 * 2 ** 20)).toBe(4 * 2 ** 20)
     expect(defaultSegmentBytes(2 ** 20)).toBe(2 ** 20)
   })
 })

@@ -24,6 +24,8 @@ const prefix = {
 export const stateKey = textKey(prefix.meta, 'state')
 export const identityKey = textKey(prefix.meta, 'identity')
 export const conflictTotalsKey = textKey(prefix.meta, 'conflicts')
+/** There while chunks may lie elsewhere than the log says: the index was built anew. */
+export const chunksUnplacedKey = textKey(prefix.meta, 'chunks-unplaced')
 
 export const bucketKey = (bucket: string): Buffer => textKey(prefix.buckets, bucket)
 export const ledgerKey = (remote: string): Buffer => textKey(prefix.ledgers, remote)

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { randomBelow, seededRandom } from '../../src/base/random.ts'
 import { StorageFullError } from '../../src/store/errors.ts'
+import { MemoryStore } from './memory-store.ts'
 import { TestStore } from './open-store.ts'
 
 const kib = 1024
@@ -164,3 +166,41 @@ async function places(): Promise<readonly unknown[]> {
   const found = await store.engine.feed.readPlaces(0, 100_000)
   return found.map(({ seq, slot, version, bytes }) => ({ seq, slot, version, bytes }))
 }
+
+describe('a volume that is 85% live', () => {
+  const volume = { segmentBytes: 128 * kib, capacityBytes: 64 * 128 * kib, reclaim: {} }
+
+  it('stays writable through overwrites without end, of both streams, and keeps every byte', async () => {
+    const memory = await MemoryStore.open(volume)
+    const random = seededRandom(3)
+    const pool = Buffer.from(random.bytes(512 * kib))
+    const sizes = [2, 5, 8, 16, 31, 48].map((size) => size * kib)
+    const contents: Buffer[] = []
+    const write = async (at: number): Promise<void> => {
+      const size = sizes[at % sizes.length] ?? 0
+      const from = randomBelow(random, pool.length - size)
+      const content = pool.subarray(from, from + size)
+      contents[at] = content
+      await memory.put(`k${at}`, content)
+    }
+    while (memory.volume.usage().usedBytes < 0.85 * volume.capacityBytes) {
+      await write(contents.length)
+    }
+    const { writtenBytes } = memory.volume
+    for (let written = 0; written < 2 * volume.capacityBytes; ) {
+      const some = new Set(Array.from({ length: 4 }, () => randomBelow(random, contents.length)))
+      await Promise.all([...some].map(write))
+      for (const at of some) written += contents[at]?.length ?? 0
+      expect(memory.volume.usage().usedBytes).toBeLessThanOrEqual(volume.capacityBytes)
+    }
+    const { movedBytes } = memory.engine.reclaimed
+    const ownBytes = memory.volume.writtenBytes - writtenBytes - movedBytes
+    expect(movedBytes).toBeGreaterThan(ownBytes / 4)
+    expect(movedBytes).toBeLessThan(15 * ownBytes)
+    await memory.loseIndex()
+    for (const [at, content] of contents.entries()) {
+      expect((await memory.get(`k${at}`))?.equals(content)).toBe(true)
+    }
+    await memory.close()
+  }, 60_000)
+})

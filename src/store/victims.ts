@@ -1,0 +1,34 @@
+/**
+ * Which segment is cleaned next: the one that gives most for what it costs. What it costs is reading
+ * and writing again what is live in it; what it gives is the rest, and that counts for more where the
+ * live part is old, since it will not die soon and the space will stay whole.
+ */
+import type { SegmentInfo } from '../volume/volume.ts'
+
+export interface Candidate {
+  readonly segment: SegmentInfo
+  /** Bytes that its live records take when they are written again. */
+  readonly cost: number
+}
+
+export function gainOf({ segment, cost }: Candidate): number {
+  return segment.bytes - cost
+}
+
+/** The best of them; undefined of none. Age is counted in segments that were opened since. */
+export function bestOf(
+  candidates: Iterable<Candidate>,
+  newestGeneration: number,
+): Candidate | undefined {
+  let best: Candidate | undefined
+  let highest = Number.NEGATIVE_INFINITY
+  for (const candidate of candidates) {
+    const { segment, cost } = candidate
+    const age = newestGeneration - segment.generation + 1
+    const score = (gainOf(candidate) * Math.sqrt(age)) / (segment.bytes + cost)
+    if (score <= highest) continue
+    best = candidate
+    highest = score
+  }
+  return best
+}
