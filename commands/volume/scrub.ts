@@ -8,7 +8,7 @@ export default class VolumeScrub extends BaseCommand {
 
   static override description =
     'Every object is read and compared with its checksums while the site goes on working, at the pace of ' +
-    'storage.scrub_rate. What is damaged is replaced by the bytes of a remote that holds the same ' +
+    'storage.scrub.rate. What is damaged is replaced by the bytes of a remote that holds the same ' +
     'version. Ends with 0 when all is sound or healed, else with 1. Ctrl-C stops looking on; the scrub ' +
     'goes on at the site, and does so after a restart.'
 

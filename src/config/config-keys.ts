@@ -155,13 +155,13 @@ export const configKeys = {
     summary:
       'Who may do what: a list of name, role (read, write, admin, replication) and token or token_file.',
   },
-  'storage.scrub_interval': {
+  'storage.scrub.interval': {
     kind: 'duration',
     default: 30 * 24 * hour,
     range: [0, 365 * 24 * hour],
     summary: 'How often everything that is stored is read and checked, unasked. 0s for never.',
   },
-  'storage.scrub_rate': {
+  'storage.scrub.rate': {
     kind: 'size',
     default: 16 * mib,
     range: [0, 100 * gib],

@@ -23,14 +23,16 @@ export function restartKeys(running: ServerConfig, next: ServerConfig): readonly
 /** Every value that needs a restart as text, by its key. */
 export function valuesOf(config: ServerConfig): ReadonlyMap<string, string> {
   const values = new Map<string, unknown>()
-  for (const section of ['server', 'logging', 'storage', 'replication'] as const) {
+  for (const section of ['server', 'logging', 'replication'] as const) {
     for (const [field, value] of Object.entries(config[section])) {
-      if (['tls', 'remotes', 'reclaim'].includes(field)) continue
+      if (field === 'tls' || field === 'remotes') continue
       values.set(keyOf(section, field), value)
     }
   }
-  for (const [field, value] of Object.entries(config.storage.reclaim)) {
-    values.set(keyOf('storage.reclaim', field), value)
+  for (const [section, part] of Object.entries(config.storage)) {
+    for (const [field, value] of Object.entries(part)) {
+      values.set(keyOf(`storage.${section}`, field), value)
+    }
   }
   const { tls } = config.server
   // Other files are taken over; whether there is TLS at all is not.

@@ -60,8 +60,8 @@ export const serverConfigSchema = z.object({
   'auth.tokens': z
     .array(authToken(role()), { error: listForm })
     .max(1000, 'must have at most 1000'),
-  'storage.scrub_interval': duration('storage.scrub_interval'),
-  'storage.scrub_rate': size('storage.scrub_rate'),
+  'storage.scrub.interval': duration('storage.scrub.interval'),
+  'storage.scrub.rate': size('storage.scrub.rate'),
   'replication.enabled': onOff(),
   'replication.mode': oneOf('async', 'sync'),
   'replication.sync_timeout': duration('replication.sync_timeout'),

@@ -39,10 +39,12 @@ export interface ServerConfig {
   readonly logging: { readonly level: LogLevel; readonly format: LogFormat }
   readonly auth: { readonly tokens: readonly AuthToken[] }
   readonly storage: {
-    /** 0: only when asked. */
-    readonly scrubIntervalMs: number
-    /** Bytes per second; 0 for no limit. */
-    readonly scrubRate: number
+    readonly scrub: {
+      /** 0: only when asked. */
+      readonly intervalMs: number
+      /** Bytes per second; 0 for no limit. */
+      readonly rate: number
+    }
     readonly reclaim: ReclaimOptions
   }
   readonly replication: ReplicationConfig
@@ -138,8 +140,10 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
     },
     auth: { tokens: effective(values, 'auth.tokens') },
     storage: {
-      scrubIntervalMs: effective(values, 'storage.scrub_interval'),
-      scrubRate: effective(values, 'storage.scrub_rate'),
+      scrub: {
+        intervalMs: effective(values, 'storage.scrub.interval'),
+        rate: effective(values, 'storage.scrub.rate'),
+      },
       reclaim: {
         enabled: effective(values, 'storage.reclaim.enabled'),
         rate: effective(values, 'storage.reclaim.rate'),

@@ -157,7 +157,7 @@ function createControl(
     verify: createVerifyControl(replicator),
     scrub: createScrubControl(scrubber, {
       totals: () => storage.engine.totals(),
-      rate: options.config.storage.scrubRate,
+      rate: options.config.storage.scrub.rate,
     }),
     // Of a store that fails, or is about to close, nothing more is asked.
     health: async () => (closing() ? reportHealth({ closing: true }) : await health()),

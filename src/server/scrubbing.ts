@@ -54,8 +54,8 @@ export async function openScrubber(
   const logger = parts.logger.child({ component: 'scrub' })
   return new Scrubber({
     ...{ store, heal, logger },
-    rate: storage.scrubRate,
-    intervalMs: storage.scrubIntervalMs,
+    rate: storage.scrub.rate,
+    intervalMs: storage.scrub.intervalMs,
     memory: await readMemory(files, logger),
     save: (memory) => files.replace(scrubFile, `${JSON.stringify({ format: 1, ...memory })}\n`),
     clock: systemClock,

@@ -33,8 +33,7 @@ describe('defaults', () => {
       logging: { level: 'info', format: 'json' },
       auth: { tokens: [] },
       storage: {
-        scrubIntervalMs: 30 * 24 * 3_600_000,
-        scrubRate: 16 * 2 ** 20,
+        scrub: { intervalMs: 30 * 24 * 3_600_000, rate: 16 * 2 ** 20 },
         reclaim: {
           enabled: true,
           rate: 32 * 2 ** 20,
@@ -111,8 +110,7 @@ auth:
     - {name: ops, role: admin, token: ${longToken}}
 storage:
   reclaim: {enabled: no, rate: 5MiB, begin_percent: 40, live_percent_max: 60, urgent_percent: 4}
-  scrub_interval: 7d
-  scrub_rate: 1MiB
+  scrub: {interval: 7d, rate: 1MiB}
 replication:
   enabled: true
   mode: async
@@ -161,8 +159,7 @@ replication:
       logging: { level: 'debug', format: 'pretty' },
       auth: { tokens: [{ name: 'ops', role: 'admin', token: longToken }] },
       storage: {
-        scrubIntervalMs: 7 * 24 * 3_600_000,
-        scrubRate: 2 ** 20,
+        scrub: { intervalMs: 7 * 24 * 3_600_000, rate: 2 ** 20 },
         reclaim: {
           enabled: false,
           rate: 5 * 2 ** 20,
