@@ -22,6 +22,11 @@ import type { Version } from './version.ts'
 /** How long a sweep that failed is left alone. */
 const againMs = 5000
 
+/** An object under the floor that may go: that very version. */
+interface Swept extends ObjectName {
+  readonly version: Version
+}
+
 export class Sweeper {
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
@@ -116,21 +121,21 @@ export class Sweeper {
     for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
       if (this.#stopped) return left
       const { floor } = this.#accounts.bucket(bucket)
-      const names: ObjectName[] = []
+      const swept: Swept[] = []
       for (const [indexKey, value] of entries) {
         const entry = decodeLiveEntry(value)
         if (floor === undefined || entry.version > floor) continue
         const name = { bucket, key: keyBytesOf(indexKey, bucketLength).toString() }
         // A purge never removes silently what its author had not seen.
         await this.#losers.loseSwept(name, entry)
-        names.push(name)
+        swept.push({ ...name, version: entry.version })
       }
-      if (names.length > 0) left.push(...(await this.#remove(names)))
+      if (swept.length > 0) left.push(...(await this.#remove(swept)))
     }
     return left
   }
 
-  async #remove(names: readonly ObjectName[]): Promise<readonly Promise<void>[]> {
+  async #remove(names: readonly Swept[]): Promise<readonly Promise<void>[]> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const uncover: ((succeeded: boolean) => void)[] = []
     const left: Promise<void>[] = []
@@ -152,12 +157,13 @@ export class Sweeper {
     return left
   }
 
-  #removeOne(batch: IndexBatch, name: ObjectName): boolean {
+  /** What has taken its place meanwhile, and fell to a newer purge, is for the next pass to look at. */
+  #removeOne(batch: IndexBatch, { version, ...name }: Swept): boolean {
     const value = this.#index.get(objectKey(name.bucket, name.key))
     const { floor } = this.#accounts.bucket(name.bucket)
     if (value === undefined || floor === undefined) return false
     const entry = decodeLiveEntry(value)
-    if (entry.version > floor) return false
+    if (entry.version > floor || entry.version !== version) return false
     removeSwept(this.#sequencer.effectContext(batch), { ...name, entry })
     return true
   }
