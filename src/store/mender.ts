@@ -1,6 +1,6 @@
 /**
  * Replaces the damaged bytes of an object by sound ones that came from elsewhere. The record is
- * written again as the mover does it, with its seq and version and without a place in the feed; a
+ * written again as the cleaner does it, with its seq and version and without a place in the feed; a
  * large object gets a new blob. What is written is compared with the hash in the index first.
  */
 import { createHash } from 'node:crypto'
