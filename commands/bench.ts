@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import { parseByteSize } from '../src/base/byte-size.ts'
+import { ProgressBar } from '../src/base/progress-bar.ts'
 import { BaseCommand } from '../src/cli/base-command.ts'
 import { CommandFailedError, UsageError } from '../src/cli/errors.ts'
 import { writeJson, writeResult } from '../src/cli/output.ts'
@@ -36,7 +37,7 @@ export default class Bench extends BaseCommand {
     const { url, token, tls } = await siteAccess(flags)
     const { runBench } = await import('../src/bench/run-bench.ts')
     const { formatBenchReport } = await import('../src/bench/format-report.ts')
-    const { ProgressBar } = await import('../src/bench/progress-bar.ts')
+    const { barOf } = await import('../src/bench/bench-bar.ts')
     const { files, concurrency, bucket } = flags
     const bar = new ProgressBar(process.stderr)
     const report = await withStopSignal((signal) =>
@@ -44,7 +45,7 @@ export default class Bench extends BaseCommand {
         ...{ url, tls, files, sizeBytes, concurrency, signal },
         ...(token === undefined ? {} : { token }),
         ...(bucket === undefined ? {} : { bucket }),
-        onProgress: (progress) => bar.update(progress),
+        onProgress: (progress) => bar.update(barOf(progress)),
       }),
     ).finally(() => bar.close())
     if (flags.json) writeJson(report)

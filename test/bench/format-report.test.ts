@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { formatProgress, ProgressBar } from '../../src/base/progress-bar.ts'
+import { barOf } from '../../src/bench/bench-bar.ts'
 import type {
   BenchPhase,
   BenchProgress,
@@ -6,7 +8,6 @@ import type {
   PhaseReport,
 } from '../../src/bench/bench-report.ts'
 import { formatBenchReport } from '../../src/bench/format-report.ts'
-import { formatProgress, ProgressBar } from '../../src/bench/progress-bar.ts'
 
 function phase(name: BenchPhase, more: Partial<PhaseReport> = {}): PhaseReport {
   return {
@@ -77,18 +78,19 @@ const progress: BenchProgress = {
 }
 
 test('a progress line shows how far and how fast, in any width', () => {
-  expect(formatProgress(progress, 80)).toMatch(
+  expect(formatProgress(barOf(progress), 80)).toMatch(
     /^put {4}\[(#+)\.+\] {2} 500\/1000 {2}250 ops\/s {2}250\.0 MiB\/s$/,
   )
   for (const columns of [10, 20, 40, 80, 200]) {
-    expect(formatProgress(progress, columns).length).toBeLessThan(Math.max(columns, 2))
+    expect(formatProgress(barOf(progress), columns).length).toBeLessThan(Math.max(columns, 2))
   }
 })
 
 test('a terminal gets one line that is rewritten and removed', () => {
   const written: string[] = []
   const bar = new ProgressBar({ isTTY: true, columns: 80, write: (text) => written.push(text) })
-  for (let elapsedMs = 0; elapsedMs < 1000; elapsedMs += 10) bar.update({ ...progress, elapsedMs })
+  for (let elapsedMs = 0; elapsedMs < 1000; elapsedMs += 10)
+    bar.update(barOf({ ...progress, elapsedMs }))
   bar.close()
   expect(written).toHaveLength(11)
   expect(written.every((text) => text.startsWith('\r\u001b[2K') && !text.includes('\n'))).toBe(true)
@@ -99,8 +101,8 @@ test('without a terminal there is a line now and then, plain', () => {
   const written: string[] = []
   const bar = new ProgressBar({ write: (text) => written.push(text) })
   for (let elapsedMs = 0; elapsedMs < 12_000; elapsedMs += 10)
-    bar.update({ ...progress, elapsedMs })
-  bar.update({ ...progress, done: 1000, elapsedMs: 12_001 })
+    bar.update(barOf({ ...progress, elapsedMs }))
+  bar.update(barOf({ ...progress, done: 1000, elapsedMs: 12_001 }))
   bar.close()
   expect(written).toHaveLength(3)
   expect(written.join('')).not.toContain('\u001b')

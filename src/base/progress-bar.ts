@@ -1,4 +1,4 @@
-import type { BenchProgress } from './bench-report.ts'
+/** How far something is, on one line. */
 
 export interface ProgressStream {
   readonly isTTY?: boolean
@@ -6,11 +6,21 @@ export interface ProgressStream {
   write(text: string): unknown
 }
 
+export interface Progress {
+  readonly phase: string
+  readonly done: number
+  readonly total: number
+  /** Since the phase began. */
+  readonly elapsedMs: number
+  /** What stands behind the bar. */
+  readonly figures: readonly string[]
+}
+
 const terminalIntervalMs = 100
 const lineIntervalMs = 5_000
 const eraseLine = '\r\u001b[2K'
 
-/** One line that follows the run on a terminal; elsewhere a line every five seconds and per phase. */
+/** One line that follows the work on a terminal; elsewhere a line every five seconds and per phase. */
 export class ProgressBar {
   readonly #stream: ProgressStream
   #phase: string | undefined
@@ -21,7 +31,7 @@ export class ProgressBar {
     this.#stream = stream
   }
 
-  update(progress: BenchProgress): void {
+  update(progress: Progress): void {
     const isNew = progress.phase !== this.#phase
     const isEnd = progress.done === progress.total
     const intervalMs = this.#stream.isTTY ? terminalIntervalMs : lineIntervalMs
@@ -42,19 +52,11 @@ export class ProgressBar {
 }
 
 /** `put    [#####.....]  500/1000  51.2 MiB/s  2 errors`, shorter than `columns`. */
-export function formatProgress(progress: BenchProgress, columns: number): string {
-  const { phase, done, total, bytes, errors, elapsedMs } = progress
-  const seconds = elapsedMs / 1e3
-  const rate = seconds > 0 ? done / seconds : 0
-  const mib = seconds > 0 ? bytes / 2 ** 20 / seconds : 0
-  const figures = [
-    `${String(done).padStart(String(total).length)}/${total}`,
-    `${rate.toFixed(0)} ops/s`,
-    ...(bytes > 0 ? [`${mib.toFixed(1)} MiB/s`] : []),
-    ...(errors > 0 ? [`${errors} errors`] : []),
-  ].join('  ')
+export function formatProgress(progress: Progress, columns: number): string {
+  const { phase, done, total } = progress
+  const figures = progress.figures.join('  ')
   const width = Math.max(0, Math.min(40, columns - figures.length - 13))
-  const filled = total === 0 ? width : Math.floor((width * done) / total)
+  const filled = total === 0 ? width : Math.floor((width * Math.min(done, total)) / total)
   const bar = width < 5 ? '' : `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]  `
   return `${phase.padEnd(6)} ${bar}${figures}`.slice(0, Math.max(1, columns - 1))
 }
