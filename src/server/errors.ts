@@ -36,3 +36,12 @@ export class TlsFilesError extends ComioError {
 export class RoleFileError extends ComioError {
   readonly code = 'ROLE_FILE'
 }
+
+/** Somebody asked it to stop before it was done. */
+export class WorkStoppedError extends ComioError {
+  readonly code = 'STOPPED'
+
+  constructor() {
+    super('it was stopped before it was done; nothing was changed')
+  }
+}

@@ -27,7 +27,7 @@ export interface OfflineVolume {
   readonly inUse: VolumeInUseError | undefined
 }
 
-function indexPathOf({ server }: ServerConfig): string {
+export function indexPathOf({ server }: ServerConfig): string {
   return server.indexPath ?? join(server.storagePath, 'index')
 }
 

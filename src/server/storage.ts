@@ -1,8 +1,6 @@
 /** Opens what a site keeps: device, lock, volume, index and engine, in this order. */
-import { rename, rm } from 'node:fs/promises'
 import { rethrowAssertion } from '../base/assert.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
-import { systemCodeOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { ServerConfig } from '../config/server-config.ts'
@@ -15,6 +13,7 @@ import { LevelIndex } from '../index/level-index.ts'
 import { type Engine, openEngine } from '../store/engine.ts'
 import { Volume } from '../volume/volume.ts'
 import { checkIndexPath, checkStoragePath } from './check-storage-path.ts'
+import { moveAside, moveBack } from './index-folder.ts'
 import type { Teardown } from './teardown.ts'
 
 export interface Storage {
@@ -157,28 +156,6 @@ async function openIndex(
     if (index === undefined) throw error
     logger.warn({ index: path, error }, 'The index did not open: it is built anew from the log')
     return index
-  }
-}
-
-const asideOf = (path: string): string => `${path}.aside`
-
-async function moveAside(path: string): Promise<void> {
-  await rm(asideOf(path), { recursive: true, force: true })
-  await renameIfThere(path, asideOf(path))
-}
-
-/** A new one does not open either: the fault is not in the old one. */
-async function moveBack(path: string): Promise<undefined> {
-  await rm(path, { recursive: true, force: true })
-  await renameIfThere(asideOf(path), path)
-  return undefined
-}
-
-async function renameIfThere(from: string, to: string): Promise<void> {
-  try {
-    await rename(from, to)
-  } catch (error) {
-    if (systemCodeOf(error) !== 'ENOENT') throw error
   }
 }
 

@@ -10,16 +10,15 @@ import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Volume } from '../volume/volume.ts'
-import { Accounts } from './accounts.ts'
-import { Admission } from './admission.ts'
-import { BlobWriter, OpenWriters } from './blob-writer.ts'
+import type { Accounts } from './accounts.ts'
+import type { Admission } from './admission.ts'
+import { BlobWriter } from './blob-writer.ts'
 import type { ConflictPolicy } from './bucket-register.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
 import { findMovedChunks } from './chunk-places.ts'
 import type { Cleaner, ReclaimFigures } from './cleaner.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
 import { ConflictDesk } from './conflict-desk.ts'
-import { Conflicts } from './conflicts.ts'
 import { countAboveFloor } from './count-above-floor.ts'
 import type { ObjectMender } from './elsewhere.ts'
 import { type EngineHealth, healthOf } from './engine-health.ts'
@@ -63,7 +62,7 @@ import { openCleaner } from './open-cleaner.ts'
 import { PatientBulk } from './patient-bulk.ts'
 import { Peers } from './peers.ts'
 import { defaultReclaimOptions, type ReclaimOptions } from './reclaim-options.ts'
-import { recover } from './recovery.ts'
+import { type RecoveredParts, recoverParts } from './recovered-parts.ts'
 import { RemoteLinks } from './remote-links.ts'
 import { ReservedRoom } from './reserved-room.ts'
 import { runDecision } from './run-decision.ts'
@@ -77,8 +76,8 @@ import { isMade } from './tables/bucket-entry.ts'
 import { objectKey } from './tables/keys.ts'
 import { decodeLiveEntry, type LiveEntry } from './tables/slot-entry.ts'
 import { TraceCheck } from './trace-check.ts'
-import { Uploads } from './uploads.ts'
-import { timeOf, VersionClock } from './version.ts'
+import type { Uploads } from './uploads.ts'
+import { timeOf } from './version.ts'
 
 export interface EngineOptions {
   /** Open, and not yet replayed. */
@@ -96,45 +95,18 @@ export interface EngineOptions {
   readonly reclaim?: ReclaimOptions
 }
 
-interface Parts {
+interface Parts extends RecoveredParts {
   readonly options: EngineOptions
-  readonly index: OrderedIndex
-  readonly accounts: Accounts
-  readonly versions: VersionClock
-  readonly uploads: Uploads
-  readonly conflicts: Conflicts
-  readonly writers: OpenWriters
-  readonly admission: Admission
-  readonly openWriter: () => BlobWriter
-  /** Records replayed at opening. */
-  readonly replayed: number
 }
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { volume, clock, random, logger } = options
+  const { volume } = options
   const index = await openIndexFor(volume.identity, options)
   try {
-    const accounts = await Accounts.load(index, volume.segments())
-    const versions = new VersionClock({ clock, site: volume.identity.siteId })
-    const writers = new OpenWriters()
-    const admission = new Admission(volume, clock)
-    const bulk = new PatientBulk(volume, admission)
-    const uploads = await Uploads.load({
-      log: bulk,
-      index,
-      reader: volume,
-      random,
-      writers,
-      admission,
-    })
-    const now = Math.max(0, Math.floor(clock.now()))
-    const conflicts = await Conflicts.load({ index, clock })
-    const parts = { index, accounts, versions, uploads, conflicts }
-    const replayed = await recover({ log: volume, ...parts, logger, now })
+    const parts = await recoverParts(index, options)
     await volume.activate()
-    await findMovedChunks({ volume, index, accounts })
-    const openWriter = (): BlobWriter => new BlobWriter({ log: bulk, random, writers })
-    return await Engine.start({ options, ...parts, writers, admission, openWriter, replayed })
+    await findMovedChunks({ volume, ...parts })
+    return await Engine.start({ options, ...parts })
   } catch (thrown) {
     await index.close()
     throw thrown

@@ -19,7 +19,7 @@ export async function openIndexFor(
   const stored = index.get(identityKey)
   if (stored !== undefined && describes(stored, volume)) return index
   if (stored === undefined && (await isEmpty(index))) {
-    await begin(index, volume)
+    await claimIndex(index, volume)
     return index
   }
   opener.logger.warn(
@@ -28,12 +28,15 @@ export async function openIndexFor(
   )
   await index.close()
   const fresh = await opener.openIndex({ fresh: true })
-  await begin(fresh, volume)
+  await claimIndex(fresh, volume)
   return fresh
 }
 
-/** Where chunks were moved to is in no log: it is looked for once the log has been replayed. */
-async function begin(index: OrderedIndex, volume: VolumeIdentity): Promise<void> {
+/**
+ * An empty index becomes the volume's. Where chunks were moved to is in no log: it is looked for once the
+ * log has been replayed.
+ */
+export async function claimIndex(index: OrderedIndex, volume: VolumeIdentity): Promise<void> {
   await index.write([
     { type: 'put', key: identityKey, value: encodeIdentity(volume) },
     { type: 'put', key: chunksUnplacedKey, value: Buffer.of(1) },

@@ -168,8 +168,13 @@ export function partRecord(label: Uint8Array, part: PlacedBlob): RecordInput {
 
 /** @param index the chunk's number within its blob, from 0 */
 export function chunkRecord(blobId: string, index: number, body: Uint8Array): RecordInput {
-  const label = new ByteWriter(24).raw(Buffer.from(blobId, 'hex')).varint(index).finish()
+  const label = chunkLabel(Buffer.from(blobId, 'hex'), index)
   return { kind: recordKinds.chunk, seq: 0, label, head: Buffer.alloc(0), body: [body] }
+}
+
+/** @param blobId 16 bytes */
+export function chunkLabel(blobId: Uint8Array, index: number): Buffer {
+  return new ByteWriter(24).raw(blobId).varint(index).finish()
 }
 
 /** @throws MalformedBytesError */

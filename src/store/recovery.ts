@@ -32,6 +32,7 @@ import {
 } from './moved-records.ts'
 import { decodeRecord, needsBody, type PlacedBlob, type StoreRecord } from './records.ts'
 import type { Slot } from './slot.ts'
+import { sweepSeen } from './sweep-seen.ts'
 import { objectKey, tombstoneKey } from './tables/keys.ts'
 import {
   decodeLiveEntry,
@@ -79,7 +80,9 @@ export async function recover(options: RecoveryOptions): Promise<number> {
     const body = needsBody(record)
       ? (await options.log.readRecord(record.location, { seq: record.seq })).body
       : undefined
-    replay.apply(decodeRecord(record, body), record)
+    const decoded = decodeRecord(record, body)
+    if (decoded.kind === 'purge') await replay.beforePurge(decoded.mutation.slot.bucket)
+    replay.apply(decoded, record)
     replayed++
   }
   if (groupEnd !== undefined) await replay.groupDone(groupEnd)
@@ -110,6 +113,17 @@ class Replay {
     await this.#options.index.write(this.#batch.operations)
     this.#batch = new IndexBatch(this.#options.index)
     this.#records = 0
+  }
+
+  /**
+   * The purge before is swept by now, or was when this one was made, as far as its author had seen what it
+   * hid: the next floor does not know that any more, and would have it kept as a conflict's loser.
+   */
+  async beforePurge(bucket: string): Promise<void> {
+    const { index, accounts, now } = this.#options
+    if (!accounts.bucket(bucket).sweeping) return
+    await this.flush()
+    await sweepSeen(bucket, { index, accounts, now })
   }
 
   apply(record: StoreRecord, at: { readonly seq: number; readonly location: Location }): void {

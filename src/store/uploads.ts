@@ -37,7 +37,7 @@ interface UploadPart {
 }
 
 /** What the index keeps of an upload. */
-interface UploadEntry {
+export interface UploadEntry {
   readonly label: Buffer
   readonly bucket: string
   readonly key: string
@@ -387,7 +387,7 @@ function encodeUpload(entry: UploadEntry): Buffer {
   return writer.finish()
 }
 
-function decodeUpload(bytes: Uint8Array): UploadEntry {
+export function decodeUpload(bytes: Uint8Array): UploadEntry {
   const reader = entryReader(bytes)
   const label = reader.bytes()
   const { slot, version } = decodeLabel(label)

@@ -3,6 +3,7 @@
  * block at which the header of a later group, or the footer, checks out.
  */
 import type { DeviceSegment } from '../device/device.ts'
+import { FooterBuilder } from './footer.ts'
 import { decodeGroupHeader, type GroupRecord } from './group-codec.ts'
 import { blockBytes, groupHeaderBytes } from './limits.ts'
 import { type LostRecord, salvageRecords } from './salvage.ts'
@@ -44,12 +45,14 @@ export async function* stepsOf(
   const handle = new TolerantSegment(segment)
   const walk = new SegmentWalk({ handle, seed: entry.seed, limit: entry.end?.validEnd })
   let highestSeq = entry.previous?.highestSeq ?? 0
+  const footer = entry.hasFooter ? new FooterBuilder() : undefined
   let damaged = false
   for (;;) {
     const step = await walk.next()
     if (step.type === 'group') {
       const { type, offset, end, header, records } = step
       highestSeq = header.highestSeq
+      for (const record of records) footer?.add(record)
       yield { type, offset, end, number: header.number, records }
       continue
     }
@@ -61,6 +64,14 @@ export async function* stepsOf(
       const left = step.type === 'bad' ? await leftOf(handle, entry, offset) : nothingLeft
       yield { type: 'damage', offset, ...stop, ...left }
       if (stop.resumesAt !== undefined) continue
+    }
+    if (
+      footer !== undefined &&
+      !damaged &&
+      !(await stands(handle, footer.encode(found, entry.seed), step.offset))
+    ) {
+      const mismatch = 'its footer does not list what is in it'
+      yield { type: 'damage', offset: step.offset, mismatch, resumesAt: undefined, ...nothingLeft }
     }
     yield { type: 'end', ...found }
     return
@@ -106,6 +117,16 @@ function endsEarly(
   if (entry.bytes < segmentBytes) return `it is cut off at ${entry.bytes} of ${segmentBytes} bytes`
   if (logEnd?.generation !== entry.generation || validEnd >= logEnd.offset) return undefined
   return `the log ended at ${logEnd.offset} when the volume was closed`
+}
+
+/** Whether just these bytes lie there. */
+async function stands(
+  handle: TolerantSegment,
+  pieces: readonly Buffer[],
+  offset: number,
+): Promise<boolean> {
+  const wanted = Buffer.concat(pieces)
+  return wanted.equals(await readBlocks(handle, offset, wanted.length))
 }
 
 const nothingLeft = { records: [], lost: [] }

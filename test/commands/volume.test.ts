@@ -1,10 +1,12 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { acquireVolumeLock } from '../../src/device/volume-lock.ts'
+import { LevelIndex } from '../../src/index/level-index.ts'
 import { recordKindNames } from '../../src/server/record-document.ts'
+import { changeKey, objectKey } from '../../src/store/tables/keys.ts'
 import { runHere } from '../cli/run-comio.ts'
 import { TestStore } from '../store/open-store.ts'
 import { spoil } from '../store/spoil.ts'
@@ -175,6 +177,155 @@ describe('volume dump', () => {
       const { code, stderr } = await dump()
       expect(code).toBe(0)
       expect(stderr).toContain(`process ${process.pid} runs on this volume`)
+    } finally {
+      await lock.release()
+    }
+  })
+})
+
+describe('volume rebuild', () => {
+  const rebuild = (...flags: string[]) =>
+    runHere(['volume', 'rebuild', '--config', config, ...flags])
+
+  test('builds an index that serves the same, and keeps the old one beside it', async () => {
+    const { code, stdout, stderr } = await rebuild()
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('3 objects') })
+    expect(stderr).toContain('index.aside')
+    const names = (await readdir(store.folder)).sort()
+    expect(names).toEqual(['config.yaml', 'index', 'index.aside', 'volume'])
+    await store.reopen()
+    expect(store.engine.replayed).toBe(0)
+    expect((await store.get('photos', 'small'))?.toString()).toBe('second')
+    expect((await store.get('photos', 'large'))?.length).toBe(300_000)
+    expect(await store.keys('photos')).toHaveLength(3)
+  })
+
+  test('does so where there is none, and where one that was cut off lies', async () => {
+    await rename(join(store.folder, 'index'), join(store.folder, 'index.rebuild'))
+    const { code, stdout } = await rebuild('--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ old_index_path: null, objects: 3, feed_head: 7 })
+    expect((await readdir(store.folder)).sort()).toEqual(['config.yaml', 'index', 'volume'])
+  })
+
+  test('leaves the old index in its place when the log is damaged, and the log as it is', async () => {
+    await spoilVolume('second')
+    const before = await snapshot()
+    const { code, stderr } = await rebuild()
+    expect(code).toBe(1)
+    expect(stderr).toContain('LOG_CORRUPT')
+    expect(await snapshot()).toEqual(before)
+  })
+
+  test('refuses a volume on which a site runs, and names its process', async () => {
+    await store.reopen()
+    const { volumeId } = store.volume.identity
+    const lock = await acquireVolumeLock({ volumeId, clock: systemClock })
+    try {
+      const { code, stderr } = await rebuild()
+      expect(code).toBe(2)
+      expect(stderr).toContain(`in use by process ${process.pid}`)
+    } finally {
+      await lock.release()
+    }
+  })
+
+  test('makes no volume where there is none', async () => {
+    await rm(join(store.folder, 'volume', 'superblock'))
+    const { code, stderr } = await rebuild()
+    expect(code).toBe(1)
+    expect(stderr).toContain('SUPERBLOCK_MISSING')
+  })
+})
+
+describe('volume verify', () => {
+  const verify = (...flags: string[]) => runHere(['volume', 'verify', '--config', config, ...flags])
+  const findingsOf = async () => {
+    const { code, stdout } = await verify('--json')
+    expect(code).toBe(1)
+    return JSON.parse(stdout)
+  }
+
+  /** Opens the index, as a site would, and changes it. */
+  async function tamperIndex(change: (index: LevelIndex) => Promise<void>): Promise<void> {
+    const index = await LevelIndex.open({ path: join(store.folder, 'index') })
+    await change(index)
+    await index.close()
+  }
+
+  test('finds a sound volume sound, and changes nothing', async () => {
+    const before = await snapshot()
+    const { code, stdout } = await verify()
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^sound: \d+ records/),
+    })
+    expect(await snapshot()).toEqual(before)
+    await rm(join(store.folder, 'index'), { recursive: true })
+    expect(await findingsOf()).toMatchObject({ sound: false, findings: { 'index-absent': 1 } })
+  })
+
+  test('names what is damaged with its place and its key, also of large objects', async () => {
+    await spoilVolume('second')
+    await spoilVolume('largelarge')
+    const { findings, listed } = await findingsOf()
+    expect(findings).toEqual({ group: 2, record: 2, dangling: 2 })
+    const byKind = (kind: string) =>
+      listed.filter((found: { readonly kind: string }) => found.kind === kind)
+    expect(byKind('group')[0]).toMatchObject({ segment: 0, offset: 8192 })
+    expect(byKind('record')[0]).toMatchObject({ bucket: 'photos', key: 'small', seq: 3 })
+    const keys = byKind('dangling').map(({ bucket, key }: Record<string, string>) => [bucket, key])
+    expect(keys).toContainEqual(['photos', 'small'])
+    expect(keys).toContainEqual(['photos', 'large'])
+    const { stdout } = await verify()
+    expect(stdout).toContain('records with damaged bytes: 2\n  photos/small, seq 3, segment 0')
+  })
+
+  test('misses what the index lacks, and what the log lacks', async () => {
+    await tamperIndex(async (index) => {
+      const key = objectKey('photos', 'small')
+      const value = index.get(key)
+      if (value === undefined) throw new Error('the object is in the index')
+      await index.write([
+        { type: 'put', key: objectKey('photos', 'invented'), value },
+        { type: 'del', key },
+        { type: 'del', key: changeKey(7) },
+      ])
+    })
+    const { findings, listed } = await findingsOf()
+    // Without an entry, the older of the two puts is missed as well.
+    expect(findings).toMatchObject({ unindexed: 2, dangling: 1 })
+    const missing = listed.findLast(({ kind }: { readonly kind: string }) => kind === 'unindexed')
+    expect(missing).toMatchObject({ bucket: 'photos', key: 'small', seq: 3, offset: 8224 })
+    const invented = listed.find(({ kind }: { readonly kind: string }) => kind === 'dangling')
+    expect(invented).toMatchObject({ key: 'invented', message: 'another record lies there' })
+    const gone = listed.filter(({ kind }: { readonly kind: string }) => kind === 'feed')
+    expect(gone).toContainEqual(expect.objectContaining({ key: 'gone', seq: 7 }))
+    expect(findings.count).toBeGreaterThan(0)
+  })
+
+  test('finds a segment that is gone, and a footer that says something else', async () => {
+    await store.reopen()
+    await store.close()
+    const name = join(store.folder, 'volume', 'segments', '00000000.seg')
+    const bytes = await readFile(name)
+    bytes[bytes.length - 4096 + 40] = 0xee
+    await writeFile(name, bytes)
+    expect((await findingsOf()).findings).toMatchObject({ group: 1 })
+    await rm(name)
+    const { findings } = await findingsOf()
+    expect(findings).toMatchObject({ 'missing-segment': 1 })
+    expect(findings.dangling).toBeGreaterThan(3)
+  })
+
+  test('refuses a volume on which a site runs', async () => {
+    await store.reopen()
+    const { volumeId } = store.volume.identity
+    const lock = await acquireVolumeLock({ volumeId, clock: systemClock })
+    try {
+      const { code, stderr } = await verify()
+      expect(code).toBe(2)
+      expect(stderr).toContain(`in use by process ${process.pid}`)
     } finally {
       await lock.release()
     }

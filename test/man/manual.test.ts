@@ -59,6 +59,8 @@ const pageOfCommand: Readonly<Record<string, string>> = {
   'config validate': 'comio-config.1',
   'volume info': 'comio-volume.1',
   'volume dump': 'comio-volume.1',
+  'volume rebuild': 'comio-volume.1',
+  'volume verify': 'comio-volume.1',
   'token gen': 'comio.1',
   'token list': 'comio.1',
   'token revoke': 'comio.1',

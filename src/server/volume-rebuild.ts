@@ -1,0 +1,132 @@
+/**
+ * `comio volume rebuild`: a new index from the log. It is built beside the old one, and takes its place
+ * only when it is complete; whatever ends the program before, the old one is still there, or none is,
+ * and then the next start of the site builds one.
+ */
+import { rm } from 'node:fs/promises'
+import { systemClock } from '../base/clock.ts'
+import { silentLogger } from '../base/log.ts'
+import type { Progress } from '../base/progress-bar.ts'
+import { systemRandom } from '../base/random.ts'
+import type { ServerConfig } from '../config/server-config.ts'
+import { DirectoryDevice } from '../device/directory-device.ts'
+import { acquireVolumeLock } from '../device/volume-lock.ts'
+import { LevelIndex } from '../index/level-index.ts'
+import { type RebuiltIndex, rebuildIndex } from '../store/rebuild.ts'
+import { MissingSuperblockError } from '../volume/errors.ts'
+import { type LogPosition, Volume } from '../volume/volume.ts'
+import { checkIndexPath } from './check-storage-path.ts'
+import { WorkStoppedError } from './errors.ts'
+import { asideOf, replaceIndex } from './index-folder.ts'
+import { indexPathOf } from './offline-volume.ts'
+
+export interface RebuildDocument {
+  readonly index_path: string
+  /** Where the index is that was replaced; null when there was none. */
+  readonly old_index_path: string | null
+  readonly records: number
+  readonly objects: number
+  readonly object_bytes: number
+  readonly feed_head: number
+  readonly index_bytes: number
+}
+
+export interface RebuildOptions {
+  readonly onProgress: (progress: Progress) => void
+  /** Ends it between two records; the old index stays. */
+  readonly signal: AbortSignal
+}
+
+/** @throws VolumeInUseError, CorruptLogError, LostLogError, WorkStoppedError */
+export async function rebuildVolumeIndex(
+  config: ServerConfig,
+  options: RebuildOptions,
+): Promise<RebuildDocument> {
+  const indexPath = indexPathOf(config)
+  await checkIndexPath(indexPath)
+  const volume = await openExisting(config)
+  try {
+    const fresh = `${indexPath}.rebuild`
+    await rm(fresh, { recursive: true, force: true })
+    const { built, bytes } = await buildAt(fresh, volume, options)
+    const hadOld = await replaceIndex(indexPath, fresh)
+    return {
+      index_path: indexPath,
+      old_index_path: hadOld ? asideOf(indexPath) : null,
+      records: built.records,
+      objects: built.objects,
+      object_bytes: built.bytes,
+      feed_head: built.head,
+      index_bytes: bytes,
+    }
+  } finally {
+    await volume.close()
+  }
+}
+
+/** Never makes one: where there is none, there is nothing to rebuild an index from. */
+async function openExisting({ server }: ServerConfig): Promise<Volume> {
+  const looked = await DirectoryDevice.openReadOnly(server.storagePath)
+  const isThere = (await looked.readSuperblock()) !== undefined
+  const slots = await looked.list()
+  await looked.close()
+  if (!isThere) throw new MissingSuperblockError(server.storagePath, slots.length)
+  return await Volume.open({
+    device: await DirectoryDevice.open(server.storagePath),
+    random: systemRandom,
+    clock: systemClock,
+    logger: silentLogger,
+    capacityBytes: server.storageSize,
+    format: { siteId: server.siteId },
+    lock: (volumeId) => acquireVolumeLock({ volumeId, clock: systemClock }),
+  })
+}
+
+async function buildAt(
+  path: string,
+  volume: Volume,
+  { onProgress, signal }: RebuildOptions,
+): Promise<{ readonly built: RebuiltIndex; readonly bytes: number }> {
+  const index = await LevelIndex.open({ path })
+  try {
+    const built = await rebuildIndex(index, {
+      ...{ volume, clock: systemClock, random: systemRandom, logger: silentLogger },
+      onRecord: progressOf(volume, (progress) => {
+        if (signal.aborted) throw new WorkStoppedError()
+        onProgress(progress)
+      }),
+    })
+    return { built, bytes: await index.size() }
+  } catch (thrown) {
+    await index.close()
+    await rm(path, { recursive: true, force: true })
+    throw thrown
+  } finally {
+    await index.close()
+  }
+}
+
+/** By the bytes of the log's segments that are behind. */
+function progressOf(
+  volume: Volume,
+  onProgress: (progress: Progress) => void,
+): (at: LogPosition) => void {
+  const startedAt = systemClock.monotonic()
+  const segments = volume.segments().filter(({ stream }) => stream === 'log')
+  const total = segments.reduce((sum, { bytes }) => sum + bytes, 0)
+  const before = new Map<number, number>()
+  let behind = 0
+  for (const { generation, bytes } of segments) {
+    before.set(generation, behind)
+    behind += bytes
+  }
+  let records = 0
+  return ({ generation, offset }) => {
+    records++
+    const done = (before.get(generation) ?? 0) + offset
+    const elapsedMs = systemClock.monotonic() - startedAt
+    const share = total === 0 ? 100 : Math.floor((100 * done) / total)
+    const figures = [`${share}%`, `${records} records`]
+    onProgress({ phase: 'log', done, total, elapsedMs, figures })
+  }
+}

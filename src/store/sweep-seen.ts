@@ -1,0 +1,44 @@
+/**
+ * The sweep without the site: takes out what a purge hides and its author had seen, of which nothing
+ * must be written down. What nobody had seen is left to the sweep of the site, which first lists it.
+ */
+import type { OrderedIndex } from '../index/ordered-index.ts'
+import type { Accounts } from './accounts.ts'
+import { removeSwept } from './effects.ts'
+import { IndexBatch } from './index-batch.ts'
+import { isSeenBy } from './losers.ts'
+import { readChunks } from './read-all.ts'
+import { keyBytesOf, objectsRange } from './tables/keys.ts'
+import { decodeLiveEntry } from './tables/slot-entry.ts'
+
+export interface SweepSeenOptions {
+  /** Everything that was replayed is in it. */
+  readonly index: OrderedIndex
+  readonly accounts: Accounts
+  /** Wall ms. */
+  readonly now: number
+}
+
+/** @returns how many objects are left under the floor */
+export async function sweepSeen(bucket: string, options: SweepSeenOptions): Promise<number> {
+  const { index, accounts, now } = options
+  const { floor: version, floorContext: context } = accounts.bucket(bucket)
+  if (version === undefined) return 0
+  const floor = { version, context }
+  const bucketLength = Buffer.byteLength(bucket)
+  let left = 0
+  for await (const entries of readChunks(index, objectsRange(bucket, Buffer.alloc(0)))) {
+    const batch = new IndexBatch(index)
+    const effects = { batch, accounts, launched: { has: () => false }, now }
+    for (const [indexKey, value] of entries) {
+      const entry = decodeLiveEntry(value)
+      if (entry.version > version) continue
+      const key = keyBytesOf(indexKey, bucketLength).toString()
+      if (isSeenBy(floor, key, entry.version)) removeSwept(effects, { bucket, key, entry })
+      else left++
+    }
+    accounts.flush(batch)
+    await index.write(batch.operations)
+  }
+  return left
+}

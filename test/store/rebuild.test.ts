@@ -1,0 +1,285 @@
+import { hash } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, it, vi } from 'vitest'
+import { silentLogger } from '../../src/base/log.ts'
+import { seededRandom } from '../../src/base/random.ts'
+import { MemoryIndex, MemoryIndexDisk } from '../../src/index/memory-index.ts'
+import { recount } from '../../src/sim/recount.ts'
+import { readContents, type SiteContents } from '../../src/sim/site-contents.ts'
+import { NoSuchBucketError } from '../../src/store/errors.ts'
+import type { IncomingChange, StagedUpload } from '../../src/store/object-store.ts'
+import { rebuildIndex } from '../../src/store/rebuild.ts'
+import { contextCovers, makeVersion, type Version } from '../../src/store/version.ts'
+import type { SegmentInfo } from '../../src/volume/volume.ts'
+import { FaultyDisk } from '../volume/faulty-disk.ts'
+import { BareStore } from './bare-store.ts'
+
+const bucket = fc.constantFrom('photos', 'films')
+const key = fc.constantFrom(...Array.from({ length: 8 }, (_, i) => `k${i}`))
+const small = fc.integer({ min: 0, max: 4000 })
+const large = fc.integer({ min: 20_000, max: 60_000 })
+const size = fc.oneof({ weight: 3, arbitrary: small }, large)
+/** How long ago, in clock ticks: so that some of what comes is older than what is here. */
+const age = fc.integer({ min: 0, max: 400 })
+const site = fc.constantFrom('there', 'yonder')
+const seen = fc.boolean()
+
+const operation = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant('put' as const), bucket, key, size }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('delete' as const), bucket, key }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('purge' as const), bucket }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('applied put' as const),
+      ...{ bucket, key, size, age, site, seen },
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('applied delete' as const),
+      ...{ bucket, key, age, site, seen },
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('applied purge' as const),
+      ...{ bucket, age, site, seen },
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('upload' as const),
+      ...{ bucket, key, size: large, site },
+      end: fc.constantFrom('put' as const, 'abort' as const, 'left' as const),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('ship' as const),
+      remote: fc.constantFrom('b', 'c'),
+      count: fc.integer({ min: 1, max: 20 }),
+      refused: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
+)
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never
+
+const contentOf = (bytes: number): Buffer => Buffer.alloc(bytes, `${bytes}, `)
+
+function metaOf(content: Buffer, lastModified: number) {
+  return {
+    size: content.length,
+    etag: hash('md5', content, 'hex'),
+    contentHash: { algorithm: 'sha256' as const, digest: hash('sha256', content, 'buffer') },
+    lastModified,
+    headers: {},
+    userMetadata: {},
+  }
+}
+
+const slotOf = (bucketName: string, keyName: string) =>
+  ({ kind: 'object', bucket: bucketName, key: keyName, versionId: 'null' }) as const
+
+class Writer {
+  readonly #store: BareStore
+  #counter = 0
+
+  constructor(store: BareStore) {
+    this.#store = store
+  }
+
+  async run(step: Operation): Promise<void> {
+    const { engine } = this.#store
+    switch (step.kind) {
+      case 'put': {
+        const body = contentOf(step.size)
+        const contentLength = body.length
+        const texts = { headers: {}, userMetadata: {}, createBucket: true }
+        await engine.putObject({ ...step, body, contentLength, ...texts })
+        return
+      }
+      case 'delete':
+        if (await engine.bucketExists(step.bucket)) await engine.deleteObject(step)
+        return
+      case 'purge':
+        // It may end with the sweep of the purge before.
+        await engine.purgeBucket(step.bucket).catch((thrown: unknown) => {
+          if (!(thrown instanceof NoSuchBucketError)) throw thrown
+        })
+        return
+      case 'applied put':
+      case 'applied delete':
+      case 'applied purge':
+        await engine.apply([this.#incoming(step)], undefined)
+        return
+      case 'upload':
+        await this.#upload(step)
+        return
+      case 'ship':
+        await this.#ship(step)
+        return
+      case 'restart':
+        await this.#store.close()
+        await this.#store.open()
+    }
+  }
+
+  #version(ago: number, site: string): Version {
+    return makeVersion(this.#store.clock.now() - ago, this.#counter++ % 65_536, site)
+  }
+
+  /** What the other site had seen: nothing, or what is here now. */
+  #context(step: { bucket: string; key: string; seen: boolean; site: string }, version: Version) {
+    if (!step.seen) return []
+    const current = this.#store.engine.headObject(step)?.version
+    const isOwn = current?.endsWith(`-${step.site}`)
+    return current === undefined || isOwn || current >= version ? [] : [current]
+  }
+
+  #incoming(step: Operation & { readonly kind: `applied ${string}` }): IncomingChange {
+    const version = this.#version(step.age, step.site)
+    if (step.kind === 'applied purge') {
+      const slot = { kind: 'floor', bucket: step.bucket } as const
+      return { mutation: { kind: 'purge', slot, version, context: [] }, body: { kind: 'none' } }
+    }
+    const slot = slotOf(step.bucket, step.key)
+    const context = this.#context(step, version)
+    if (step.kind === 'applied delete') {
+      return { mutation: { kind: 'delete', slot, version, context }, body: { kind: 'none' } }
+    }
+    const bytes = contentOf(step.size % 4000)
+    const meta = metaOf(bytes, 1)
+    return {
+      mutation: { kind: 'put', slot, version, context, meta },
+      body: { kind: 'inline', bytes },
+    }
+  }
+
+  async #upload(step: Operation & { readonly kind: 'upload' }): Promise<void> {
+    const content = contentOf(step.size)
+    const version = this.#version(0, step.site)
+    const slot = slotOf(step.bucket, step.key)
+    const meta = metaOf(content, 1)
+    const mutation = { kind: 'put', slot, version, context: [], meta } as const
+    const upload: StagedUpload = await this.#store.engine.stageUpload(mutation)
+    const half = Math.floor(step.size / 2)
+    await upload.append(content.subarray(0, half))
+    await upload.checkpoint()
+    if (step.end === 'abort') return await upload.abort()
+    if (step.end === 'left') return await upload.close()
+    await upload.append(content.subarray(half))
+    await this.#store.engine.apply([{ mutation, body: { kind: 'staged', upload } }], undefined)
+  }
+
+  async #ship(step: Operation & { readonly kind: 'ship' }): Promise<void> {
+    const ledger = await this.#store.engine.ledger(step.remote)
+    const [first, ...others] = await ledger.take(step.count)
+    await ledger.settle(
+      others.map((place) => ({ place, result: 'replicated', remote: 'applied' }) as const),
+    )
+    if (first === undefined) return
+    if (step.refused) await ledger.bury(first, { reason: 'no', attempts: 1 })
+    else await ledger.settle([{ place: first, result: 'replicated', remote: 'applied' }])
+  }
+}
+
+/**
+ * All that both must have, without what a rebuilt one begins anew. `seen` and the highest version may
+ * stay behind where the record that told of them is gone with its segment.
+ */
+function comparable(contents: SiteContents, { freed }: { readonly freed: boolean }) {
+  const { letters, state } = contents
+  const segments = new Map(contents.segments)
+  for (const { location } of letters) {
+    const { segment, headLength, bodyLength } = location
+    const count = segments.get(segment)
+    if (count === undefined) continue
+    const records = count.records - 1
+    if (records === 0) segments.delete(segment)
+    else segments.set(segment, { ...count, records, bytes: count.bytes - headLength - bodyLength })
+  }
+  return {
+    live: contents.live,
+    tombstones: contents.tombstones,
+    buckets: [...contents.buckets].map(([name, { hidden, seen: versions, ...entry }]) => {
+      return { name, ...entry, seen: freed ? [] : versions }
+    }),
+    places: [...contents.places.values()].map(({ since, ...place }) => place),
+    blobs: contents.blobs,
+    segments,
+    conflicts: contents.conflicts,
+    remotes: contents.remotes,
+    uploads: contents.uploads,
+    state: { ...state, checkpoint: undefined, version: freed ? undefined : state?.version },
+  }
+}
+
+const isSweeping = (index: MemoryIndexDisk): boolean =>
+  [...readContents(index.durable).buckets.values()].some(({ sweeping }) => sweeping)
+
+/** Until nothing that a purge hides is left to the site. */
+const swept = (index: MemoryIndexDisk): Promise<void> =>
+  vi.waitFor(() => expect(isSweeping(index)).toBe(false), { timeout: 10_000, interval: 1 })
+
+async function rebuilt(
+  store: BareStore,
+): Promise<{ index: MemoryIndexDisk; segments: readonly SegmentInfo[] }> {
+  const index = new MemoryIndexDisk()
+  const volume = await store.openVolume()
+  const opened = await MemoryIndex.open({ disk: index })
+  const { clock } = store
+  await rebuildIndex(opened, { volume, clock, random: seededRandom(2), logger: silentLogger })
+  await opened.close()
+  const segments = volume.segments()
+  await volume.close()
+  return { index, segments }
+}
+
+/** What the first purge had seen, the second one had not: it is swept before that one counts. */
+const purgedTwice: Operation[] = [
+  { kind: 'upload', bucket: 'films', key: 'k5', size: 53_290, site: 'there', end: 'put' },
+  { kind: 'purge', bucket: 'films' },
+  { kind: 'put', bucket: 'films', key: 'k1', size: 3372 },
+  { kind: 'applied purge', bucket: 'films', age: 2, site: 'yonder', seen: false },
+  { kind: 'restart' },
+]
+
+describe('An index that is rebuilt from the log alone', () => {
+  it('equals the one it replaces, entry by entry, cursors aside', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 120 }), async (steps) => {
+        const store = new BareStore(new FaultyDisk())
+        await store.open()
+        const writer = new Writer(store)
+        for (const step of steps) await writer.run(step)
+        await swept(store.index)
+        await store.close()
+        const operations = store.disk.trace.filter((done) => done === 'write').length
+        const found = await rebuilt(store)
+        expect(store.disk.trace.filter((done) => done === 'write')).toHaveLength(operations)
+        if (isSweeping(found.index)) {
+          // What nobody had seen is swept by the site, since that may have to write it down.
+          const next = new BareStore(store.disk.afterKill(), found.index)
+          await next.open()
+          await swept(next.index)
+          await next.close()
+        } else recount('here', readContents(found.index.durable), found.segments)
+        const [before, after] = [store.index, found.index].map((disk) => readContents(disk.durable))
+        if (before === undefined || after === undefined) throw new Error('there are two')
+        const freed = store.disk.trace.includes('remove')
+        expect(comparable(after, { freed })).toEqual(comparable(before, { freed }))
+        for (const [name, { seen: versions }] of after.buckets) {
+          const all = before.buckets.get(name)?.seen ?? []
+          for (const version of versions) expect(contextCovers(all, version)).toBe(true)
+        }
+      }),
+      { numRuns: Number(process.env.RUNS ?? 30), endOnFailure: true, examples: [[purgedTwice]] },
+    )
+  })
+})
