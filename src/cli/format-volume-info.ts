@@ -18,7 +18,7 @@ export function formatVolumeInfo(info: VolumeInfoDocument): string {
     ['bulk', segmentsText(info.bulk)],
     ['', liveText(info.bulk)],
     ['slots', slotsText(info)],
-    ['index', index.bytes === null ? index.path : `${index.path}, ${formatByteSize(index.bytes)}`],
+    ['index', indexText(index)],
     ['checkpoint', checkpointText(index.checkpoint)],
     ['feed', feedText(info)],
   ]
@@ -80,4 +80,9 @@ function feedText({ index }: VolumeInfoDocument): string | undefined {
   const { feed_head, feed_places } = index
   if (feed_head === null || feed_places === null) return undefined
   return `head ${formatCount(feed_head)}, ${countOf(feed_places, 'place')}`
+}
+
+function indexText({ path, bytes }: VolumeInfoDocument['index']): string {
+  if (path === null) return 'not named, and nothing can lie beside a block device'
+  return bytes === null ? path : `${path}, ${formatByteSize(bytes)}`
 }

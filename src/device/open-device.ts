@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:fs'
 import * as fs from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { systemCodeOf } from '../base/errors.ts'
 import { deviceSize } from './block-device.ts'
 import type { Device } from './device.ts'
@@ -63,8 +63,10 @@ export async function openDevice(path: string, make?: MakeDeviceOptions): Promis
   const there = await storageKindAt(path)
   const kind = there ?? make?.type ?? 'directory'
   if (kind === 'directory') {
-    if (make === undefined) await assertVolumeFolder(path)
-    const device = await DirectoryDevice.open(path)
+    const device =
+      make === undefined
+        ? await DirectoryDevice.openReadOnly(path)
+        : await DirectoryDevice.open(path)
     const files = new FolderFiles(path)
     return { kind, device, files, segmentBytes: undefined, capacityBytes: undefined }
   }
@@ -88,17 +90,4 @@ async function openMade(path: string, kind: StorageKind): Promise<SlotDevice> {
     throw error
   }
   return await SlotDevice.open(backing)
-}
-
-/** Opening a folder makes what is missing in it: somebody who looks for a volume must not change it. */
-async function assertVolumeFolder(path: string): Promise<void> {
-  const names: readonly string[] = await fs.readdir(path).catch((error: unknown) => {
-    if (systemCodeOf(error) === 'ENOENT') return []
-    throw error
-  })
-  if (names.includes('superblock') || names.includes('segments')) return
-  throw new StoragePathError(`there is no ComIO volume at ${path}`, {
-    hint: 'Name the storage path of a site.',
-    facts: { path, parent: dirname(path) },
-  })
 }

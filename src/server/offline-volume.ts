@@ -10,8 +10,8 @@ import { systemClock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import type { Device } from '../device/device.ts'
-import { DirectoryDevice } from '../device/directory-device.ts'
 import { VolumeInUseError } from '../device/errors.ts'
+import { defaultIndexPath, openDevice, storageKindAt } from '../device/open-device.ts'
 import { acquireVolumeLock, type VolumeLock } from '../device/volume-lock.ts'
 import { copyIndexFiles } from '../index/index-copy.ts'
 import { LevelIndex } from '../index/level-index.ts'
@@ -22,13 +22,17 @@ import { VolumeInspection } from '../volume/volume-inspection.ts'
 export interface OfflineVolume {
   readonly inspection: VolumeInspection
   readonly storagePath: string
-  readonly indexPath: string
+  /** Undefined where it could be anywhere: on a block device, unless the configuration says. */
+  readonly indexPath: string | undefined
   /** Undefined when no site runs on it. */
   readonly inUse: VolumeInUseError | undefined
 }
 
-export function indexPathOf({ server }: ServerConfig): string {
-  return server.indexPath ?? join(server.storagePath, 'index')
+/** Where its index is looked for; a block device has none unless the configuration names it. */
+export async function indexPathOf({ server }: ServerConfig): Promise<string | undefined> {
+  const { storagePath, indexPath } = server
+  if (indexPath !== undefined) return indexPath
+  return defaultIndexPath(storagePath, (await storageKindAt(storagePath)) ?? server.storageType)
 }
 
 /**
@@ -48,14 +52,15 @@ export async function withOfflineVolume<T>(
   work: (volume: OfflineVolume) => Promise<T>,
 ): Promise<T> {
   const { storagePath } = config.server
-  const device = await DirectoryDevice.openReadOnly(storagePath)
+  const { device } = await openDevice(storagePath)
   try {
     const lock = await lockFor(await volumeIdOf(device), conduct)
     const inUse = lock instanceof VolumeInUseError ? lock : undefined
     try {
       const inspection = await VolumeInspection.open(device)
       try {
-        return await work({ inspection, storagePath, indexPath: indexPathOf(config), inUse })
+        const indexPath = await indexPathOf(config)
+        return await work({ inspection, storagePath, indexPath, inUse })
       } finally {
         await inspection.close()
       }
@@ -99,6 +104,11 @@ export async function withIndexView<T>(
   work: (view: IndexView) => Promise<T>,
 ): Promise<T> {
   if (inUse !== undefined) return await work({ state: 'in use', reason: inUse.message })
+  if (indexPath === undefined) {
+    const reason =
+      'where the index of a block device lies is not known: name it as server.index_path'
+    return await work({ state: 'absent', reason })
+  }
   const folder = await mkdtemp(join(tmpdir(), 'comio-index-'))
   try {
     const view = await openView({ indexPath, copy: join(folder, 'index') }, inspection)

@@ -50,7 +50,7 @@ export async function openStorage(
   return { volume, files, engine }
 }
 
-function indexPathMissing(path: string): StoragePathError {
+export function indexPathMissing(path: string): StoragePathError {
   return new StoragePathError(`the index of a volume on the block device ${path} needs a place`, {
     hint: 'Name a directory on another disk with server.index_path.',
     facts: { path },
@@ -93,7 +93,10 @@ async function openVolume(
 }
 
 /** The smaller one of what there is room for and what was asked for. */
-function capacityOf(room: number | undefined, asked: number | undefined): number | undefined {
+export function capacityOf(
+  room: number | undefined,
+  asked: number | undefined,
+): number | undefined {
   return room === undefined || asked === undefined ? (room ?? asked) : Math.min(room, asked)
 }
 

@@ -38,7 +38,7 @@ export interface VolumeInfoDocument {
   readonly unused_slots: number
   readonly damaged_slots: number
   readonly index: {
-    readonly path: string
+    readonly path: string | null
     readonly state: IndexView['state']
     readonly reason: string | null
     readonly bytes: number | null
@@ -76,7 +76,7 @@ export async function volumeInfo(config: ServerConfig): Promise<VolumeInfoDocume
         unused_slots: inspection.unusedSlots.length,
         damaged_slots: inspection.damagedSlots.length,
         index: {
-          path: indexPath,
+          path: indexPath ?? null,
           state: index.state,
           reason: index.reason,
           bytes: index.bytes,

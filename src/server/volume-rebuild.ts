@@ -9,7 +9,8 @@ import { silentLogger } from '../base/log.ts'
 import type { Progress } from '../base/progress-bar.ts'
 import { systemRandom } from '../base/random.ts'
 import type { ServerConfig } from '../config/server-config.ts'
-import { DirectoryDevice } from '../device/directory-device.ts'
+import type { Device } from '../device/device.ts'
+import { openDevice } from '../device/open-device.ts'
 import { acquireVolumeLock } from '../device/volume-lock.ts'
 import { LevelIndex } from '../index/level-index.ts'
 import { type RebuiltIndex, rebuildIndex } from '../store/rebuild.ts'
@@ -19,6 +20,7 @@ import { checkIndexPath } from './check-storage-path.ts'
 import { WorkStoppedError } from './errors.ts'
 import { asideOf, replaceIndex } from './index-folder.ts'
 import { indexPathOf } from './offline-volume.ts'
+import { capacityOf, indexPathMissing } from './storage.ts'
 
 export interface RebuildDocument {
   readonly index_path: string
@@ -42,9 +44,10 @@ export async function rebuildVolumeIndex(
   config: ServerConfig,
   options: RebuildOptions,
 ): Promise<RebuildDocument> {
-  const indexPath = indexPathOf(config)
+  const indexPath = await indexPathOf(config)
+  if (indexPath === undefined) throw indexPathMissing(config.server.storagePath)
   await checkIndexPath(indexPath)
-  const volume = await openExisting(config)
+  const { volume, device } = await openExisting(config)
   try {
     const fresh = `${indexPath}.rebuild`
     await rm(fresh, { recursive: true, force: true })
@@ -61,25 +64,35 @@ export async function rebuildVolumeIndex(
     }
   } finally {
     await volume.close()
+    await device.close()
   }
 }
 
 /** Never makes one: where there is none, there is nothing to rebuild an index from. */
-async function openExisting({ server }: ServerConfig): Promise<Volume> {
-  const looked = await DirectoryDevice.openReadOnly(server.storagePath)
+async function openExisting({
+  server,
+}: ServerConfig): Promise<{ readonly volume: Volume; readonly device: Device }> {
+  const { storagePath: path, storageType: type, storageSize: size } = server
+  const { device: looked } = await openDevice(path)
   const isThere = (await looked.readSuperblock()) !== undefined
   const slots = await looked.list()
   await looked.close()
-  if (!isThere) throw new MissingSuperblockError(server.storagePath, slots.length)
-  return await Volume.open({
-    device: await DirectoryDevice.open(server.storagePath),
-    random: systemRandom,
-    clock: systemClock,
-    logger: silentLogger,
-    capacityBytes: server.storageSize,
-    format: { siteId: server.siteId },
-    lock: (volumeId) => acquireVolumeLock({ volumeId, clock: systemClock }),
-  })
+  if (!isThere) throw new MissingSuperblockError(path, slots.length)
+  const surroundings = { random: systemRandom, clock: systemClock, logger: silentLogger }
+  const { device, capacityBytes } = await openDevice(path, { type, size, ...surroundings })
+  try {
+    const volume = await Volume.open({
+      ...surroundings,
+      device,
+      capacityBytes: capacityOf(capacityBytes, size),
+      format: { siteId: server.siteId },
+      lock: (volumeId) => acquireVolumeLock({ volumeId, clock: systemClock }),
+    })
+    return { volume, device }
+  } catch (thrown) {
+    await device.close()
+    throw thrown
+  }
 }
 
 async function buildAt(
