@@ -26,6 +26,11 @@ export const systemClock: Clock = {
   },
 }
 
+/** Resolves when everything that the event loop has at hand was served. */
+export function endOfTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
 /** Resolves after `ms`, or at once when `signal` aborts (it does not reject: callers look at the signal). */
 export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -40,6 +40,11 @@ export interface DeviceSegment {
    * @throws ShortWriteError when fewer bytes were written, or the system's error
    */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>
+  /**
+   * As `write`, and durable when resolved, in one call to the system where there is one. Of what was
+   * written before it says nothing.
+   */
+  writeSynced(buffers: readonly Uint8Array[], position: number): Promise<void>
   /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end. */
   read(target: Uint8Array, position: number): Promise<number>
   /** Everything written so far is durable when resolved. After a failure nothing is known. */

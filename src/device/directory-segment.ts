@@ -1,12 +1,15 @@
 /** One segment of a {@link DirectoryDevice}: a file, opened once, read and written by position. */
+import { constants } from 'node:fs'
 import { assert } from '../base/assert.ts'
 import type { DeviceSegment } from './device.ts'
 import { ShortWriteError } from './errors.ts'
-import { closeFile, readAt, setSize, syncData, writeAt } from './file-calls.ts'
+import { closeFile, openFile, readAt, setSize, syncData, writeAt } from './file-calls.ts'
 
 export class DirectorySegment implements DeviceSegment {
   readonly #path: string
   readonly #fd: number
+  /** The same file, opened so that a write has ended when it is durable: at the first such write. */
+  #syncedFd: number | undefined
   #size: number
   /** Up to here the file has its space. */
   #written: number
@@ -33,15 +36,26 @@ export class DirectorySegment implements DeviceSegment {
     return this.#closed ? 0 : Math.max(0, this.#size - this.#written)
   }
 
-  async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+  write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    return this.#write(this.#fd, buffers, position)
+  }
+
+  /** One call into the thread pool, and one turn of the event loop, where `write` and `sync` take two. */
+  async writeSynced(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    assert(!this.#closed, 'a segment is written after it was closed')
+    this.#syncedFd ??= await openFile(this.#path, constants.O_RDWR | constants.O_DSYNC)
+    await this.#write(this.#syncedFd, buffers, position)
+  }
+
+  async #write(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
     let wanted = 0
     for (const buffer of buffers) wanted += buffer.length
     this.#check(position, wanted)
     if (wanted === 0) return
-    const written = await writeAt(this.#fd, buffers, position)
+    const written = await writeAt(fd, buffers, position)
     if (written !== wanted) {
       // A disk that becomes full takes a part first: the attempt at the rest gets the system's word.
-      await writeAt(this.#fd, [Buffer.concat(buffers).subarray(written)], position + written)
+      await writeAt(fd, [Buffer.concat(buffers).subarray(written)], position + written)
       throw new ShortWriteError({ device: this.#path, position, wanted, written })
     }
     this.#written = Math.max(this.#written, position + wanted)
@@ -67,6 +81,7 @@ export class DirectorySegment implements DeviceSegment {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    if (this.#syncedFd !== undefined) await closeFile(this.#syncedFd)
     await closeFile(this.#fd)
   }
 

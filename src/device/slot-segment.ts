@@ -79,6 +79,11 @@ export class SlotSegment implements DeviceSegment {
     await grown
   }
 
+  async writeSynced(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    await this.write(buffers, position)
+    await this.sync()
+  }
+
   async read(target: Uint8Array, position: number): Promise<number> {
     this.#assertUsable()
     const use = this.#use

@@ -1,6 +1,6 @@
 /** Opens what a site keeps: device, lock, volume, index and engine, in this order. */
 import { rethrowAssertion } from '../base/assert.ts'
-import { type Clock, systemClock } from '../base/clock.ts'
+import { type Clock, endOfTurn, systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { ServerConfig } from '../config/server-config.ts'
@@ -119,6 +119,7 @@ async function recoverEngine(
     maxClockSkewMs: config.replication.maxClockSkewMs,
     conflictPolicy: config.replication.conflictPolicy,
     reclaim: config.storage.reclaim,
+    endOfTurn,
   })
   teardown.add('store', () => engine.close())
   logger.info(

@@ -187,6 +187,11 @@ class SimSegment implements DeviceSegment {
     })
   }
 
+  async writeSynced(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    await this.write(buffers, position)
+    await this.sync()
+  }
+
   async read(target: Uint8Array, position: number): Promise<number> {
     return await this.#use(async () => {
       await this.#device.wait(this.#disk.latency.readMs)

@@ -55,6 +55,7 @@ export class CommitPipeline {
   readonly #accounts: Accounts
   readonly #logger: Logger
   readonly #onIndexed: (batch: IndexBatch) => void
+  readonly #endOfTurn: () => Promise<void>
   #gathered: LogItem[] = []
   #gatheredBytes = 0
   #logged: LoggedGroup[] = []
@@ -72,12 +73,15 @@ export class CommitPipeline {
     readonly logger: Logger
     /** Called after each index batch. */
     readonly onIndexed: (batch: IndexBatch) => void
+    /** Resolves when whatever else is being served now has been: it joins the same group. */
+    readonly endOfTurn?: (() => Promise<void>) | undefined
   }) {
     this.#log = options.log
     this.#index = options.index
     this.#accounts = options.accounts
     this.#logger = options.logger
     this.#onIndexed = options.onIndexed
+    this.#endOfTurn = options.endOfTurn ?? (() => Promise.resolve())
   }
 
   /** Why no write is taken any more, if so. */
@@ -127,9 +131,9 @@ export class CommitPipeline {
   }
 
   async #runLog(): Promise<void> {
-    // Whoever else is being served in this turn of the event loop joins the first group.
-    await Promise.resolve()
-    while (this.#gathered.length > 0) {
+    for (;;) {
+      await this.#endOfTurn()
+      if (this.#gathered.length === 0) break
       const items = this.#takeGroup()
       try {
         const locations = await this.#log.appendGroup(items.map((item) => item.record))

@@ -91,6 +91,8 @@ export interface EngineOptions {
   readonly conflictPolicy?: ConflictPolicy
   /** How space is given back. */
   readonly reclaim?: ReclaimOptions
+  /** Resolves at the end of a turn of the event loop; a turn is as long as a microtask unless told. */
+  readonly endOfTurn?: () => Promise<void>
 }
 
 interface Parts extends RecoveredParts {
@@ -166,7 +168,10 @@ export class Engine implements ObjectStore, ChangeSink {
       this.#cleaner.look()
       feed.advanced(feedMoves)
     }
-    const pipeline = new CommitPipeline({ log: volume, index, accounts, logger, onIndexed })
+    const pipeline = new CommitPipeline({
+      ...{ log: volume, index, accounts, logger, onIndexed },
+      endOfTurn: options.endOfTurn,
+    })
     this.#pipeline = pipeline
     const sequencer = new Sequencer({
       ...{ clock, versions, index, accounts, pipeline, launched: this.#launched },

@@ -21,7 +21,7 @@ const magic = Buffer.from('CGRP', 'latin1').readUInt32LE(0)
 /** What Linux takes in one vectored write. */
 const piecesMax = 1024
 /** Shorter pieces of a body cost less to copy than to hand over one by one. */
-const copyBelowMin = 2048
+const copyBelowMin = 16 * 1024
 const scratchBytesMin = 64 * 1024
 
 export interface GroupMeasure {

@@ -144,8 +144,7 @@ export class SegmentWriter {
     const place = { use: entry, seed: entry.seed, offset, number: open.lastGroup + 1, highestSeq }
     const group = this.#encoder.encode(records, measure, place)
     try {
-      await handle.write(group.pieces, offset)
-      await handle.sync()
+      await handle.writeSynced(group.pieces, offset)
     } catch (cause) {
       throw this.#failed(open, cause)
     }

@@ -29,6 +29,11 @@ class LateSegment implements DeviceSegment {
     this.#late = { bytes: Buffer.concat(buffers), position }
   }
 
+  async writeSynced(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    await this.write(buffers, position)
+    await this.sync()
+  }
+
   async read(target: Uint8Array, position: number): Promise<number> {
     await this.#catchUp()
     return await this.#segment.read(target, position)

@@ -88,6 +88,23 @@ export function describeDevice(name: string, makePlace: () => Promise<DevicePlac
       await segment.close()
     })
 
+    it('keeps what was written and synced in one call, wherever it lies in the segment', async () => {
+      const segment = await device.create(1, size)
+      await segment.write([Buffer.alloc(size, 7)], 0)
+      await segment.writeSynced([Buffer.from('in '), Buffer.from('pieces')], 100)
+      await segment.writeSynced([Buffer.from('end')], size - 3)
+      await segment.sync()
+      await segment.close()
+      await expect(segment.writeSynced([Buffer.from('late')], 0)).rejects.toThrow()
+      await reopen()
+      const again = await device.open(1)
+      const bytes = await readAll(again)
+      expect(bytes.toString('latin1', 100, 109)).toBe('in pieces')
+      expect(bytes.toString('latin1', size - 3)).toBe('end')
+      expect(bytes[0]).toBe(7)
+      await again.close()
+    })
+
     it('cannot open an empty slot', async () => {
       await expect(device.open(5)).rejects.toThrow()
     })

@@ -24,7 +24,13 @@ export function withReplaced<T extends object>(target: T, replaced: Partial<T>):
 
 function withSync(device: Device, sync: (segment: DeviceSegment) => Promise<void>): Device {
   const wrapped = (segment: DeviceSegment): DeviceSegment =>
-    withReplaced(segment, { sync: () => sync(segment) })
+    withReplaced(segment, {
+      sync: () => sync(segment),
+      async writeSynced(buffers: readonly Uint8Array[], position: number) {
+        await segment.write(buffers, position)
+        await sync(segment)
+      },
+    })
   return withReplaced(device, {
     create: async (slot, size) => wrapped(await device.create(slot, size)),
     open: async (slot) => wrapped(await device.open(slot)),

@@ -218,6 +218,11 @@ class FaultySegment implements DeviceSegment {
     }
   }
 
+  async writeSynced(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    await this.write(buffers, position)
+    await this.sync()
+  }
+
   async read(target: Uint8Array, position: number): Promise<number> {
     await this.#disk.step('read', () => undefined)
     return this.#stored.current.copy(target, 0, position, position + target.length)

@@ -19,6 +19,7 @@ class CountedSegment implements DeviceSegment {
   }
 
   async write(): Promise<void> {}
+  async writeSynced(): Promise<void> {}
   async sync(): Promise<void> {}
   async trim(): Promise<void> {}
   async close(): Promise<void> {}
