@@ -140,14 +140,20 @@ export class IndexedChangeFeed implements ChangeFeed {
   }
 
   /** Undefined when it is not there any more. What was found is looked up again only if it has moved. */
-  #open(place: FeedPlace, slot: ObjectSlot, found: FoundEntry): OpenObject | undefined {
+  #open(
+    place: FeedPlace,
+    slot: ObjectSlot,
+    found: FoundEntry & { readonly label?: Uint8Array },
+  ): OpenObject | undefined {
     let known: FoundEntry | undefined = found
     const find = (): LiveEntry | undefined => {
       const { entry } = known ?? this.#findLive(place, slot) ?? {}
       known = undefined
       return entry
     }
-    return openStored(slot, find, { reader: this.#reader, index: this.#index })
+    return openStored(slot, find, {
+      ...{ reader: this.#reader, index: this.#index, label: found.label },
+    })
   }
 
   #loadObject(place: FeedPlace, slot: ObjectSlot): OutgoingChange | undefined {
@@ -163,10 +169,10 @@ export class IndexedChangeFeed implements ChangeFeed {
   #loadEncodedObject(place: FeedPlace, slot: ObjectSlot): EncodedChange | undefined {
     const found = this.#findLive(place, slot)
     if (found === undefined) return encodedChange(this.#loadTombstone(place, slot))
-    const object = this.#open(place, slot, found)
-    if (object === undefined) return undefined
     const { seq, version } = found.entry
     const label = encodeLabel(slot, version)
+    const object = this.#open(place, slot, { ...found, label })
+    if (object === undefined) return undefined
     const encoded = { kind: 'put', label, head: headIn(found.value) } as const
     return { seq, version, encoded, bytes: undefined, object }
   }

@@ -35,6 +35,7 @@ export class StoredObject implements OpenObject {
   readonly #reader: RecordReader
   readonly #entry: LiveEntry
   readonly #extents: readonly Location[]
+  readonly #label: Uint8Array | undefined
   readonly #unpin: () => void
   #closed = false
 
@@ -44,11 +45,13 @@ export class StoredObject implements OpenObject {
     readonly entry: LiveEntry
     readonly reader: RecordReader
     readonly extents: readonly Location[]
+    readonly label: Uint8Array | undefined
   }) {
     this.info = options.info
     this.#entry = options.entry
     this.#reader = options.reader
     this.#extents = options.extents
+    this.#label = options.label
     this.#unpin = options.reader.pin(options.extents)
   }
 
@@ -87,7 +90,7 @@ export class StoredObject implements OpenObject {
     assert(location !== undefined, 'an indexed entry has a location')
     return this.#checked(async () => {
       const record = await this.#reader.readRecord(location, { seq: recordSeq })
-      const label = encodeLabel(objectSlot(this.info.bucket, this.info.key), version)
+      const label = this.#label ?? encodeLabel(objectSlot(this.info.bucket, this.info.key), version)
       if (!record.label.equals(label) || record.body.length !== meta.size) {
         throw this.#corrupt('another record lies where the index says it is')
       }
@@ -128,7 +131,12 @@ export class StoredObject implements OpenObject {
 export function openStored(
   name: ObjectName,
   find: () => LiveEntry | undefined,
-  from: { readonly reader: RecordReader; readonly index: OrderedIndex },
+  from: {
+    readonly reader: RecordReader
+    readonly index: OrderedIndex
+    /** Of the entry that is looked for, where it is at hand. */
+    readonly label?: Uint8Array | undefined
+  },
 ): StoredObject | undefined {
   let entry = find()
   while (entry !== undefined) {
@@ -138,7 +146,8 @@ export function openStored(
     try {
       const extents = extentsOf(entry, from.index)
       if (extents !== undefined) {
-        return new StoredObject({ info, entry, reader: from.reader, extents })
+        const { reader, label } = from
+        return new StoredObject({ info, entry, reader, extents, label })
       }
     } catch (thrown) {
       if (!(thrown instanceof StaleLocationError)) throw thrown

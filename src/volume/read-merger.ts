@@ -64,17 +64,20 @@ async function readRun(handle: DeviceSegment, run: readonly WaitingRead[]): Prom
 /** Ascending reads, cut where they lie too far apart or grow too large. */
 function* runsOf(reads: readonly WaitingRead[]): Generator<readonly WaitingRead[]> {
   let run: WaitingRead[] = []
+  let end = 0
   for (const read of reads) {
     const first = run[0]
     const fits =
       first !== undefined &&
-      read.offset - endOf(run) <= gapBytesMax &&
+      read.offset - end <= gapBytesMax &&
       read.offset + read.length - first.offset <= mergedBytesMax
     if (!fits && first !== undefined) {
       yield run
       run = []
+      end = 0
     }
     run.push(read)
+    end = Math.max(end, read.offset + read.length)
   }
   if (run.length > 0) yield run
 }
