@@ -153,7 +153,7 @@ export class SyncGate {
       }
       this.#waits.add(wait)
       for (const remote of wanting) this.#begin(wait, remote)
-      for (const remote of [...wait.open]) this.#look(wait, remote)
+      for (const remote of [...wait.open]) this.#look(wait, remote, place)
       this.#judge(wait)
     })
   }
@@ -176,8 +176,7 @@ export class SyncGate {
   }
 
   /** What the ledger says of the place that counts now, which may be another one than before. */
-  #look(wait: Wait, remote: Remote): void {
-    const place = this.#options.feed.placeOf(wait.slot)
+  #look(wait: Wait, remote: Remote, place = this.#options.feed.placeOf(wait.slot)): void {
     if (place === undefined) {
       this.#gain(wait, remote)
       return
