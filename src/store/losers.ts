@@ -135,10 +135,8 @@ export class Losers {
 
   // --- inner parts
 
-  /** What lay here when this site itself purged was seen, whatever the purge can say of it to others. */
   #hasSeen(floor: Floor, key: string, entry: SlotEntry): boolean {
-    const isOwn = siteOf(floor.version) === this.#options.siteId
-    return (isOwn && entry.seq < floor.seq) || isSeenBy(floor, key, entry.version)
+    return isSeenHere(this.#options.siteId, floor, { key, entry })
   }
 
   #copyOf(name: ObjectName, loser: Version, winner: ConflictSide): KeptCopy | undefined {
@@ -244,6 +242,19 @@ export class Losers {
 export function copyMutation(copy: KeptCopy, meta: ObjectMeta): PutMutation {
   const slot = objectSlot(copy.bucket, copy.key) as PutMutation['slot']
   return { kind: 'put', slot, version: copy.version, context: [], meta }
+}
+
+/**
+ * Whether nobody loses anything when the entry goes. What lay here when this site itself purged was seen,
+ * whatever the purge can say of it to others.
+ */
+export function isSeenHere(
+  siteId: SiteId,
+  floor: Floor,
+  { key, entry }: { readonly key: string; readonly entry: SlotEntry },
+): boolean {
+  const isOwn = siteOf(floor.version) === siteId
+  return (isOwn && entry.seq < floor.seq) || isSeenBy(floor, key, entry.version)
 }
 
 /** Whether the purging site had seen a write that falls under its floor. */

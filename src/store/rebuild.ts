@@ -37,9 +37,12 @@ export async function rebuildIndex(
   }
   const parts = await recoverParts(index, options, log)
   const buckets = await parts.accounts.allBuckets()
+  const { siteId } = volume.identity
   const now = Math.max(0, Math.floor(clock.now()))
   for (const [name, { sweeping }] of buckets) {
-    const left = sweeping ? await sweepSeen(name, { index, accounts: parts.accounts, now }) : 1
+    const left = sweeping
+      ? await sweepSeen(name, { index, accounts: parts.accounts, siteId, now })
+      : 1
     if (left === 0) parts.accounts.updateBucket(name, { sweeping: false })
   }
   // Also where the log is empty: whoever finds the state knows that the index is complete.

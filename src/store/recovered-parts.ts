@@ -40,8 +40,9 @@ export async function recoverParts(
   { volume, clock, random, logger }: RecoverPartsOptions,
   log: ReplayLog = volume,
 ): Promise<RecoveredParts> {
+  const { siteId } = volume.identity
   const accounts = await Accounts.load(index, volume.segments())
-  const versions = new VersionClock({ clock, site: volume.identity.siteId })
+  const versions = new VersionClock({ clock, site: siteId })
   const writers = new OpenWriters()
   const admission = new Admission(volume, clock)
   const bulk = new PatientBulk(volume, admission)
@@ -50,7 +51,7 @@ export async function recoverParts(
   const conflicts = await Conflicts.load({ index, clock })
   const now = Math.max(0, Math.floor(clock.now()))
   const into = { index, accounts, uploads, conflicts, versions }
-  const replayed = await recover({ ...into, log, logger, now })
+  const replayed = await recover({ ...into, log, siteId, logger, now })
   const openWriter = (): BlobWriter => new BlobWriter({ log: bulk, random, writers })
   return { ...into, writers, admission, openWriter, replayed }
 }

@@ -43,7 +43,7 @@ import {
   type SlotEntry,
 } from './tables/slot-entry.ts'
 import type { Uploads } from './uploads.ts'
-import type { Version, VersionClock } from './version.ts'
+import type { SiteId, Version, VersionClock } from './version.ts'
 
 export interface ReplayLog {
   replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord>
@@ -60,6 +60,7 @@ export interface RecoveryOptions {
   readonly uploads: Uploads
   readonly conflicts: Conflicts
   readonly versions: VersionClock
+  readonly siteId: SiteId
   readonly logger: Logger
   /** Wall ms: the time from which replayed places wait. */
   readonly now: number
@@ -120,10 +121,10 @@ class Replay {
    * hid: the next floor does not know that any more, and would have it kept as a conflict's loser.
    */
   async beforePurge(bucket: string): Promise<void> {
-    const { index, accounts, now } = this.#options
+    const { index, accounts, siteId, now } = this.#options
     if (!accounts.bucket(bucket).sweeping) return
     await this.flush()
-    await sweepSeen(bucket, { index, accounts, now })
+    await sweepSeen(bucket, { index, accounts, siteId, now })
   }
 
   apply(record: StoreRecord, at: { readonly seq: number; readonly location: Location }): void {

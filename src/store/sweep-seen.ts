@@ -6,25 +6,27 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import { removeSwept } from './effects.ts'
 import { IndexBatch } from './index-batch.ts'
-import { isSeenBy } from './losers.ts'
+import { isSeenHere } from './losers.ts'
 import { readChunks } from './read-all.ts'
 import { keyBytesOf, objectsRange } from './tables/keys.ts'
 import { decodeLiveEntry } from './tables/slot-entry.ts'
+import type { SiteId } from './version.ts'
 
 export interface SweepSeenOptions {
   /** Everything that was replayed is in it. */
   readonly index: OrderedIndex
   readonly accounts: Accounts
+  readonly siteId: SiteId
   /** Wall ms. */
   readonly now: number
 }
 
 /** @returns how many objects are left under the floor */
 export async function sweepSeen(bucket: string, options: SweepSeenOptions): Promise<number> {
-  const { index, accounts, now } = options
-  const { floor: version, floorContext: context } = accounts.bucket(bucket)
+  const { index, accounts, siteId, now } = options
+  const { floor: version, floorContext: context, floorPlace } = accounts.bucket(bucket)
   if (version === undefined) return 0
-  const floor = { version, context }
+  const floor = { version, context, seq: floorPlace?.seq ?? 0 }
   const bucketLength = Buffer.byteLength(bucket)
   let left = 0
   for await (const entries of readChunks(index, objectsRange(bucket, Buffer.alloc(0)))) {
@@ -34,7 +36,7 @@ export async function sweepSeen(bucket: string, options: SweepSeenOptions): Prom
       const entry = decodeLiveEntry(value)
       if (entry.version > version) continue
       const key = keyBytesOf(indexKey, bucketLength).toString()
-      if (isSeenBy(floor, key, entry.version)) removeSwept(effects, { bucket, key, entry })
+      if (isSeenHere(siteId, floor, { key, entry })) removeSwept(effects, { bucket, key, entry })
       else left++
     }
     accounts.flush(batch)

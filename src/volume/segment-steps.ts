@@ -43,7 +43,12 @@ export async function* stepsOf(
   superblock: Superblock | undefined,
 ): AsyncGenerator<SegmentStep> {
   const handle = new TolerantSegment(segment)
-  const walk = new SegmentWalk({ handle, seed: entry.seed, limit: entry.end?.validEnd })
+  const walk = new SegmentWalk({
+    handle,
+    seed: entry.seed,
+    limit: entry.end?.validEnd,
+    strict: true,
+  })
   let highestSeq = entry.previous?.highestSeq ?? 0
   const footer = entry.hasFooter ? new FooterBuilder() : undefined
   let damaged = false

@@ -43,6 +43,8 @@ export interface WalkOptions {
    * all were durable once: a body that does not fit was damaged since, and no group is torn.
    */
   readonly limit?: number | undefined
+  /** Whoever looks for damage wants to know of that in bodies, too. */
+  readonly strict?: boolean
 }
 
 export class SegmentWalk {
@@ -59,7 +61,7 @@ export class SegmentWalk {
     this.#handle = options.handle
     this.#seed = options.seed
     this.#limit = options.limit ?? options.handle.size
-    this.#forgivesBodies = options.limit !== undefined
+    this.#forgivesBodies = options.limit !== undefined && options.strict !== true
   }
 
   /** Number of the last group walked over, 0 before the first. */

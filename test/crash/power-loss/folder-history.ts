@@ -27,6 +27,8 @@ interface OpenFile {
   readonly inode: Inode | undefined
   /** Where the next write goes that says nothing of it. */
   offset: number
+  /** Opened with O_DSYNC: what is written is durable when the call has returned. */
+  readonly isSynced: boolean
 }
 
 export class FolderHistory {
@@ -36,7 +38,7 @@ export class FolderHistory {
   readonly #durableNames = new Map<string, Inode | 'folder'>()
   #namings: Naming[] = []
   readonly #open = new Map<number, OpenFile>()
-  /** By thread: what ends its sync. */
+  /** By thread: what is durable when its call has returned. */
   readonly #syncs = new Map<string, () => void>()
 
   /** @param root what is there is on the disk */
@@ -62,6 +64,10 @@ export class FolderHistory {
         break
       case 'write':
         this.#write(event)
+        break
+      case 'write-ends':
+        this.#syncs.get(event.thread)?.()
+        this.#syncs.delete(event.thread)
         break
       case 'truncate':
         this.#open.get(event.fd)?.inode?.unsynced.push(event)
@@ -109,7 +115,7 @@ export class FolderHistory {
   #openFile({ fd, path, flags }: DiskEvent & { readonly kind: 'open' }): void {
     const name = this.#inside(path)
     if (name === undefined) {
-      this.#open.set(fd, { inode: undefined, offset: 0 })
+      this.#open.set(fd, { inode: undefined, offset: 0, isSynced: false })
       return
     }
     let inode = this.#names.get(name)
@@ -118,18 +124,22 @@ export class FolderHistory {
       this.#make(name, inode)
     }
     if (inode === undefined || inode === 'folder') {
-      this.#open.set(fd, { inode: undefined, offset: 0 })
+      this.#open.set(fd, { inode: undefined, offset: 0, isSynced: false })
       return
     }
     if (flags.includes('O_TRUNC')) inode.unsynced.push({ kind: 'truncate', size: 0 })
-    this.#open.set(fd, { inode, offset: flags.includes('O_APPEND') ? sizeOf(inode) : 0 })
+    const offset = flags.includes('O_APPEND') ? sizeOf(inode) : 0
+    this.#open.set(fd, { inode, offset, isSynced: flags.includes('O_DSYNC') })
   }
 
-  #write({ fd, bytes, offset }: DiskEvent & { readonly kind: 'write' }): void {
+  #write({ fd, bytes, offset, thread }: DiskEvent & { readonly kind: 'write' }): void {
     const open = this.#open.get(fd)
     if (open?.inode === undefined) return
-    open.inode.unsynced.push({ kind: 'write', bytes, offset: offset ?? open.offset })
+    const { inode, isSynced } = open
+    const change = { kind: 'write', bytes, offset: offset ?? open.offset } as const
+    inode.unsynced.push(change)
     if (offset === undefined) open.offset += bytes.length
+    if (isSynced) this.#syncs.set(thread, () => settle(inode, [change]))
   }
 
   #beginSync(fd: number): () => void {
@@ -142,10 +152,7 @@ export class FolderHistory {
         naming(this.#durableNames)
         this.#namings.shift()
       }
-      if (inode === undefined) return
-      const left = inode.unsynced.filter((change) => !covered.includes(change))
-      inode.durable = covered.reduce(applied, inode.durable)
-      inode.unsynced = left
+      if (inode !== undefined) settle(inode, covered)
     }
   }
 
@@ -179,6 +186,12 @@ export class FolderHistory {
     const name = relative(this.#root, path)
     return name.startsWith('..') ? undefined : name
   }
+}
+
+/** These are on the disk for good. */
+function settle(inode: Inode, changes: readonly Change[]): void {
+  inode.durable = changes.reduce(applied, inode.durable)
+  inode.unsynced = inode.unsynced.filter((change) => !changes.includes(change))
 }
 
 function sizeOf({ durable, unsynced }: Inode): number {

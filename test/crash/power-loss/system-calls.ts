@@ -14,7 +14,10 @@ export type DiskEvent =
       readonly fd: number
       readonly bytes: Buffer
       readonly offset: number | undefined
+      readonly thread: string
     }
+  /** On a file opened with O_DSYNC, what was written is durable. */
+  | { readonly kind: 'write-ends'; readonly thread: string }
   | { readonly kind: 'truncate'; readonly fd: number; readonly size: number }
   /** What was written before it began is durable when it has ended. */
   | { readonly kind: 'sync-begins'; readonly fd: number; readonly thread: string }
@@ -86,7 +89,7 @@ function beginningOf(call: string, thread: string): DiskEvent[] {
       if (fd === 1) return linesIn(bytes)
       const isPlaced = name.startsWith('p')
       const offset = isPlaced ? Number(/, (\d+)(?:\)|$)/.exec(args)?.[1]) : undefined
-      return [{ kind: 'write', fd, bytes, offset }]
+      return [{ kind: 'write', fd, bytes, offset, thread }]
     }
     case 'rename':
     case 'renameat2':
@@ -111,6 +114,11 @@ function endOf(call: string, thread: string): DiskEvent[] {
     case 'fsync':
     case 'fdatasync':
       return [{ kind: 'sync-ends', thread }]
+    case 'write':
+    case 'pwrite64':
+    case 'writev':
+    case 'pwritev':
+      return [{ kind: 'write-ends', thread }]
     case 'openat': {
       const flags = args.split(', ')[2] ?? ''
       return [{ kind: 'open', fd: Number(result), path: text(bytesIn(path?.[1])), flags }]
