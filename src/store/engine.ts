@@ -410,7 +410,7 @@ export class Engine implements ObjectStore, ChangeSink {
     await this.#cleaner.stop()
     await this.#sweeper.stop()
     await this.#pipeline.drained()
-    await this.#freer.idle()
+    await this.#freer.stop()
     await this.#index.close()
   }
 

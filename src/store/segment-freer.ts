@@ -21,6 +21,7 @@ export class SegmentFreer {
   readonly #writers: OpenWriters
   readonly #logger: Logger
   #looked = ''
+  #stopped = false
   /** How many segments were freed so far. */
   freedCount = 0
   readonly #freeing = new Map<number, Promise<void>>()
@@ -43,6 +44,7 @@ export class SegmentFreer {
    * all of another log segment.
    */
   look(): void {
+    if (this.#stopped) return
     const generation = this.#accounts.state.checkpoint?.generation
     const failed = this.#volume.logMayHoldFailed
     const looked = `${this.#accounts.emptiedCount}/${this.#writers.changes}/${generation}/${failed}`
@@ -52,6 +54,12 @@ export class SegmentFreer {
       if (this.#freeing.has(segment.segment) || !this.#isDead(segment)) continue
       this.#free(segment)
     }
+  }
+
+  /** Nothing is freed any more: an upload that is cut off may end after the store. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.idle()
   }
 
   async idle(): Promise<void> {
