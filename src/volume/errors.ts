@@ -95,10 +95,12 @@ export class LostLogError extends ComioError {
 export class CorruptRecordError extends ComioError {
   readonly code = 'RECORD_CORRUPT'
 
-  constructor(facts: DamageFacts) {
+  /** @param cause the disk's error, where it cannot be read */
+  constructor(facts: DamageFacts, cause?: unknown) {
     super(`a record is damaged ${placeText(facts)}: ${facts.mismatch}`, {
       hint: 'Check the disk. Another site may still have the object intact.',
       facts: { ...facts },
+      cause,
     })
   }
 }

@@ -90,7 +90,9 @@ export class RecordReader {
         return await work(handle, entry.seed)
       } catch (error) {
         // A sector that the disk gives up on is damage like any other: another site may have the bytes.
-        if (systemCodeOf(error) === 'EIO') throw damaged(location, 'the disk cannot read it (EIO)')
+        if (systemCodeOf(error) === 'EIO') {
+          throw damaged(location, 'the disk cannot read it (EIO)', error)
+        }
         throw error
       } finally {
         handles.release(segment)
@@ -143,7 +145,7 @@ async function readParts(
   return { head, blocks }
 }
 
-function damaged(location: Location, mismatch: string): CorruptRecordError {
+function damaged(location: Location, mismatch: string, cause?: unknown): CorruptRecordError {
   const { segment, generation, offset } = location
-  return new CorruptRecordError({ segment, generation, offset, mismatch })
+  return new CorruptRecordError({ segment, generation, offset, mismatch }, cause)
 }

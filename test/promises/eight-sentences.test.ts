@@ -94,7 +94,7 @@ test('Once a change is answered, its newest state reaches every remote that want
 
 test('An older change never replaces a newer one, and a purge or delete never removes what its author had not seen, silently.', async () => {
   await holdsIn({
-    from: 1081,
+    from: 1093,
     count: 3,
     twoWay: true,
     keepBoth: false,
