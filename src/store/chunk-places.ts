@@ -81,8 +81,10 @@ export async function findMovedChunks(from: {
   readonly volume: BulkSegments
   readonly index: OrderedIndex
   readonly accounts: Accounts
+  /** Told when they have been found, while the last batch is built. */
+  readonly onFound: (context: EffectContext) => void
 }): Promise<void> {
-  const { volume, index, accounts } = from
+  const { volume, index, accounts, onFound } = from
   if (index.get(chunksUnplacedKey) === undefined) return
   const segments = volume.segments()
   const present = new Set(segments.map(({ generation }) => generation))
@@ -92,12 +94,16 @@ export async function findMovedChunks(from: {
     await index.write(batch.operations)
     batch = new IndexBatch(index)
   }
+  const contextOf = (): EffectContext => {
+    return { batch, accounts, launched: { has: () => false }, now: 0 }
+  }
   for (const segment of segments) {
     if (segment.stream !== 'bulk') continue
     const moves = lostChunksIn(await volume.scanRecords(segment), batch, present)
-    movedChunks({ batch, accounts, launched: { has: () => false }, now: 0 }, moves)
+    movedChunks(contextOf(), moves)
     if (batch.operations.length >= movesPerBatch) await flush()
   }
+  onFound(contextOf())
   batch.del(chunksUnplacedKey)
   await flush()
 }

@@ -19,6 +19,7 @@ import type { Cleaner, ReclaimFigures } from './cleaner.ts'
 import { CommitPipeline } from './commit-pipeline.ts'
 import { ConflictDesk } from './conflict-desk.ts'
 import { countAboveFloor } from './count-above-floor.ts'
+import type { EffectContext } from './effects.ts'
 import type { ObjectMender } from './elsewhere.ts'
 import { type EngineHealth, healthOf } from './engine-health.ts'
 import { NoSuchBucketError } from './errors.ts'
@@ -105,7 +106,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   try {
     const parts = await recoverParts(index, options)
     await volume.activate()
-    await findMovedChunks({ volume, ...parts })
+    const onFound = (context: EffectContext): void => parts.uploads.giveUpLost(context)
+    await findMovedChunks({ volume, ...parts, onFound })
     return await Engine.start({ options, ...parts })
   } catch (thrown) {
     await index.close()

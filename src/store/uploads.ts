@@ -24,7 +24,7 @@ import { readAll } from './read-all.ts'
 import { type PlacedBlob, partRecord, uploadRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import type { RecordReader } from './stored-object.ts'
-import { blobKey, uploadKey, uploadsRange } from './tables/keys.ts'
+import { blobKey, chunksUnplacedKey, uploadKey, uploadsRange } from './tables/keys.ts'
 import { type BlobRef, decodeLocation, encodeLocation, entryReader } from './tables/slot-entry.ts'
 import { decodeExtents } from './tables/small-entries.ts'
 import type { Version } from './version.ts'
@@ -49,6 +49,8 @@ export interface UploadEntry {
 export class Uploads {
   readonly #options: UploadsOptions
   /** By label as hex: few, since each is a large object under way. */
+  /** The index is built anew: a chunk that is not where its part says may be elsewhere. */
+  #chunksMayHaveMoved = false
   readonly #entries = new Map<string, UploadEntry>()
   readonly #open = new Map<string, OpenUpload>()
 
@@ -58,6 +60,7 @@ export class Uploads {
 
   static async load(options: UploadsOptions): Promise<Uploads> {
     const uploads = new Uploads(options)
+    uploads.#chunksMayHaveMoved = options.index.get(chunksUnplacedKey) !== undefined
     for (const [, value] of await readAll(options.index, uploadsRange)) {
       const entry = decodeUpload(value)
       uploads.#entries.set(entry.label.toString('hex'), entry)
@@ -116,8 +119,7 @@ export class Uploads {
   ): void {
     const entry = this.#entries.get(label.toString('hex'))
     if (entry === undefined || entry.parts.some((part) => part.id === placed.part.id)) return
-    // Replayed after all of it was given up: the record that says so went with a segment that was freed.
-    if (!placed.part.extents.every((extent) => context.accounts.isThere(extent))) {
+    if (!this.#chunksMayHaveMoved && !areThere(context, placed.part.extents)) {
       this.aborted(context, label)
       return
     }
@@ -129,6 +131,21 @@ export class Uploads {
       location: placed.location,
     }
     this.#store(context, { ...entry, parts: [...entry.parts, part] })
+  }
+
+  /**
+   * Chunks that were moved have been found: what is missing now was given up, and the record that says so
+   * went with a segment that was freed.
+   */
+  giveUpLost(context: EffectContext): void {
+    this.#chunksMayHaveMoved = false
+    for (const { label, parts } of [...this.#entries.values()]) {
+      const areAllThere = parts.every(({ id }) => {
+        const extents = context.batch.read(blobKey(id))
+        return extents !== undefined && areThere(context, decodeExtents(extents))
+      })
+      if (!areAllThere) this.aborted(context, label)
+    }
   }
 
   /** The parts' bytes die too. */
@@ -196,6 +213,10 @@ export class Uploads {
     this.#entries.delete(entry.label.toString('hex'))
     batch.del(uploadKey(entry.label))
   }
+}
+
+function areThere({ accounts }: EffectContext, extents: readonly Location[]): boolean {
+  return extents.every((extent) => accounts.isThere(extent))
 }
 
 export interface UploadsOptions {
