@@ -64,15 +64,23 @@ export class CrashClient {
     this.#begun.clear()
   }
 
-  /** Runs something, and notes what it does by how it ends. */
-  async change<T>(what: string, intent: Intent, work: () => Promise<T>): Promise<Outcome<T>> {
+  /**
+   * Runs something, and notes what it does by how it ends. What is answered without being written, since
+   * it is so already, decides nothing about a failed write before it, which the next start may yet find.
+   */
+  async change<T>(
+    what: string,
+    intent: Intent,
+    work: () => Promise<T>,
+    isWritten: (value: T) => boolean = () => true,
+  ): Promise<Outcome<T>> {
     const begun = this.parts.model.begin(what, intent)
     this.#begun.add(begun)
     const outcome = await this.run(what, work)
     this.#begun.delete(begun)
-    if (outcome.kind === 'answered') begun.answered()
-    else if (outcome.kind === 'refused') begun.refused()
-    else begun.unknown()
+    if (outcome.kind === 'failed') begun.unknown()
+    else if (outcome.kind === 'answered' && isWritten(outcome.value)) begun.answered()
+    else begun.refused()
     return outcome
   }
 

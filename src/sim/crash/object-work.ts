@@ -113,9 +113,9 @@ export class ObjectWork {
   async createBucket({ bucket }: SlotName): Promise<void> {
     await this.#client.aloneInBucket(bucket, async () => {
       const intent = { slots: [], bucket: [bucket, true] as const }
-      await this.#client.change(`create ${bucket}`, intent, () =>
-        this.#client.life.engine.createBucket(bucket),
-      )
+      const { engine } = this.#client.life
+      const work = (): Promise<boolean> => engine.createBucket(bucket)
+      await this.#client.change(`create ${bucket}`, intent, work, (isNew) => isNew)
     })
   }
 
