@@ -2,7 +2,8 @@
  * What the remote has all of, by what it was sent: what this site had all of at some place of its feed,
  * once everything up to that place is done. The remote is told with the next batch, and its purges state it.
  *
- * Letters that the remote refused are done and not there: while there are any, nothing further is claimed.
+ * Letters that the remote refused are done and not there: while there are any, nothing further is claimed. Nor
+ * while a purge is swept: what it hides is not sent any more, and who had not seen it has yet to be told.
  */
 import type { Holdings } from '../store/holdings.ts'
 import type { HoldingsMark, RemoteLedger, StoreHoldings } from '../store/object-store.ts'
@@ -65,6 +66,7 @@ export class HoldingsClaim {
     const { holdings, ledger, low, scope } = this.#options
     if (ledger.counters().openLetters > 0) return
     const now = holdings.mark(scope, remote)
+    if (!now.isSettled) return
     if (low.value >= now.seq) {
       this.#proven = now.upTo
       this.#waiting = undefined

@@ -52,6 +52,7 @@ const emptyState: StoreState = {
 export class Accounts {
   readonly #index: OrderedIndex
   readonly #buckets = new Map<string, BucketEntry>()
+  readonly #sweeping = new Set<string>()
   readonly #segments = new Map<number, SegmentCount>()
   readonly #ledgers = new Map<string, LedgerState>()
   readonly #remotes = new Map<string, RemoteEntry>()
@@ -152,6 +153,11 @@ export class Accounts {
     const entry = decodeBucketEntry(stored)
     this.#cacheBucket(name, entry)
     return entry
+  }
+
+  /** Whether a purge has not been swept to its end. */
+  get isSweeping(): boolean {
+    return this.#sweeping.size > 0
   }
 
   updateBucket(name: string, change: Partial<BucketEntry>): void {
@@ -310,6 +316,8 @@ export class Accounts {
 
   #cacheBucket(name: string, entry: BucketEntry): void {
     this.#buckets.set(name, entry)
+    if (entry.sweeping) this.#sweeping.add(name)
+    else this.#sweeping.delete(name)
   }
 
   /**

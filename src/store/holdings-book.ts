@@ -59,6 +59,7 @@ export class HoldingsBook implements StoreHoldings {
       (version) => siteOf(version) !== remote.siteId && !contextCovers(told, version),
     )
     return {
+      isSettled: !accounts.isSweeping,
       seq: sequencer.lastSeq,
       movedTo: accounts.movedTo,
       upTo: upTo.slice(0, contextSitesMax),

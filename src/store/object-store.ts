@@ -367,6 +367,8 @@ export interface RemoteChange {
 
 /** What a site has all of at a place of its feed, and so whoever was sent everything up to there. */
 export interface HoldingsMark {
+  /** False while purges are swept: what falls to one unseen, and was not sent, has yet to be listed. */
+  readonly isSettled: boolean
   readonly seq: number
   /** The last place that an earlier change was moved to. */
   readonly movedTo: number

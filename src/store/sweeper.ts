@@ -10,6 +10,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { removeSwept } from './effects.ts'
+import { StorageFullError } from './errors.ts'
 import type { IndexBatch } from './index-batch.ts'
 import type { Losers } from './losers.ts'
 import type { ObjectName } from './object-store.ts'
@@ -118,6 +119,7 @@ export class Sweeper {
   async #pass(bucket: string): Promise<readonly Promise<void>[]> {
     const bucketLength = Buffer.byteLength(bucket)
     const left: Promise<void>[] = []
+    let full: StorageFullError | undefined
     for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
       if (this.#stopped) return left
       const { floor } = this.#accounts.bucket(bucket)
@@ -127,11 +129,19 @@ export class Sweeper {
         if (floor === undefined || entry.version > floor) continue
         const name = { bucket, key: keyBytesOf(indexKey, bucketLength).toString() }
         // A purge never removes silently what its author had not seen.
-        await this.#losers.loseSwept(name, entry)
+        try {
+          await this.#losers.loseSwept(name, entry)
+        } catch (thrown) {
+          if (!(thrown instanceof StorageFullError)) throw thrown
+          // What else lies under the floor makes the room in which this one can be kept.
+          full = thrown
+          continue
+        }
         swept.push({ ...name, version: entry.version })
       }
       if (swept.length > 0) left.push(...(await this.#remove(swept)))
     }
+    if (full !== undefined) throw full
     return left
   }
 

@@ -18,7 +18,7 @@ const emptySurvey: Survey = {
 
 /** Of a site that says nothing of what it has. */
 export const noHoldings: StoreHoldings = {
-  mark: () => ({ seq: 0, movedTo: 0, upTo: [] }),
+  mark: () => ({ isSettled: true, seq: 0, movedTo: 0, upTo: [] }),
   onChange: () => () => undefined,
 }
 
