@@ -205,17 +205,13 @@ export class Engine implements ObjectStore, ChangeSink {
     })
     this.mender = new Mender({ sequencer, admission, openWriter, room: () => pipeline.room() })
     this.#incoming = new Incoming({
-      sequencer,
-      versions,
+      ...{ sequencer, versions, admission, losers, openWriter },
       sites: new SiteCensus((bucket) => accounts.bucket(bucket).seen),
       maxClockSkewMs: options.maxClockSkewMs,
-      admission,
-      losers,
       reserved: this.#reserved,
       missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),
       room: () => pipeline.room(),
       inlineBytesMax: volume.limits.inlineBytesMax,
-      openWriter,
     })
   }
 

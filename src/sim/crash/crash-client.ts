@@ -64,23 +64,15 @@ export class CrashClient {
     this.#begun.clear()
   }
 
-  /**
-   * Runs something, and notes what it does by how it ends. What is answered without being written, since
-   * it is so already, decides nothing about a failed write before it, which the next start may yet find.
-   */
-  async change<T>(
-    what: string,
-    intent: Intent,
-    work: () => Promise<T>,
-    isWritten: (value: T) => boolean = () => true,
-  ): Promise<Outcome<T>> {
+  /** Runs something, and notes what it does by how it ends. */
+  async change<T>(what: string, intent: Intent, work: () => Promise<T>): Promise<Outcome<T>> {
     const begun = this.parts.model.begin(what, intent)
     this.#begun.add(begun)
     const outcome = await this.run(what, work)
     this.#begun.delete(begun)
     if (outcome.kind === 'failed') begun.unknown()
-    else if (outcome.kind === 'answered' && isWritten(outcome.value)) begun.answered()
-    else begun.refused()
+    else if (outcome.kind === 'refused' || outcome.value === intent.answerIfSo) begun.refused()
+    else begun.answered()
     return outcome
   }
 

@@ -16,6 +16,11 @@ export interface Intent {
   readonly slots: readonly (readonly [name: SlotName, state: SlotState])[]
   /** Makes (true) or removes (false) a bucket. */
   readonly bucket?: readonly [name: string, exists: boolean]
+  /**
+   * What is answered when it is so already. Nothing is written then, and nothing decided about a failed write
+   * before it, which the next start may yet find.
+   */
+  readonly answerIfSo?: boolean
 }
 
 export interface Begun {

@@ -112,10 +112,10 @@ export class ObjectWork {
 
   async createBucket({ bucket }: SlotName): Promise<void> {
     await this.#client.aloneInBucket(bucket, async () => {
-      const intent = { slots: [], bucket: [bucket, true] as const }
+      const intent: Intent = { slots: [], bucket: [bucket, true], answerIfSo: false }
       const { engine } = this.#client.life
       const work = (): Promise<boolean> => engine.createBucket(bucket)
-      await this.#client.change(`create ${bucket}`, intent, work, (isNew) => isNew)
+      await this.#client.change(`create ${bucket}`, intent, work)
     })
   }
 
