@@ -70,8 +70,11 @@ export class CrashClient {
     this.#begun.add(begun)
     const outcome = await this.run(what, work)
     this.#begun.delete(begun)
+    const { answerIfSo } = intent
+    const isSo =
+      answerIfSo !== undefined && outcome.kind === 'answered' && outcome.value === answerIfSo
     if (outcome.kind === 'failed') begun.unknown()
-    else if (outcome.kind === 'refused' || outcome.value === intent.answerIfSo) begun.refused()
+    else if (outcome.kind === 'refused' || isSo) begun.refused()
     else begun.answered()
     return outcome
   }
