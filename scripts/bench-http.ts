@@ -1,14 +1,24 @@
 /**
- * `npm run bench:http`: how fast one site answers, as a ratio to an idle `node:http` server that is
- * measured in the same run, in turns with it. Medians over the rounds, after a round that warms up.
+ * `npm run bench:http`: how fast one site answers, as ratios to an idle `node:http` server and to nginx
+ * (whose PUT syncs nothing), which are measured in the same run, in turns with it; bodies of 64 MiB also
+ * against `dd conv=fdatasync`. Medians over the rounds, after a round that warms up.
  *
  *     npm run bench:http -- --seconds 5 --rounds 5 --connections 64
  */
-import { availableParallelism } from 'node:os'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import Table from 'cli-table3'
 import { startChild } from './bench/child.ts'
+import { measureLargeBodies } from './bench/large-bodies.ts'
+import { type Nginx, reasonWithoutNginx, startNginx } from './bench/nginx.ts'
+import {
+  type Finding,
+  machineFacts,
+  median,
+  progress,
+  tableOf,
+} from './bench/replication-report.ts'
 import { makeBenchFolder, removeBenchFolder, startSite } from './bench/site.ts'
 import { runWrk, type WrkResult } from './bench/wrk.ts'
 
@@ -29,31 +39,37 @@ interface Case {
   readonly bytes: number
   /** Objects written before, for GET. */
   readonly keys: number
+  /** What the ratios should be at least. */
+  readonly bars?: { readonly idle?: number; readonly nginx: number }
 }
 
 const kib = 1024
 const mib = 1024 * kib
 const cases: readonly Case[] = [
-  { name: 'PUT 4 KiB', method: 'PUT', bytes: 4 * kib, keys: 1 },
-  { name: 'GET 4 KiB', method: 'GET', bytes: 4 * kib, keys: 10_000 },
+  { name: 'PUT 4 KiB', method: 'PUT', bytes: 4 * kib, keys: 1, bars: { idle: 0.2, nginx: 1.2 } },
+  { name: 'GET 4 KiB', method: 'GET', bytes: 4 * kib, keys: 10_000, bars: { nginx: 0.35 } },
   { name: 'PUT 1 MiB', method: 'PUT', bytes: mib, keys: 1 },
   { name: 'GET 1 MiB', method: 'GET', bytes: mib, keys: 200 },
 ]
+/** The 99th percentile should be below so many times the median, where there are bars. */
+const tailBar = 5
 
 const folder = await makeBenchFolder()
+const nginxFolder = join(folder, 'nginx')
 const idle = await startIdle()
-const site = await startSite(`${folder}/volume`)
+const nginx = await startReference()
+const site = await startSite(join(folder, 'volume'))
 try {
-  const table = new Table({
-    head: [`${connections} connections`, 'idle/s', 'comio/s', 'ratio', 'p50 ms', 'p99 ms'],
-    style: { head: [], border: [] },
-  })
-  for (const one of cases) table.push(await measure(one))
-  console.info(`${availableParallelism()} cores, Node ${process.version}, ${rounds} rounds`)
-  console.info(table.toString())
+  console.info(`${machineFacts()}, ${rounds} rounds, ${connections} connections`)
+  const findings: Finding[] = []
+  for (const one of cases) findings.push(...(await measure(one)))
+  const urls = { siteUrl: site.url, nginxUrl: nginx?.url }
+  findings.push(...(await measureLargeBodies({ folder, rounds, ...urls })))
+  console.info(tableOf('http', findings))
 } finally {
   await site.stop()
   await idle.stop()
+  await nginx?.stop()
   await removeBenchFolder(folder)
 }
 
@@ -63,29 +79,68 @@ async function startIdle(): Promise<{ readonly url: string; stop(): Promise<void
   return { url: `http://127.0.0.1:${found}`, stop }
 }
 
-async function measure(one: Case): Promise<string[]> {
-  if (one.method === 'GET') await fill(one)
-  const own: WrkResult[] = []
-  const idles: WrkResult[] = []
+async function startReference(): Promise<Nginx | undefined> {
+  const reason = reasonWithoutNginx()
+  if (reason !== undefined) {
+    progress(`Not measured against nginx: ${reason}`)
+    return undefined
+  }
+  await mkdir(nginxFolder, { recursive: true })
+  return await startNginx(nginxFolder)
+}
+
+async function measure(one: Case): Promise<readonly Finding[]> {
+  if (one.method === 'GET') {
+    await fill(one, `${site.url}/bench/`)
+    if (nginx !== undefined) await fill(one, `${nginx.url}/`)
+  }
+  const results: Record<'idle' | 'nginx' | 'own', WrkResult[]> = { idle: [], nginx: [], own: [] }
   for (let round = 0; round <= rounds; round++) {
-    const reference = await wrk(one, { url: idle.url, path: `/${one.bytes}/o-` })
-    const result = await wrk(one, { url: site.url, path: `/bench/${one.bytes}-` })
+    const measured = {
+      idle: await wrk(one, { url: idle.url, path: `/${one.bytes}/o-` }),
+      nginx: nginx && (await wrk(one, { url: nginx.url, path: `/${one.bytes}-` })),
+      own: await wrk(one, { url: site.url, path: `/bench/${one.bytes}-` }),
+    }
     if (round === 0) continue
-    idles.push(reference)
-    own.push(result)
-    process.stderr.write(
-      `${one.name}: idle ${reference.perSecond}, comio ${result.perSecond}, p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms\n`,
+    results.idle.push(measured.idle)
+    if (measured.nginx !== undefined) results.nginx.push(measured.nginx)
+    results.own.push(measured.own)
+    const { own } = measured
+    const others = `idle ${measured.idle.perSecond}, nginx ${measured.nginx?.perSecond ?? 'none'}`
+    progress(
+      `${one.name}: ${others}, comio ${own.perSecond}, p50 ${own.p50Ms}, p99 ${own.p99Ms} ms`,
     )
   }
-  const rate = median(own.map(({ perSecond }) => perSecond))
-  const idleRate = median(idles.map(({ perSecond }) => perSecond))
+  return findingsOf(one, results)
+}
+
+function findingsOf(
+  { name, bars }: Case,
+  { idle: idles, nginx: nginxs, own }: Readonly<Record<'idle' | 'nginx' | 'own', WrkResult[]>>,
+): readonly Finding[] {
+  const rateOf = (results: readonly WrkResult[]): number =>
+    median(results.map(({ perSecond }) => perSecond))
+  const rate = rateOf(own)
+  const against = (
+    what: string,
+    results: readonly WrkResult[],
+    bar: number | undefined,
+  ): Finding => {
+    const ratio = rate / rateOf(results)
+    const figure = `${ratio.toFixed(2)}: ${rate.toFixed(0)}/s, ${rateOf(results).toFixed(0)}/s`
+    const finding = { what: `${name} against ${what}`, figure }
+    return bar === undefined ? finding : { ...finding, bar: `${bar}`, met: ratio >= bar }
+  }
+  const p50 = median(own.map(({ p50Ms }) => p50Ms))
+  const p99 = median(own.map(({ p99Ms }) => p99Ms))
+  const tail = {
+    what: `${name}, p50 and p99`,
+    figure: `${p50.toFixed(1)} ms, ${p99.toFixed(1)} ms`,
+  }
   return [
-    one.name,
-    idleRate.toFixed(0),
-    rate.toFixed(0),
-    (rate / idleRate).toFixed(2),
-    median(own.map(({ p50Ms }) => p50Ms)).toFixed(1),
-    median(own.map(({ p99Ms }) => p99Ms)).toFixed(1),
+    against('the idle server', idles, bars?.idle),
+    ...(nginxs.length === 0 ? [] : [against('nginx', nginxs, bars?.nginx)]),
+    bars === undefined ? tail : { ...tail, bar: `${tailBar} times`, met: p99 < tailBar * p50 },
   ]
 }
 
@@ -94,20 +149,15 @@ function wrk(one: Case, at: { readonly url: string; readonly path: string }): Pr
   return runWrk({ method, bytes, keys, connections, seconds, folder, ...at })
 }
 
-async function fill({ bytes, keys }: Case): Promise<void> {
+async function fill({ bytes, keys }: Case, below: string): Promise<void> {
   const body = Buffer.alloc(bytes, 'comio')
   let next = 0
   const writer = async (): Promise<void> => {
     while (next < keys) {
-      const url = `${site.url}/bench/${bytes}-${next++}`
+      const url = `${below}${bytes}-${next++}`
       const { ok, status } = await fetch(url, { method: 'PUT', body })
       if (!ok) throw new Error(`PUT ${url} was answered with ${status}`)
     }
   }
   await Promise.all(Array.from({ length: 16 }, writer))
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

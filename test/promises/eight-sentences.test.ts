@@ -147,7 +147,7 @@ test('What was deleted does not come back.', async () => {
 test("Two sites that wrote one slot without having seen each other's write is a conflict: all find the same winner, it is counted and listed, and under `keep-both` the loser is still there.", async () => {
   await holdsIn({
     from: 3001,
-    count: 3,
+    count: 10,
     twoWay: true,
     keepBoth: true,
     change: (options) => ({ ...crowded, ...badLink(options) }),
