@@ -156,7 +156,8 @@ export class HealingReads {
       return 'healed'
     } catch (error) {
       rethrowAssertion(error)
-      const problem = messageOf(error)
+      const isLost = error instanceof CorruptObjectError
+      const problem = isLost ? 'no remote has sound bytes of this version' : messageOf(error)
       if (this.#stop.signal.aborted) return { problem }
       this.#fail(id)
       logger.error({ bucket, key, version, error: problem }, 'Damaged bytes could not be replaced')
