@@ -11,10 +11,11 @@ import type { Device } from './device.ts'
 import { DirectoryDevice } from './directory-device.ts'
 import { StoragePathError } from './errors.ts'
 import { closeFile, openFile } from './file-calls.ts'
-import { SystemBacking } from './slot-backing.ts'
-import { SlotDevice } from './slot-device.ts'
+import { type BackingHandle, SystemBacking } from './slot-backing.ts'
+import { readLabel, SlotDevice } from './slot-device.ts'
 import { FolderFiles, type SmallFiles } from './small-files.ts'
 import { type MakeDeviceOptions, openOrMakeSlotDevice, type StorageKind } from './storage-file.ts'
+import { explainStoragePath } from './storage-folder.ts'
 
 export type { MakeDeviceOptions, StorageKind } from './storage-file.ts'
 
@@ -78,16 +79,50 @@ export async function openDevice(path: string, make?: MakeDeviceOptions): Promis
   return { kind, device, files, segmentBytes: slotBytes, capacityBytes }
 }
 
+/** To be looked at: nothing is opened for writing. */
 async function openMade(path: string, kind: StorageKind): Promise<SlotDevice> {
-  const fd = await openFile(path, constants.O_RDWR)
-  let backing: SystemBacking
+  const backing = await openToRead(path, kind)
   try {
-    const size = kind === 'file' ? (await fs.stat(path)).size : await deviceSize(fd)
-    backing = new SystemBacking({ name: path, size, fd, onClosed: async () => undefined })
-    await backing.sync()
+    const handle = await backing.open()
+    await assertMade(handle, path).finally(() => handle.close())
   } catch (error) {
-    await closeFile(fd)
+    await backing.close()
     throw error
   }
   return await SlotDevice.open(backing)
+}
+
+async function openToRead(path: string, kind: StorageKind): Promise<SystemBacking> {
+  let fd: number | undefined
+  try {
+    fd = await openFile(path, constants.O_RDONLY)
+    const size = kind === 'file' ? (await fs.stat(path)).size : await deviceSize(fd)
+    return new SystemBacking({
+      name: path,
+      size,
+      fd,
+      readOnly: true,
+      onClosed: async () => undefined,
+    })
+  } catch (error) {
+    if (fd !== undefined) await closeFile(fd)
+    throw explainStoragePath(path, error)
+  }
+}
+
+/** Of what was never a volume nobody is told that it is damaged, or to be wiped. */
+async function assertMade(handle: BackingHandle, path: string): Promise<void> {
+  const label = await readLabel(handle, path)
+  if (label?.ready === true) return
+  const facts = { path }
+  if (label === undefined) {
+    throw new StoragePathError(`there is no volume at ${path}: it does not begin as one`, {
+      hint: 'Name the file or the block device of the volume with --storage.',
+      facts,
+    })
+  }
+  throw new StoragePathError(`the volume at ${path} is not made to its end`, {
+    hint: 'A site is making it now, or the next start of one makes it anew. Nothing is in it yet.',
+    facts,
+  })
 }

@@ -36,6 +36,7 @@ export class SystemBacking implements SlotBacking {
   #size: number
   /** Held open for as long as the device is: on a block device it may keep others out. */
   readonly #fd: number
+  readonly #readOnly: boolean
   readonly #onClosed: () => Promise<void>
 
   /** Takes over `fd`; `onClosed` gives back what else was taken for it. */
@@ -43,11 +44,14 @@ export class SystemBacking implements SlotBacking {
     readonly name: string
     readonly size: number
     readonly fd: number
+    /** Only looked at, wherever it lies: also on a file system that is mounted read-only. */
+    readonly readOnly?: boolean
     readonly onClosed: () => Promise<void>
   }) {
     this.name = options.name
     this.#size = options.size
     this.#fd = options.fd
+    this.#readOnly = options.readOnly ?? false
     this.#onClosed = options.onClosed
   }
 
@@ -70,8 +74,9 @@ export class SystemBacking implements SlotBacking {
   }
 
   async open(): Promise<BackingHandle> {
-    const { O_RDWR, O_DSYNC } = constants
-    return new SystemHandle(this.name, await openFile(this.name, O_RDWR | O_DSYNC))
+    const { O_RDONLY, O_RDWR, O_DSYNC } = constants
+    const flags = this.#readOnly ? O_RDONLY : O_RDWR | O_DSYNC
+    return new SystemHandle(this.name, await openFile(this.name, flags))
   }
 
   async close(): Promise<void> {

@@ -9,7 +9,7 @@ import type { Device, DeviceSegment } from './device.ts'
 import { CorruptDeviceError, DeviceShrunkError } from './errors.ts'
 import type { BackingHandle, SlotBacking } from './slot-backing.ts'
 import { SlotFiles } from './slot-files.ts'
-import { blockBytes, TwinFrame } from './slot-frame.ts'
+import { blockBytes, startsAsFrame, TwinFrame } from './slot-frame.ts'
 import {
   capacityOf,
   decodeLabel,
@@ -176,9 +176,20 @@ export async function readLabel(
   handle: BackingHandle,
   name: string,
 ): Promise<SlotLabel | undefined> {
+  if (!(await beginsAsLabel(handle))) return undefined
   const frame = new TwinFrame(handle, { name, id: labelSeed }, labelPlace)
   await frame.load()
-  return frame.payload && decodeLabel(frame.payload, name)
+  if (frame.payload === undefined) throw new CorruptDeviceError(name, 'its label is damaged')
+  return decodeLabel(frame.payload, name)
+}
+
+async function beginsAsLabel(handle: BackingHandle): Promise<boolean> {
+  for (const at of labelPlace.copies) {
+    const bytes = Buffer.alloc(blockBytes)
+    await handle.read(bytes, at)
+    if (startsAsFrame(bytes)) return true
+  }
+  return false
 }
 
 function noSpace(slot: number, slotCount: number): Error {

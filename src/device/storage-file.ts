@@ -12,14 +12,14 @@ import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { deviceSize, mountPointOf } from './block-device.ts'
 import { bytesKeptFree } from './directory-device.ts'
-import { CorruptDeviceError, ForeignContentError, StoragePathError } from './errors.ts'
+import { ForeignContentError, StoragePathError } from './errors.ts'
 import { closeFile, openFile, syncFolder } from './file-calls.ts'
 import { findForeign } from './foreign-signature.ts'
 import { makeSlotDevice } from './make-slot-device.ts'
 import { type BackingHandle, SystemBacking } from './slot-backing.ts'
 import { readLabel, SlotDevice } from './slot-device.ts'
-import { blockBytes, startsAsFrame } from './slot-frame.ts'
-import { deviceIdBytes, labelPlace, planLayout, type SlotLabel } from './slot-layout.ts'
+import { blockBytes } from './slot-frame.ts'
+import { deviceIdBytes, planLayout, type SlotLabel } from './slot-layout.ts'
 import { explainStoragePath, makeStorageFolder } from './storage-folder.ts'
 import { acquireVolumeLock, type VolumeLock } from './volume-lock.ts'
 
@@ -144,13 +144,9 @@ async function lookForLabel(
   const { name, size } = backing
   const handle = await backing.open()
   try {
-    const label = await readLabel(handle, name).catch((error: unknown) => {
-      if (error instanceof CorruptDeviceError) return undefined
-      throw error
-    })
+    // A damaged one throws: it is never overwritten, whatever was asked for.
+    const label = await readLabel(handle, name)
     if (label !== undefined) return label.ready ? 'ready' : label
-    // Never overwritten, whatever was asked for.
-    if (await beginsAsLabel(handle)) throw new CorruptDeviceError(name, 'its label is damaged')
     const foreign = await findForeign(size, (position, length) => read(handle, position, length))
     const found =
       foreign?.found ?? (options.kind === 'file' && size > 0 ? `${size} bytes` : undefined)
@@ -161,13 +157,6 @@ async function lookForLabel(
   } finally {
     await handle.close()
   }
-}
-
-async function beginsAsLabel(handle: BackingHandle): Promise<boolean> {
-  for (const at of labelPlace.copies) {
-    if (startsAsFrame(await read(handle, at, labelPlace.bytes))) return true
-  }
-  return false
 }
 
 async function read(handle: BackingHandle, position: number, length: number): Promise<Buffer> {

@@ -89,6 +89,7 @@ describe('openDevice', () => {
     const half = Buffer.from(whole.subarray(0, 3 * mib))
     await relabel(half)
     await fs.writeFile(path, half)
+    await expect(openDevice(path)).rejects.toThrow(/is not made to its end/)
     const { device } = await openDevice(path, making())
     expect(await device.list()).toEqual([])
     expect((await fs.stat(path)).size).toBe(16 * mib)
@@ -126,8 +127,22 @@ describe('openDevice', () => {
     await expect(openDevice(folder)).rejects.toMatchObject({ code: 'STORAGE_PATH' })
     expect(await fs.readdir(folder)).toEqual([])
     await fs.writeFile(path, 'text')
-    await expect(openDevice(path)).rejects.toMatchObject({ code: 'DEVICE_CORRUPT' })
+    await expect(openDevice(path)).rejects.toThrow(/no volume at .* does not begin as one/)
     await expect(openDevice('/dev/null')).rejects.toThrow(/neither a directory nor a file/)
+  })
+
+  it('without leave to make one, opens nothing for writing', async () => {
+    await makeAndClose({ type: 'file', size: 16 * mib })
+    const { device } = await openDevice(path)
+    const opened = await fs.readdir('/proc/self/fd')
+    const modes: number[] = []
+    for (const fd of opened) {
+      if ((await fs.readlink(`/proc/self/fd/${fd}`).catch(() => '')) !== path) continue
+      const flags = /flags:\s*(\d+)/.exec(await fs.readFile(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1]
+      modes.push(Number.parseInt(flags ?? '', 8) & 0b11)
+    }
+    await device.close()
+    expect(new Set(modes)).toEqual(new Set([fs.constants.O_RDONLY]))
   })
 
   it('has a place for the index beside all but block devices', () => {
