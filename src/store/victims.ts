@@ -11,8 +11,17 @@ export interface Candidate {
   readonly cost: number
 }
 
+/** A chunk takes up to so much of its segment, and is not begun in what is less. */
+const chunkShare = 8
+
+/**
+ * A segment that lies in a slot takes all of it. Where the next chunk did not fit, the end stays empty,
+ * and would again behind the copies: that is no gain, and a full volume would be copied for it forever.
+ */
 export function gainOf({ segment, cost }: Candidate): number {
-  return segment.bytes - cost
+  const { stream, bytes, filledBytes } = segment
+  const lost = stream === 'bulk' ? Math.min(bytes - filledBytes, bytes / chunkShare) : 0
+  return bytes - lost - cost
 }
 
 /** The best of them; undefined of none. Age is counted in segments that were opened since. */

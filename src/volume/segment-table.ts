@@ -126,7 +126,8 @@ export class SegmentTable {
     this.#infos ??= this.#ordered().map((entry) => {
       const { segment, generation, stream, state, hasFooter } = entry
       const bytes = this.#taken(entry.bytes)
-      return { segment, generation, stream, state, hasFooter, bytes }
+      const filledBytes = Math.min(entry.bytes, entry.end?.validEnd ?? entry.bytes)
+      return { segment, generation, stream, state, hasFooter, bytes, filledBytes }
     })
     return this.#infos
   }

@@ -10,6 +10,8 @@ export interface SegmentInfo extends SegmentUse {
   readonly hasFooter: boolean
   /** Bytes of the device it occupies. */
   readonly bytes: number
+  /** Of these, what something is written in; behind it a slot is left empty. */
+  readonly filledBytes: number
 }
 
 export interface VolumeUsage {

@@ -13,6 +13,7 @@ const dead: SegmentInfo = {
   state: 'sealed',
   hasFooter: true,
   bytes: 65_536,
+  filledBytes: 65_536,
 }
 
 test('nothing that a put refers to is freed while its failed record may still be found', async () => {
