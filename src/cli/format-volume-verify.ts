@@ -31,7 +31,12 @@ export function formatVolumeVerify(found: VolumeVerifyDocument): string {
   const read = `${countOf(records, 'record')} in ${countOf(segments, 'segment')}, ${formatByteSize(bytes)}`
   const checked = `${read}, against ${formatCount(index_entries)} index entries`
   if (found.sound) return `${paint('green', 'sound')}: ${checked}`
-  const lines = [`${paint('red', 'damaged')}: ${checked}`]
+  // Where only the index is missing, nobody is to think that data is.
+  const isLogSound = Object.keys(found.findings).every((kind) => kind.startsWith('index-'))
+  const headline = isLogSound
+    ? `${paint('yellow', 'log sound, but nothing to compare it with')}: ${read}`
+    : `${paint('red', 'damaged')}: ${checked}`
+  const lines = [headline]
   for (const [kind, name] of Object.entries(kinds)) {
     const count = found.findings[kind] ?? 0
     if (count === 0) continue

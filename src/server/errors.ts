@@ -1,6 +1,6 @@
 /** Why a site does not start, or does not do what its operator asks. */
 import { ControlError } from '../admin/errors.ts'
-import { ComioError } from '../base/errors.ts'
+import { ComioError, messageOf } from '../base/errors.ts'
 
 export class AddressInUseError extends ComioError {
   readonly code = 'ADDRESS_IN_USE'
@@ -35,6 +35,19 @@ export class TlsFilesError extends ComioError {
 /** The file in the storage folder that holds the site's role says nothing that is understood. */
 export class RoleFileError extends ComioError {
   readonly code = 'ROLE_FILE'
+}
+
+/** There is no room for the copy of an index that is to be looked at. */
+export class NoPlaceForCopyError extends ComioError {
+  readonly code = 'NO_PLACE_FOR_COPY'
+
+  constructor(folder: string, cause: unknown) {
+    super(`the index cannot be copied below ${folder} to look at it: ${messageOf(cause)}`, {
+      hint: 'Set TMPDIR to a folder that can be written, with as much room as the index takes.',
+      facts: { folder },
+      cause,
+    })
+  }
 }
 
 /** Somebody asked it to stop before it was done. */

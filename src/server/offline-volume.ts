@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { rethrowAssertion } from '../base/assert.ts'
 import { systemClock } from '../base/clock.ts'
-import { messageOf } from '../base/errors.ts'
+import { messageOf, systemCodeOf } from '../base/errors.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import type { Device } from '../device/device.ts'
 import { VolumeInUseError } from '../device/errors.ts'
@@ -18,6 +18,7 @@ import { LevelIndex } from '../index/level-index.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import { ownerOf } from '../store/index-identity.ts'
 import { VolumeInspection } from '../volume/volume-inspection.ts'
+import { NoPlaceForCopyError } from './errors.ts'
 
 export interface OfflineVolume {
   readonly inspection: VolumeInspection
@@ -109,7 +110,9 @@ export async function withIndexView<T>(
       'where the index of a block device lies is not known: name it as server.index_path'
     return await work({ state: 'absent', reason })
   }
-  const folder = await mkdtemp(join(tmpdir(), 'comio-index-'))
+  const folder = await mkdtemp(join(tmpdir(), 'comio-index-')).catch((thrown: unknown) => {
+    throw new NoPlaceForCopyError(tmpdir(), thrown)
+  })
   try {
     const view = await openView({ indexPath, copy: join(folder, 'index') }, inspection)
     if (view.state !== 'sound') return await work(view)
@@ -135,6 +138,7 @@ async function openView(
     index = await LevelIndex.open({ path: copy })
   } catch (thrown) {
     rethrowAssertion(thrown)
+    if (systemCodeOf(thrown) === 'ENOSPC') throw new NoPlaceForCopyError(tmpdir(), thrown)
     return {
       state: 'unreadable',
       reason: `the index at ${indexPath} does not open: ${messageOf(thrown)}`,

@@ -211,6 +211,6 @@ class VerifyRun {
 
   #countText(): readonly string[] {
     const count = Object.values(this.#findings.counts).reduce((sum, some) => sum + some, 0)
-    return count === 0 ? [] : [`${count} findings`]
+    return count === 0 ? [] : [`${count} ${count === 1 ? 'finding' : 'findings'}`]
   }
 }

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { acquireVolumeLock } from '../../src/device/volume-lock.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
@@ -263,6 +263,18 @@ describe('volume verify', () => {
     expect(await snapshot()).toEqual(before)
     await rm(join(store.folder, 'index'), { recursive: true })
     expect(await findingsOf()).toMatchObject({ sound: false, findings: { 'index-absent': 1 } })
+    const bare = await verify()
+    expect(bare.code).toBe(1)
+    expect(bare.stdout).toMatch(/^log sound, but nothing to compare it with: \d+ records/)
+  })
+
+  test('says where it wants to copy the index to when there is no place for that', async () => {
+    vi.stubEnv('TMPDIR', join(store.folder, 'nowhere'))
+    const { code, stderr } = await verify()
+    vi.unstubAllEnvs()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/the index cannot be copied below .*nowhere to look at it: ENOENT/)
+    expect(stderr).toContain('Set TMPDIR')
   })
 
   test('names what is damaged with its place and its key, also of large objects', async () => {
