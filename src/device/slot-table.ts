@@ -65,10 +65,6 @@ export class SlotTable {
     return [...this.#entries.keys()].sort((a, b) => a - b)
   }
 
-  get takenCount(): number {
-    return this.#entries.size
-  }
-
   /** Durable when resolved. Changes of one page are made in turn, each on what the last one left. */
   async update(slot: number, change: Change): Promise<void> {
     assert(slot >= 0 && slot < this.#slotCount, 'a slot of the device')

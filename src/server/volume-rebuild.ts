@@ -111,6 +111,7 @@ async function buildAt(
     })
     return { built, bytes: await index.size() }
   } catch (thrown) {
+    // Half of an index is of no use to anybody.
     await index.close()
     await rm(path, { recursive: true, force: true })
     throw thrown

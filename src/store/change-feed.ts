@@ -12,14 +12,12 @@ import type {
   OutgoingChange,
 } from './object-store.ts'
 import { RecentChanges } from './recent-changes.ts'
-import type { Slot } from './slot.ts'
+import type { ObjectSlot, Slot } from './slot.ts'
 import { openStored, type RecordReader } from './stored-object.ts'
 import { decodeChangeEntry } from './tables/change-entry.ts'
 import { changesAfter, objectKey, seqOf, tombstoneKey } from './tables/keys.ts'
 import { decodeLiveEntry, decodeTombstone, type LiveEntry } from './tables/slot-entry.ts'
 import { headIn } from './tables/slot-identity.ts'
-
-type ObjectSlot = Slot & { readonly kind: 'object' }
 
 interface FoundEntry {
   readonly entry: LiveEntry

@@ -4,7 +4,7 @@ import { ByteWriter } from '../base/byte-writer.ts'
 import type { IndexEntry, OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import { encodeMutation } from './mutation.ts'
-import type { Slot } from './slot.ts'
+import type { ObjectSlot, Slot } from './slot.ts'
 import type {
   BucketState,
   RangeDigest,
@@ -108,10 +108,7 @@ export class IndexedSurvey implements Survey {
     }
   }
 
-  #objectState(
-    { bucket, key }: Slot & { readonly kind: 'object' },
-    floor: Version | undefined,
-  ): SlotState {
+  #objectState({ bucket, key }: ObjectSlot, floor: Version | undefined): SlotState {
     const live = this.#index.get(objectKey(bucket, key))
     const value = live ?? this.#index.get(tombstoneKey(bucket, key))
     if (value === undefined) return absent

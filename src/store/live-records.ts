@@ -3,7 +3,6 @@
  * the old copy is dead. What the index holds whole (deletes, joins, remotes) is encoded anew, puts and
  * the records of buckets are read. Uploads, dead letters and conflicts are not moved.
  */
-import { assert } from '../base/assert.ts'
 import type { ListedRecord, Location, RecordInput, StoredRecord } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import {
@@ -18,7 +17,7 @@ import { decodeLabel, encodeMutation } from './mutation.ts'
 import type { ObjectName } from './object-store.ts'
 import { copiedPut, joinRecord, plainRecord, recordKinds, remoteRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
-import { objectSlot, type Slot } from './slot.ts'
+import { type ObjectSlot, objectSlot } from './slot.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
 
 interface SlotOwner {
@@ -182,8 +181,6 @@ export class LiveRecords {
   }
 }
 
-function slotOf({ bucket, key }: ObjectName): Slot & { kind: 'object' } {
-  const slot = objectSlot(bucket, key)
-  assert(slot.kind === 'object', 'objects live in object slots')
-  return slot
+function slotOf({ bucket, key }: ObjectName): ObjectSlot {
+  return objectSlot(bucket, key)
 }

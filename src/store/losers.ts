@@ -240,7 +240,7 @@ export class Losers {
 
 /** The put that makes a copy: the same at every site. */
 export function copyMutation(copy: KeptCopy, meta: ObjectMeta): PutMutation {
-  const slot = objectSlot(copy.bucket, copy.key) as PutMutation['slot']
+  const slot = objectSlot(copy.bucket, copy.key)
   return { kind: 'put', slot, version: copy.version, context: [], meta }
 }
 

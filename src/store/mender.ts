@@ -12,7 +12,7 @@ import { encodeMutation, type ObjectMeta } from './mutation.ts'
 import type { ObjectName } from './object-store.ts'
 import { putRecord } from './records.ts'
 import type { ReadyBody, Sequencer } from './sequencer.ts'
-import { objectSlot, type Slot } from './slot.ts'
+import { objectSlot } from './slot.ts'
 import type { LiveEntry } from './tables/slot-entry.ts'
 import type { Version } from './version.ts'
 
@@ -109,7 +109,7 @@ export class Mender implements ObjectMender {
 
   #sequence(name: ObjectName, entry: LiveEntry, body: ReadyBody): Promise<void> {
     const { seq, version, context, meta } = entry
-    const slot = objectSlot(name.bucket, name.key) as Slot & { readonly kind: 'object' }
+    const slot = objectSlot(name.bucket, name.key)
     const encoded = encodeMutation({ kind: 'put', slot, version, context, meta })
     const blobs = 'blobs' in body ? body.blobs : []
     const moved = entryAfterMove(entry, { kind: 'put', seq, location: undefined }) as LiveEntry

@@ -7,7 +7,7 @@ import { unreachable } from '../base/assert.ts'
 import { ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
 import type { ConflictPolicy, PolicyRegister } from './bucket-register.ts'
-import { decodeSlot, encodeSlot, type Slot } from './slot.ts'
+import { decodeSlot, encodeSlot, type ObjectSlot, type Slot } from './slot.ts'
 import { type Context, decodeVersion, encodeVersion, type Version } from './version.ts'
 
 /** Algorithm-tagged hash of an object's content; equality between sites rests on it. */
@@ -41,7 +41,7 @@ export interface ObjectMeta {
 
 export interface PutMutation {
   readonly kind: 'put'
-  readonly slot: Slot & { kind: 'object' }
+  readonly slot: ObjectSlot
   readonly version: Version
   readonly context: Context
   readonly meta: ObjectMeta
@@ -49,7 +49,7 @@ export interface PutMutation {
 
 export interface DeleteMutation {
   readonly kind: 'delete'
-  readonly slot: Slot & { kind: 'object' }
+  readonly slot: ObjectSlot
   readonly version: Version
   readonly context: Context
 }

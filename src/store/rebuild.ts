@@ -40,9 +40,8 @@ export async function rebuildIndex(
   const { siteId } = volume.identity
   const now = Math.max(0, Math.floor(clock.now()))
   for (const [name, { sweeping }] of buckets) {
-    const left = sweeping
-      ? await sweepSeen(name, { index, accounts: parts.accounts, siteId, now })
-      : 1
+    if (!sweeping) continue
+    const left = await sweepSeen(name, { index, accounts: parts.accounts, siteId, now })
     if (left === 0) parts.accounts.updateBucket(name, { sweeping: false })
   }
   // Also where the log is empty: whoever finds the state knows that the index is complete.

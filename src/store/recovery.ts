@@ -31,7 +31,7 @@ import {
   slotRecordMoved,
 } from './moved-records.ts'
 import { decodeRecord, needsBody, type PlacedBlob, type StoreRecord } from './records.ts'
-import type { Slot } from './slot.ts'
+import type { ObjectSlot, Slot } from './slot.ts'
 import { sweepSeen } from './sweep-seen.ts'
 import { objectKey, tombstoneKey } from './tables/keys.ts'
 import {
@@ -267,7 +267,7 @@ class Replay {
   }
 
   /** The index has the record already; a copy that follows in the log takes over. */
-  #moved(slot: Slot & { kind: 'object' }, previous: SlotEntry, copy: RecordCopy): void {
+  #moved(slot: ObjectSlot, previous: SlotEntry, copy: RecordCopy): void {
     const next = entryAfterMove(previous, copy)
     if (next === undefined) return
     slotRecordMoved(this.#context(), { ...slot, previous, next })
@@ -276,7 +276,7 @@ class Replay {
 
   /** A copy with other blobs was made because the old ones were damaged. */
   #putMoved(
-    slot: Slot & { kind: 'object' },
+    slot: ObjectSlot,
     previous: SlotEntry,
     copy: { seq: number; location: Location; blobs: readonly PlacedBlob[] },
   ): void {
@@ -293,7 +293,7 @@ class Replay {
   }
 
   #replace(
-    slot: Slot & { kind: 'object' },
+    slot: ObjectSlot,
     change: { previous: SlotEntry | undefined; next: SlotEntry; blobs: readonly PlacedBlob[] },
   ): void {
     const { previous, next, blobs } = change
@@ -314,7 +314,7 @@ class Replay {
     this.#options.uploads.overtaken({ bucket, key, version, blobs, context: this.#context() })
   }
 
-  #read(slot: Slot & { kind: 'object' }): SlotEntry | undefined {
+  #read(slot: ObjectSlot): SlotEntry | undefined {
     const live = this.#batch.read(objectKey(slot.bucket, slot.key))
     if (live !== undefined) return decodeLiveEntry(live)
     const tombstone = this.#batch.read(tombstoneKey(slot.bucket, slot.key))
@@ -322,7 +322,7 @@ class Replay {
   }
 
   /** Later records of the same batch must see it; the live path has its pending map for that. */
-  #remember(slot: Slot & { kind: 'object' }, entry: SlotEntry): void {
+  #remember(slot: ObjectSlot, entry: SlotEntry): void {
     const live = objectKey(slot.bucket, slot.key)
     const tombstone = tombstoneKey(slot.bucket, slot.key)
     this.#batch.overlay(live, entry.kind === 'live' ? encodeLiveEntry(entry) : undefined)

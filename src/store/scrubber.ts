@@ -99,7 +99,7 @@ export class Scrubber {
   start(): void {
     const { run } = this.#memory
     if (run !== undefined) this.#begin(run)
-    else if (this.#options.memory === undefined) this.#saveInBackground()
+    else if (this.#options.memory === undefined) void this.#save()
     if (this.#options.intervalMs > 0) this.#periodic = this.#repeat()
   }
 
@@ -127,13 +127,8 @@ export class Scrubber {
     this.#cancel = new AbortController()
     const { store, heal, rate, clock, logger } = this.#options
     const signal = AbortSignal.any([this.#stop.signal, this.#cancel.signal])
-    const pass = new ScrubPass(
-      { store, heal, rate, clock, logger, signal },
-      {
-        counts: countsOf(run),
-        place: run.place,
-      },
-    )
+    const from = { counts: countsOf(run), place: run.place }
+    const pass = new ScrubPass({ store, heal, rate, clock, logger, signal }, from)
     this.#base = pass.counts
     this.#pass = { pass, startedAt: run.startedAt }
     this.#done = this.#work(pass, run.startedAt)
@@ -185,10 +180,6 @@ export class Scrubber {
       await delay(this.#options.clock, saveEveryMs, signal)
       if (signal.aborted) return
     }
-  }
-
-  #saveInBackground(): void {
-    void this.#save()
   }
 
   /** Without it a restart begins the pass anew, which is no harm. */

@@ -274,7 +274,6 @@ export class Sequencer {
     const seq = this.#nextSeq()
     const { version, context, meta, previous } = put
     const slot = objectSlot(name.bucket, name.key)
-    assert(slot.kind === 'object', 'objects live in object slots')
     const encoded = encodeMutation({ kind: 'put', slot, version, context, meta })
     const blobs = 'blobs' in put.body ? put.body.blobs : []
     const written = 'bytes' in put.body ? { written: { encoded, bytes: put.body.bytes } } : {}
@@ -313,7 +312,6 @@ export class Sequencer {
     const seq = this.#nextSeq()
     const { version, context, previous } = input
     const slot = objectSlot(name.bucket, name.key)
-    assert(slot.kind === 'object', 'objects live in object slots')
     const next: TombstoneEntry = { kind: 'tombstone', seq, version, context, location: undefined }
     const done = this.#append(plainRecord(seq, { kind: 'delete', slot, version, context }), {
       cover: (promise) => this.#slots.cover(slotKeyOf(name), next, promise),

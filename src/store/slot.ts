@@ -8,13 +8,15 @@ import { unreachable } from '../base/assert.ts'
 import { type ByteReader, MalformedBytesError } from '../base/byte-reader.ts'
 import type { ByteWriter } from '../base/byte-writer.ts'
 
+export interface ObjectSlot {
+  readonly kind: 'object'
+  readonly bucket: string
+  readonly key: string
+  readonly versionId: string
+}
+
 export type Slot =
-  | {
-      readonly kind: 'object'
-      readonly bucket: string
-      readonly key: string
-      readonly versionId: string
-    }
+  | ObjectSlot
   | { readonly kind: 'bucket'; readonly bucket: string }
   | { readonly kind: 'floor'; readonly bucket: string }
 
@@ -23,7 +25,7 @@ export const nullVersionId = 'null'
 
 const slotTags = { object: 1, bucket: 2, floor: 3 } as const
 
-export function objectSlot(bucket: string, key: string): Slot {
+export function objectSlot(bucket: string, key: string): ObjectSlot {
   return { kind: 'object', bucket, key, versionId: nullVersionId }
 }
 

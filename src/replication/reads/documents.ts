@@ -4,12 +4,10 @@
  */
 import { MalformedBytesError } from '../../base/byte-reader.ts'
 import type { ByteRange, ObjectInfo } from '../../store/object-store.ts'
-import { objectSlot, type Slot } from '../../store/slot.ts'
+import { type ObjectSlot, objectSlot } from '../../store/slot.ts'
 import type { Version } from '../../store/version.ts'
 import { Fields } from '../protocol.ts'
 import { parseSlot, versionIn } from '../verify/documents.ts'
-
-type ObjectSlot = Slot & { readonly kind: 'object' }
 
 /** A body up to this size travels with the first answer. */
 export const readInlineMax = 64 * 1024
@@ -69,7 +67,7 @@ export function formatMendedObject(object: VersionedObject): string {
 
 export function versionedObject({ bucket, key, version, meta }: ObjectInfo): VersionedObject {
   const sha256 = meta.contentHash.digest.toString('hex')
-  return { slot: objectSlot(bucket, key) as ObjectSlot, version, sha256 }
+  return { slot: objectSlot(bucket, key), version, sha256 }
 }
 
 /** Asks for bytes of exactly this version. */

@@ -10,7 +10,7 @@ import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { ObjectElsewhere, ObjectsElsewhere } from '../../store/elsewhere.ts'
 import type { ByteRange, ObjectInfo, ObjectName } from '../../store/object-store.ts'
-import { objectSlot, type Slot } from '../../store/slot.ts'
+import { objectSlot } from '../../store/slot.ts'
 import { ProxiedReadError, RemoteProtocolError } from '../errors.ts'
 import { readInlineMax } from './documents.ts'
 import type { ReadsTally } from './reads-tally.ts'
@@ -48,7 +48,7 @@ export class ProxyReads implements ObjectsElsewhere {
     { bytes, signal }: { readonly bytes: boolean; readonly signal: AbortSignal },
   ): Promise<ObjectElsewhere | undefined> {
     const { look, tally } = this.#options
-    const slot = objectSlot(name.bucket, name.key) as Slot & { readonly kind: 'object' }
+    const slot = objectSlot(name.bucket, name.key)
     if (look.sharing(slot).length === 0) return undefined
     await this.#takePlace(signal)
     let isOpen = false

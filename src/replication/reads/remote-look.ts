@@ -11,7 +11,7 @@ import type { Logger } from '../../base/log.ts'
 import type { Mutation, PutMutation } from '../../store/mutation.ts'
 import { checkMutation } from '../../store/names.ts'
 import type { ByteRange, ObjectInfo } from '../../store/object-store.ts'
-import { type Slot, slotText } from '../../store/slot.ts'
+import { type ObjectSlot, type Slot, slotText } from '../../store/slot.ts'
 import type { Survey } from '../../store/survey.ts'
 import { covers, type Version } from '../../store/version.ts'
 import { decodeBatch } from '../batch-codec.ts'
@@ -21,8 +21,6 @@ import { startingWith } from '../link-traffic.ts'
 import { isShipped } from '../verify/judge.ts'
 import { bytesQuestion } from './documents.ts'
 import type { ReadableRemote } from './site-reader.ts'
-
-type ObjectSlot = Slot & { readonly kind: 'object' }
 
 export interface RemoteLookOptions {
   readonly remotes: () => readonly ReadableRemote[]

@@ -1,6 +1,6 @@
 /** Reads the bytes of every object at both sites and compares their hashes: what `--deep` adds. */
 
-import { objectSlot, type Slot } from '../../store/slot.ts'
+import { type ObjectSlot, objectSlot, type Slot } from '../../store/slot.ts'
 import type { SlotState } from '../../store/survey.ts'
 import type { Version } from '../../store/version.ts'
 import { type ReadBytes, verifyLimits } from './documents.ts'
@@ -18,7 +18,7 @@ export interface ByteCheckOptions {
 const bytesAtOnce = 16 * 2 ** 20
 
 interface Group {
-  readonly slots: (Slot & { readonly kind: 'object' })[]
+  readonly slots: ObjectSlot[]
   bytes: number
 }
 
@@ -37,7 +37,7 @@ export class ByteCheck {
         yield await this.#read(group)
         group = { slots: [], bytes: 0 }
       }
-      group.slots.push(objectSlot(bucket, key) as Slot & { readonly kind: 'object' })
+      group.slots.push(objectSlot(bucket, key))
       group.bytes += bytes
     }
     if (group.slots.length > 0) yield await this.#read(group)

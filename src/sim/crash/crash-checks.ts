@@ -149,7 +149,7 @@ function untidyIn({ volume }: Life, contents: SiteContents): string | undefined 
 
 /**
  * An index that was built anew says what the one before said, but for what lies in the index alone, and
- * where records lie, which the mover may have changed. Two things may come back that do no harm: a
+ * where records lie, which the cleaner may have changed. Two things may come back that do no harm: a
  * tombstone under a floor, and an upload whose end is nowhere in the log any more.
  */
 export function checkRebuilt(before: SiteContents, after: SiteContents): void {
