@@ -28,6 +28,8 @@ export interface RoomView {
   health(): { readonly writable: boolean; readonly reason: string | undefined }
 }
 
+/** What a purge needs of the reserve: deletes and the cleaner leave it that much. */
+export const purgeBytes = 8192
 /** Record header, label, head and the entry in the footer. */
 const recordOverhead = 1024
 /** Writes that wait for room; more are refused. */

@@ -6,6 +6,7 @@
  */
 import { type Clock, delay } from '../base/clock.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
+import { blockBytes } from '../volume/limits.ts'
 import type {
   ListedRecord,
   Location,
@@ -61,7 +62,6 @@ interface ReadChunk extends LiveChunk {
 
 /** Of the footer, and of what a record has besides its body. */
 const chunkOverhead = 128
-const blockBytes = 4096
 const lookupsPerStep = 256
 
 export class ChunkMover implements Mover {

@@ -10,9 +10,10 @@ import { rethrowAssertion } from '../base/assert.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
+import { blockBytes } from '../volume/limits.ts'
 import type { SegmentInfo, SegmentUse, VolumeUsage } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
-import type { Admission, RoomMaker } from './admission.ts'
+import { type Admission, purgeBytes, type RoomMaker } from './admission.ts'
 import type { OpenWriters } from './blob-writer.ts'
 import { Pace } from './pace.ts'
 import type { ReclaimOptions } from './reclaim-options.ts'
@@ -61,10 +62,6 @@ type Urgency = 'waited' | 'short' | 'early' | 'none'
 /** What the log says of a segment that is gone, for those who count. */
 export const segmentCleaned = 'A segment was cleaned'
 
-/** A header, and a footer at least. */
-const blockBytes = 4096
-/** Left for a purge. */
-const purgeBytes = 8192
 /** Looks to let pass after one that found nothing. */
 const restLooks = 32
 /** How long a segment that could not be freed is left alone. */

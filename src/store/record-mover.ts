@@ -4,6 +4,7 @@
  * stay of it a fortieth of that.
  */
 import { type Clock, delay } from '../base/clock.ts'
+import { blockBytes } from '../volume/limits.ts'
 import type { ListedRecord, SegmentUse } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { LiveRecords } from './live-records.ts'
@@ -50,8 +51,6 @@ const recordsPerStep = 512
 const lookupsPerStep = 1024
 /** On their way into log and index. */
 const stepsAtOnce = 4
-/** What a group is filled up to. */
-const blockBytes = 4096
 
 export class RecordMover implements Mover {
   readonly #options: RecordMoverOptions

@@ -2,7 +2,7 @@
  * Room for what makes room. Deletes leave the last segment of the reserve to the cleaner, and wait for it
  * when they have used up the rest; a purge may use whatever there is.
  */
-import type { Admission } from './admission.ts'
+import { type Admission, purgeBytes } from './admission.ts'
 import type { Cleaner } from './cleaner.ts'
 import { StorageFullError } from './errors.ts'
 
@@ -12,8 +12,6 @@ export interface HeldRoom {
 
 /** A delete with its footer entry. The blocks of its group are shared with all that wait for the same sync. */
 const recordBytes = 1024
-/** What a purge needs, and deletes leave it. */
-const purgeBytes = 8192
 /** In each of them somebody was given room, or gave it back. */
 const roundsMax = 64
 

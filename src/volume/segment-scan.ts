@@ -24,11 +24,11 @@ export interface SegmentScan {
 }
 
 /** A slot that holds neither a segment nor what a crash explains. */
-export interface DamagedSlot {
+export interface SlotDamage {
   readonly mismatch: string
 }
 
-export type ScannedSlot = SegmentEntry | 'blank' | 'torn' | DamagedSlot
+export type ScannedSlot = SegmentEntry | 'blank' | 'torn' | SlotDamage
 
 /** @throws CorruptLogError, FormatTooNewError */
 export async function scanSegments(device: Device, volumeId: Buffer): Promise<SegmentScan> {

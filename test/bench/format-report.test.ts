@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { formatProgress, ProgressBar } from '../../src/base/progress-bar.ts'
+import { formatProgress } from '../../src/base/progress-bar.ts'
 import { barOf } from '../../src/bench/bench-bar.ts'
 import type {
   BenchPhase,
@@ -84,26 +84,4 @@ test('a progress line shows how far and how fast, in any width', () => {
   for (const columns of [10, 20, 40, 80, 200]) {
     expect(formatProgress(barOf(progress), columns).length).toBeLessThan(Math.max(columns, 2))
   }
-})
-
-test('a terminal gets one line that is rewritten and removed', () => {
-  const written: string[] = []
-  const bar = new ProgressBar({ isTTY: true, columns: 80, write: (text) => written.push(text) })
-  for (let elapsedMs = 0; elapsedMs < 1000; elapsedMs += 10)
-    bar.update(barOf({ ...progress, elapsedMs }))
-  bar.close()
-  expect(written).toHaveLength(11)
-  expect(written.every((text) => text.startsWith('\r\u001b[2K') && !text.includes('\n'))).toBe(true)
-  expect(written.at(-1)).toBe('\r\u001b[2K')
-})
-
-test('without a terminal there is a line now and then, plain', () => {
-  const written: string[] = []
-  const bar = new ProgressBar({ write: (text) => written.push(text) })
-  for (let elapsedMs = 0; elapsedMs < 12_000; elapsedMs += 10)
-    bar.update(barOf({ ...progress, elapsedMs }))
-  bar.update(barOf({ ...progress, done: 1000, elapsedMs: 12_001 }))
-  bar.close()
-  expect(written).toHaveLength(3)
-  expect(written.join('')).not.toContain('\u001b')
 })
