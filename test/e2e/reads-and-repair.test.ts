@@ -106,7 +106,9 @@ test('a scrub finds damage that nobody reads, heals it from the other site, and 
   await spoil(a.storage, only.subarray(0, 500))
   const second = await scrub()
   expect(second.stdout).toMatch(/^1 damaged, ended at /)
-  expect(second.stdout).toContain('damaged object    local/only-a: no remote has sound bytes of this version')
+  expect(second.stdout).toContain(
+    'damaged object    local/only-a: no remote has sound bytes of this version',
+  )
   expect(second.code).toBe(1)
   const health = await a.send('GET', '/admin/health')
   expect(health.body.toString()).toContain('left damage that it could not heal')
