@@ -116,13 +116,9 @@ export class Losers {
     for (;;) {
       const { sequencer } = this.#options
       const floor = sequencer.floorOf(name.bucket).value
-      // Whoever has replaced it meanwhile has answered for it; its copy may lie in its own place.
-      const now = sequencer.current(name).entry
-      if (
-        now === undefined ||
-        originOf(name.key, now.version) !== originOf(name.key, entry.version)
-      )
-        return
+      // Whoever has replaced it meanwhile has answered for it. A copy that lies in its own place is a later
+      // copy of the same write.
+      if (sequencer.current(name).entry?.version !== entry.version) return
       if (floor === undefined || this.#hasSeen(floor, name.key, entry)) return
       const loss = this.loseStored(name, entry, { kind: 'purge', version: floor.version })
       if (loss.kind === 'listed') {
