@@ -116,11 +116,24 @@ export class Losers {
     for (;;) {
       const { sequencer } = this.#options
       const floor = sequencer.floorOf(name.bucket).value
-      // Whoever has replaced it meanwhile has answered for it. A copy that lies in its own place is a later
-      // copy of the same write.
-      if (sequencer.current(name).entry?.version !== entry.version) return
+      // Whoever has replaced it meanwhile has answered for it; its copy may lie in its own place.
+      const now = sequencer.current(name).entry
+      if (
+        now === undefined ||
+        originOf(name.key, now.version) !== originOf(name.key, entry.version)
+      )
+        return
       if (floor === undefined || this.#hasSeen(floor, name.key, entry)) return
-      const loss = this.loseStored(name, entry, { kind: 'purge', version: floor.version })
+      const winner = { kind: 'purge', version: floor.version } as const
+      if (now.version !== entry.version) {
+        // Kept in its own place, for this purge or for another one.
+        await this.#note(name, sideOfEntry(entry), {
+          winner,
+          copy: this.#copyOf(name, entry.version, winner),
+        })
+        return
+      }
+      const loss = this.loseStored(name, entry, winner)
       if (loss.kind === 'listed') {
         await loss.done
         return
