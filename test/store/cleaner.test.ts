@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { randomBelow, seededRandom } from '../../src/base/random.ts'
 import { StorageFullError } from '../../src/store/errors.ts'
+import { fill } from './fill.ts'
 import { MemoryStore } from './memory-store.ts'
 import { TestStore } from './open-store.ts'
 
@@ -15,28 +16,6 @@ beforeEach(async () => {
   store = await TestStore.open({ capacityBytes, segmentBytes })
 })
 afterEach(() => store.remove())
-
-/** Writes objects until one is refused, `width` at a time; resolves to the keys that were stored. */
-async function fill(size: number, width = 1): Promise<string[]> {
-  const stored: string[] = []
-  let full = false
-  let next = 0
-  const write = async (): Promise<void> => {
-    while (!full && next < 20_000) {
-      const key = `k${next++}`
-      try {
-        await store.put('photos', key, randomBytes(size))
-        stored.push(key)
-      } catch (thrown) {
-        expect(thrown).toBeInstanceOf(StorageFullError)
-        full = true
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: width }, write))
-  expect(full).toBe(true)
-  return stored
-}
 
 /** Deletes them, `width` at a time. */
 async function remove(keys: readonly string[], width = 1): Promise<void> {
@@ -67,13 +46,13 @@ function usedBytes(): number {
 
 describe('a volume that is full of small objects', () => {
   it('takes every delete from one client, in order, and has its room again', async () => {
-    const stored = await fill(3000)
+    const stored = await fill(store, 3000)
     await remove([...stored].reverse())
     await expectRoomFor(Math.floor(stored.length / 2), 3000)
   })
 
   it('takes every delete in any order, and no more than its capacity', async () => {
-    const stored = await fill(3000)
+    const stored = await fill(store, 3000)
     for (const key of mixed(stored)) {
       await remove([key])
       expect(usedBytes()).toBeLessThanOrEqual(capacityBytes)
@@ -83,14 +62,14 @@ describe('a volume that is full of small objects', () => {
   })
 
   it('takes every delete from 16 clients, also of objects hardly larger than their trace', async () => {
-    const stored = await fill(100, 16)
+    const stored = await fill(store, 100, 16)
     await remove(mixed(stored), 16)
     expect(await store.keys('photos')).toEqual([])
     await expectRoomFor(Math.floor(stored.length / 8), 100)
   })
 
   it('takes a purge when no delete is possible any more', async () => {
-    const stored = await fill(3000)
+    const stored = await fill(store, 3000)
     await remove(mixed(stored).slice(0, stored.length / 2))
     expect(await store.engine.purgeBucket('photos')).toMatchObject({
       count: stored.length - Math.floor(stored.length / 2),
@@ -99,7 +78,7 @@ describe('a volume that is full of small objects', () => {
   })
 
   it('makes no bucket any more, and answers for those that it has', async () => {
-    const stored = await fill(3000)
+    const stored = await fill(store, 3000)
     const makeMany = async (): Promise<void> => {
       for (let i = 0; i < 1000; i++) await store.engine.createBucket(`another-${i}`)
     }
@@ -109,7 +88,7 @@ describe('a volume that is full of small objects', () => {
   })
 
   it('takes deletes again however often it is started while full', async () => {
-    const stored = mixed(await fill(3000))
+    const stored = mixed(await fill(store, 3000))
     for (let round = 0; round < 4; round++) await store.reopen()
     await remove(stored.splice(0, 20))
     for (let round = 0; round < 4; round++) await store.reopen()
@@ -119,7 +98,7 @@ describe('a volume that is full of small objects', () => {
   })
 
   it('keeps what is not deleted, with its bytes, when its records were moved', async () => {
-    const stored = await fill(300, 4)
+    const stored = await fill(store, 300, 4)
     const kept = stored.filter((_, at) => at % 8 === 0)
     const before = new Map<string, Buffer | undefined>()
     for (const key of kept) before.set(key, await store.get('photos', key))
@@ -141,7 +120,7 @@ describe('an index that is built again from a log with moved records', () => {
     await store.put('other', 'a', 'x')
     await store.engine.purgeBucket('other')
     await store.put('other', 'b', 'y')
-    const stored = await fill(3000)
+    const stored = await fill(store, 3000)
     await remove(mixed(stored))
     await store.put('photos', stored[0] ?? '', 'again')
     const before = await places()
@@ -154,7 +133,7 @@ describe('an index that is built again from a log with moved records', () => {
 
   it('gives every remote all that it has to get, once', async () => {
     await store.engine.ledger('there')
-    const stored = await fill(3000)
+    const stored = await fill(store, 3000)
     await remove(mixed(stored))
     await store.loseIndex()
     const ledger = await store.engine.ledger('there')

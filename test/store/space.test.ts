@@ -1,12 +1,9 @@
 import { hash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import {
-  BucketNotEmptyError,
-  PreconditionFailedError,
-  StorageFullError,
-} from '../../src/store/errors.ts'
+import { BucketNotEmptyError, PreconditionFailedError } from '../../src/store/errors.ts'
 import type { PutMutation } from '../../src/store/mutation.ts'
 import { makeVersion } from '../../src/store/version.ts'
+import { fill } from './fill.ts'
 import { TestStore } from './open-store.ts'
 
 const mib = 2 ** 20
@@ -17,28 +14,6 @@ beforeEach(async () => {
   store = await TestStore.open({ capacityBytes: 32 * mib, segmentBytes: 2 * mib })
 })
 afterEach(() => store.remove())
-
-/** Fills the volume with `size`-byte objects, `width` at a time; resolves to the keys that were stored. */
-async function fill(size: number, width: number): Promise<string[]> {
-  const stored: string[] = []
-  let full = false
-  let next = 0
-  const write = async (): Promise<void> => {
-    while (!full && next < 5000) {
-      const key = `k${next++}`
-      try {
-        await store.put('photos', key, randomBytes(size))
-        stored.push(key)
-      } catch (thrown) {
-        expect(thrown).toBeInstanceOf(StorageFullError)
-        full = true
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: width }, write))
-  expect(full).toBe(true)
-  return stored
-}
 
 const putOf = (bytes: Buffer): PutMutation => ({
   kind: 'put',
@@ -62,7 +37,7 @@ describe('a volume that many writers fill at once', () => {
   ])(
     'with %s objects still takes every delete, and writes again afterwards',
     async (_, size, width) => {
-      const stored = await fill(size, width)
+      const stored = await fill(store, size, width)
       await Promise.all(stored.map((key) => store.engine.deleteObject({ bucket: 'photos', key })))
       // Segments are given back in the background.
       await vi.waitFor(() => store.put('photos', 'again', randomBytes(size)), patience)
@@ -71,7 +46,7 @@ describe('a volume that many writers fill at once', () => {
   )
 
   it('still takes a purge after it was opened again', async () => {
-    const stored = await fill(60_000, 64)
+    const stored = await fill(store, 60_000, 64)
     await store.reopen()
     expect(await store.engine.purgeBucket('photos')).toMatchObject({ count: stored.length })
     await store.engine.deleteBucket('photos')
