@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
-import { startChild } from './bench/child.ts'
+import { type Child, startChild } from './bench/child.ts'
 import { makeBenchFolder, removeBenchFolder, startSite } from './bench/site.ts'
 import { runWrk, type WrkResult } from './bench/wrk.ts'
 
@@ -69,9 +69,7 @@ console.info(`sync / async: ${(total('sync') / total('async')).toFixed(2)}`)
 async function measure(mode: Mode): Promise<WrkResult> {
   const folder = await makeBenchFolder()
   const b = await startSite(`${folder}/b`, { args: ['--replication-accept-token', token] })
-  const script = fileURLToPath(new URL('./bench/delaying-proxy.ts', import.meta.url))
-  const command = [process.execPath, script, b.url, String(delayMs / 2)] as const
-  const proxy = await startChild(command, (line) => line)
+  const proxy = await startLine(b.url)
   process.env.COMIO_REPLICATION_MODE = mode
   const remote = `http://127.0.0.1:${proxy.found}`
   const a = await startSite(`${folder}/a`, {
@@ -89,6 +87,17 @@ async function measure(mode: Mode): Promise<WrkResult> {
     await b.stop()
     await removeBenchFolder(folder)
   }
+}
+
+/** Adds as much as it is told to: the way through the proxy itself takes time, and is part of the line. */
+async function startLine(url: string): Promise<Child & { readonly found: string }> {
+  const script = fileURLToPath(new URL('./bench/delaying-proxy.ts', import.meta.url))
+  const start = (eachWayMs: number): ReturnType<typeof startLine> =>
+    startChild([process.execPath, script, url, String(eachWayMs)], (line) => line)
+  const probe = await start(delayMs / 2)
+  const added = (await answerMs(`http://127.0.0.1:${probe.found}`)) - (await answerMs(url))
+  await probe.stop()
+  return await start(delayMs / 2 - Math.max(0, added - delayMs) / 2)
 }
 
 /** How long an answer takes over a connection that is open already: the median of some. */

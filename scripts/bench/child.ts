@@ -6,6 +6,8 @@ import { createInterface } from 'node:readline'
 export interface Child {
   readonly pid: number
   stop(): Promise<void>
+  /** As a power cut would: nothing of its own runs any more. */
+  kill(): Promise<void>
 }
 
 /**
@@ -28,15 +30,20 @@ export async function startChild<T>(
     if (found === undefined) continue
     // What it goes on saying must not fill the pipe.
     child.stdout.resume()
-    return { found, pid: child.pid ?? 0, stop: () => stop(child) }
+    return {
+      found,
+      pid: child.pid ?? 0,
+      stop: () => end(child, 'SIGTERM'),
+      kill: () => end(child, 'SIGKILL'),
+    }
   }
   throw new Error(`${command.join(' ')} ended early: ${last}`)
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
-  child.kill('SIGTERM')
+  child.kill(signal)
   await ended
 }
 

@@ -11,6 +11,7 @@ export interface BenchSite {
   readonly url: string
   readonly pid: number
   stop(): Promise<void>
+  kill(): Promise<void>
 }
 
 /** A folder for the volumes of one run, on the disk that TMPDIR names. */
@@ -28,14 +29,14 @@ export async function startSite(
   options: { readonly port?: number; readonly args?: readonly string[] } = {},
 ): Promise<BenchSite> {
   const { port = 0, args = [] } = options
-  const { found, pid, stop } = await startChild(
+  const { found, pid, stop, kill } = await startChild(
     [
       ...([process.execPath, binPath, 'server', '--storage', storage] as const),
       ...['--port', String(port), '--log-format', 'json', ...args],
     ],
     urlOf,
   )
-  return { url: found, pid, stop }
+  return { url: found, pid, stop, kill }
 }
 
 function urlOf(line: string): string | undefined {
