@@ -31,7 +31,7 @@ test('a remote is added to a site that runs, paused over a restart, and goes on 
   const tokenFile = ['--remote-token-file', bed.path('token')]
   // The first address is nobody's.
   const added = await repl(a, 'remote', 'add', 'b', 'http://127.0.0.1:9', b.url, ...tokenFile)
-  expect(added).toContain(`remote b is linked: http://127.0.0.1:9, ${b.url}`)
+  expect(added).toContain(`remote b is added: http://127.0.0.1:9, ${b.url}`)
   await a.shipped()
   expect(await repl(a, 'pause', 'b')).toContain('until comio repl resume b')
   await a.put('/docs/meanwhile', 'meanwhile')
@@ -44,6 +44,20 @@ test('a remote is added to a site that runs, paused over a restart, and goes on 
   await expectEqualBuckets([a, b], 'docs', 1)
   expect(await repl(a, 'remote', 'list')).toContain(b.url.slice(0, 20))
   expect((await a.log()).includes(acceptedToken)).toBe(false)
+})
+
+test('a remote that does not take the token says so when it is added, and gets all once it has the right one', async () => {
+  const [a, b] = [await bed.site('a').start(), await bed.site('b', accepting).start()]
+  await a.put('/docs/kept', 'kept')
+  await writeFile(bed.path('wrong'), `${acceptedToken}x`)
+  const wrong = await repl(a, 'remote', 'add', 'b', b.url, '--remote-token-file', bed.path('wrong'))
+  expect(wrong).toMatch(/It says no: .*token/)
+  await repl(a, 'remote', 'set', 'b', '--remote-token-file', bed.path('token'))
+  await a.shipped()
+  expect(await keysOf(b, 'docs')).toEqual(['kept'])
+  expect(await repl(a, 'remote', 'remove', 'b')).toContain('It knows')
+  const right = await repl(a, 'remote', 'add', 'b', b.url, '--remote-token-file', bed.path('token'))
+  expect(right).toContain('It has answered')
 })
 
 test('a remote that was removed while it was away gets no deletion made since, also once it is linked again', async () => {

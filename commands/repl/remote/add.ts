@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../../src/cli/base-command.ts'
 import { describeRemote } from '../../../src/cli/describe-remotes.ts'
+import { describeFirstAnswer, firstAnswer } from '../../../src/cli/first-answer.ts'
 import { writeJson, writeResult } from '../../../src/cli/output.ts'
 import { remoteChangeOf, remoteFlags } from '../../../src/cli/remote-flags.ts'
 import { siteFlags, withClient } from '../../../src/cli/site-flags.ts'
@@ -39,15 +40,16 @@ export default class ReplRemoteAdd extends BaseCommand {
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ReplRemoteAdd)
     const change = await remoteChangeOf(flags)
-    const answer = await withClient(flags, (client) =>
-      client.addRemote({
-        name: args.name,
-        url: args.address,
-        ...change,
+    const entry = { name: args.name, url: args.address, ...change }
+    await withClient(flags, async (client) => {
+      const answer = await client.addRemote({
+        ...entry,
         ...(flags.paused ? { paused: 'true' } : {}),
-      }),
-    )
-    if (flags.json) writeJson(answer)
-    else writeResult(describeRemote(answer, 'is linked'))
+      })
+      if (flags.json) return writeJson(answer)
+      writeResult(describeRemote(answer, 'is added'))
+      const status = answer.paused ? undefined : await firstAnswer(client, answer.name)
+      if (status !== undefined) writeResult(describeFirstAnswer(status))
+    })
   }
 }
