@@ -116,7 +116,7 @@ export class SimDevice implements Device {
     return new SimSystemError(isFull ? 'ENOSPC' : 'EIO', what)
   }
 
-  /** A durable change of names or sizes, which a crash finds done or not done. */
+  /** A change of names, durable when it has resolved, or of a size; a crash finds it done or not done. */
   async #change(what: string, apply: () => void): Promise<void> {
     const { latency, unfinished, chance, faults } = this.#disk
     if (!this.isAlive) await neverEnds()

@@ -1,7 +1,7 @@
 /**
  * One segment on a simulated disk. Reads see every finished write; the platter has what was synced.
  * What lies between is unsynced, and a crash decides for each such write, by sectors, what became of
- * it: nothing, all, a beginning, or any part.
+ * it: nothing, all, a beginning, or any part. So is a trim: a crash may bring the old size back.
  */
 import type { Chance } from './chance.ts'
 
@@ -49,25 +49,29 @@ export class SimFile {
   /** Begins a sync: returns what ends it. What is written meanwhile is not part of it. */
   beginSync(): { readonly succeed: () => void; readonly fail: (chance: Chance) => void } {
     const covered = new Set(this.#unsynced)
+    const { size } = this
     const settle = (put: (write: UnsyncedWrite) => void): void => {
       for (const write of this.#unsynced) if (covered.has(write)) put(write)
       this.#unsynced = this.#unsynced.filter((write) => !covered.has(write))
     }
     return {
-      succeed: () => settle((write) => write.bytes.copy(this.#platter, write.offset)),
+      succeed: () => {
+        settle((write) => write.bytes.copy(this.#platter, write.offset))
+        this.#cutPlatter(size)
+      },
       // What could not be written counts as clean, and no later sync tries again. It is dropped from
       // the cache, as XFS and Btrfs do it. (Ext4 keeps it readable: a process that is started after
       // that, reads it and syncs without an error cannot know that it is not on the disk.)
       fail: (chance) => {
         settle((write) => this.#land(write, chance))
-        this.#cache = Buffer.from(this.#platter)
+        this.#cache = Buffer.from(this.#platter.subarray(0, this.size))
         for (const { bytes, offset } of this.#unsynced) bytes.copy(this.#cache, offset)
       },
     }
   }
 
+  /** Of the platter the end follows with the next sync. */
   trim(size: number): void {
-    this.#platter = Buffer.from(this.#platter.subarray(0, size))
     this.#cache = Buffer.from(this.#cache.subarray(0, size))
     this.#unsynced = this.#unsynced
       .filter(({ offset }) => offset < size)
@@ -78,6 +82,7 @@ export class SimFile {
   crash(chance: Chance): void {
     for (const write of this.#unsynced) this.#land(write, chance)
     this.#unsynced = []
+    if (this.#platter.length > this.size && chance.hits(0.5)) this.#cutPlatter(this.size)
     this.#cache = Buffer.from(this.#platter)
   }
 
@@ -86,6 +91,10 @@ export class SimFile {
     for (const bytes of [this.#platter, this.#cache]) {
       bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit)
     }
+  }
+
+  #cutPlatter(size: number): void {
+    if (this.#platter.length > size) this.#platter = Buffer.from(this.#platter.subarray(0, size))
   }
 
   #land({ offset, bytes }: UnsyncedWrite, chance: Chance): void {

@@ -110,7 +110,7 @@ export async function headlessSegment(
       const end = footer ?? seal
       return {
         ...{ ...use, stream, seed, previous: undefined, end, hasFooter: footer !== undefined },
-        ...{ bytes: handle.size, pins: 0, freeing: false },
+        ...{ footerLasts: undefined, bytes: handle.size, pins: 0, freeing: false },
         state: end === undefined ? 'open' : 'sealed',
       }
     }

@@ -58,18 +58,44 @@ export class SegmentReclaimer {
   async #removeIfIdle(entry: SegmentEntry): Promise<void> {
     const { table, naming } = this.#context
     await naming.run(async () => {
-      const idle = entry.freeing && entry.pins === 0 && table.find(entry) === entry
-      if (idle && !this.#isOnlyWitness(entry)) await this.#remove(entry)
+      const isIdle = (): boolean => entry.freeing && entry.pins === 0 && table.find(entry) === entry
+      if (isIdle() && !(await this.#isOnlyWitness(entry)) && isIdle()) await this.#remove(entry)
     })
     const successor = table.find(entry) === undefined ? table.successorOf(entry) : undefined
     if (successor?.freeing) await this.#removeIfIdle(successor)
   }
 
-  /** Whether this header alone says where the segment before it ends. */
-  #isOnlyWitness(entry: SegmentEntry): boolean {
+  /** Whether after a loss of power this header alone may say where the segment before it ends. */
+  async #isOnlyWitness(entry: SegmentEntry): Promise<boolean> {
     if (entry.previous === undefined) return false
     const before = this.#context.table.find(entry.previous)
-    return before !== undefined && !before.hasFooter
+    if (before === undefined) return false
+    if (before.hasFooter) before.footerLasts ??= await this.#secureFooter(before)
+    return before.footerLasts !== true
+  }
+
+  /**
+   * A footer that was found at the opening may be in the system's memory only: the process before was
+   * killed before it had synced it, or the disk failed then. And a footer is looked for at the end of
+   * its segment: a trim that is not durable is undone by a loss of power, and hides it. Only in a step
+   * of `naming`, in which nothing removes the segment.
+   */
+  async #secureFooter(entry: SegmentEntry): Promise<boolean> {
+    const { handles, logger } = this.#context
+    const { segment } = entry
+    try {
+      const handle = await handles.acquire(segment)
+      try {
+        await handle.sync()
+        return true
+      } finally {
+        handles.release(segment)
+      }
+    } catch (error) {
+      // Another sync of the same file would prove nothing.
+      logger.warn({ segment, error }, 'the footer of a segment could not be made durable')
+      return false
+    }
   }
 
   async #remove(entry: SegmentEntry): Promise<void> {

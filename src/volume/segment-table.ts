@@ -21,6 +21,8 @@ export interface SegmentEntry extends SegmentUse {
   end: SegmentEnd | undefined
   /** Whether its own footer says where it ends, and not only its successor's header. */
   hasFooter: boolean
+  /** Whether a loss of power leaves that footer; undefined as long as nobody had to know. */
+  footerLasts: boolean | undefined
   /** Readers and others that need it to stay. */
   pins: number
   /** Goes as soon as nothing needs it. */
@@ -33,7 +35,8 @@ export function entryOf(
 ): SegmentEntry {
   const { segment, generation, stream, previous } = header
   const hasFooter = found.end !== undefined
-  return { segment, generation, stream, previous, ...found, hasFooter, pins: 0, freeing: false }
+  const unused = { footerLasts: undefined, pins: 0, freeing: false }
+  return { segment, generation, stream, previous, ...found, hasFooter, ...unused }
 }
 
 export function isSameUse(a: SegmentUse | undefined, b: SegmentUse | undefined): boolean {

@@ -55,7 +55,7 @@ const crowded: Partial<SimulationOptions> = { buckets: 1, keys: 3, clients: 12, 
 test('An answered write survives `kill -9` and power loss at any instant.', async () => {
   await holdsIn({
     from: 101,
-    count: 3,
+    count: 4,
     twoWay: false,
     change: (options) => ({ crashes: crashing(options), operations: 60, largeShare: 0.1 }),
     happened: { answered: 100, 'crash-kill': 10, 'crash-power': 10, 'start-failed': 1 },

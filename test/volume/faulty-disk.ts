@@ -1,6 +1,7 @@
 /**
  * A disk in memory that can fail at any operation and lose its power at any instant. Unsynced writes
- * survive a power loss in part, sector by sector; names that were being made or removed may or may not.
+ * survive a power loss in part, sector by sector; names that were being made or removed may or may not,
+ * and so may trims that no sync has followed.
  */
 import { assert } from '../../src/base/assert.ts'
 import { type Random, randomBelow, seededRandom } from '../../src/base/random.ts'
@@ -68,8 +69,10 @@ export class FaultyDisk implements Device {
     })
     found.superblock = this.superblock
     for (const [slot, stored] of this.segments) {
-      const bytes = Buffer.from(stored.durable)
+      let bytes = Buffer.from(stored.durable)
       for (const write of stored.unsynced) this.#applySome(bytes, write)
+      const size = stored.current.length
+      if (size < bytes.length && this.#random.fraction() < 0.5) bytes = bytes.subarray(0, size)
       found.segments.set(slot, { current: bytes, durable: Buffer.from(bytes), unsynced: [] })
     }
     return found
@@ -232,6 +235,7 @@ class FaultySegment implements DeviceSegment {
     await this.#disk.step('sync', () => {
       const { durable, unsynced } = this.#stored
       for (const { position, bytes } of unsynced) bytes.copy(durable, position)
+      this.#stored.durable = durable.subarray(0, this.size)
       this.#stored.unsynced = []
     })
   }
@@ -240,7 +244,6 @@ class FaultySegment implements DeviceSegment {
     await this.#disk.step('trim', () => {
       const stored = this.#stored
       stored.current = Buffer.from(stored.current.subarray(0, size))
-      stored.durable = Buffer.from(stored.durable.subarray(0, size))
       stored.unsynced = stored.unsynced.filter(({ position }) => position < size)
     })
   }

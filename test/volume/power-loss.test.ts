@@ -6,10 +6,10 @@
 import { describe, expect, it } from 'vitest'
 import { randomBelow, seededRandom } from '../../src/base/random.ts'
 import { GroupWriteError, VolumeReadOnlyError } from '../../src/volume/errors.ts'
-import type { LogPosition } from '../../src/volume/volume.ts'
+import type { LogPosition, Volume } from '../../src/volume/volume.ts'
 import { causeOf, Model, untilPowerLoss, verify, verifyAndGoOn, work } from './crash-workload.ts'
 import { FaultyDisk, type Operation } from './faulty-disk.ts'
-import { collect, openVolume, segmentBytes, startVolume } from './scenario.ts'
+import { collect, fillSegment, group, openVolume, segmentBytes, startVolume } from './scenario.ts'
 
 async function runUntilPowerLoss(disk: FaultyDisk, model: Model): Promise<void> {
   await untilPowerLoss(async () => {
@@ -80,6 +80,46 @@ describe('A kill', () => {
       const found = disk.afterPowerLoss()
       if (replayedTo !== undefined) await collect(await openVolume(found), replayedTo)
       await verifyAndGoOn(found, model)
+    }
+  })
+})
+
+describe('A freed segment whose header said where the one before ends', () => {
+  async function freeSecond(volume: Volume): Promise<void> {
+    const [, second] = volume.segments()
+    await volume.freeSegment(second?.segment ?? -1, second?.generation ?? -1)
+  }
+
+  async function expectTheFirst(disk: FaultyDisk): Promise<void> {
+    const { volume } = await startVolume(disk)
+    expect(volume.segments()[0]).toMatchObject({ generation: 1, state: 'sealed' })
+  }
+
+  it('is not missed when the trim of that one is undone', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const disk = new FaultyDisk({ seed })
+      const { volume } = await startVolume(disk)
+      await fillSegment(volume, await fillSegment(volume, 1))
+      await freeSecond(volume)
+      await expectTheFirst(disk.afterPowerLoss())
+    }
+  })
+
+  it('is not missed when the footer of that one was in memory only', async () => {
+    const { volume: other } = await startVolume(new FaultyDisk())
+    const groups = ((await fillSegment(other, 1)) - 1) / 3 - 1
+    for (let seed = 1; seed <= 8; seed++) {
+      const disk = new FaultyDisk({ seed })
+      const { volume } = await startVolume(disk)
+      for (let at = 0; at < groups; at++) await volume.appendGroup(group(1 + 3 * at, 3, 3000))
+      disk.fail('sync', 'EIO')
+      await volume.appendGroup(group(1 + 3 * groups, 3, 3000))
+      expect(disk.faults).toEqual([])
+      // The next process finds the footer, and has not replayed the segment that it is in.
+      const killed = disk.afterKill()
+      const { volume: next } = await startVolume(killed, { from: volume.logPosition() })
+      await freeSecond(next)
+      await expectTheFirst(killed.afterPowerLoss())
     }
   })
 })
