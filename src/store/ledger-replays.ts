@@ -63,10 +63,11 @@ export class LedgerReplays {
     const looked = await this.#read(replay)
     const within = looked.filter(({ seq }) => seq <= replay.through)
     const found = within.filter((one) => this.#isWanted(replay, one)).slice(0, room)
-    const hasMore = within.length === lookMax || found.length === room
     const last = (found.length === room ? found : within).at(-1)
+    const isCut = within.length === lookMax || found.length === room
+    const hasMore = isCut && last !== undefined && last.seq < replay.through
     if (found.length === 0 && hasMore) {
-      replay.after = last?.seq ?? replay.after
+      replay.after = last.seq
       return []
     }
     const queued: number[] = []

@@ -83,6 +83,13 @@ describe('a replay of a selection', () => {
     expect(ledger.position().low).toBe(store.engine.feed.head())
   })
 
+  it('is over with the step that reaches its end, also when that fills the room', async () => {
+    await putMany('docs', 999)
+    await drain(1000)
+    await select({ bucket: 'docs' })
+    expect(ledger.counters()).toMatchObject({ pending: 1000, replaying: 0 })
+  })
+
   it('goes on after a restart, while writers go on and are not kept waiting', async () => {
     await putMany('docs', 1600)
     await drain(1601)
