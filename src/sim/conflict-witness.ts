@@ -50,6 +50,12 @@ export class ConflictWitness {
   readonly #deletes = new Set<string>()
   /** By site and slot: deletes that came when the slot was deleted already. They replace nothing. */
   readonly #heard = new Map<string, Set<Version>>()
+  /**
+   * By slot and version of a delete: the deletes that stand for it. Two deletes that met want the same, and the store goes on
+   * with the higher one, whose context says that it knows of the other: what that one loses to, is lost for both, and whoever
+   * has seen it has seen that the object was deleted.
+   */
+  readonly #stoodFor = new Map<string, Set<Version>>()
   /** By slot and version: what somebody replaced who had it before himself. */
   readonly #overwritten = new Set<string>()
   readonly #losses: Loss[] = []
@@ -84,7 +90,7 @@ export class ConflictWitness {
   }
 
   /** @throws Violation unless some site lists each write that was lost */
-  check(sites: readonly SiteContents[]): void {
+  check(sites: readonly Pick<SiteContents, 'buckets' | 'conflicts'>[]): void {
     const listed = new Set(
       sites.flatMap(({ conflicts }) =>
         conflicts.map(
@@ -95,12 +101,12 @@ export class ConflictWitness {
     for (const { slot, loser, winner } of this.#losses) {
       const split = slot.indexOf('/')
       const { floor } = sites[0]?.buckets.get(slot.slice(0, split)) ?? emptyBucket
-      // What a purge removed is another matter; of what was overwritten the next one counts.
+      // What a purge removed is another matter.
       const isOver = floor !== undefined && loser <= floor
-      if (isOver || this.#overwritten.has(`${slot} ${loser}`)) continue
       const shown = originOf(slot.slice(split + 1), loser)
       const say = (): string => `${loser} in ${slot} lost to ${winner}, and nobody lists it`
-      demand(listed.has(`${slot} ${shown}`), 'conflicts', say)
+      const isListed = listed.has(`${slot} ${shown}`)
+      demand(isOver || isListed || this.#isAnswered(slot, loser, listed), 'conflicts', say)
     }
     for (const { slot, version } of this.#swept.values()) {
       // Of a copy the write that it keeps was listed before.
@@ -109,6 +115,15 @@ export class ConflictWitness {
       const say = (): string => `${version} in ${slot} fell to a purge unseen, and nobody lists it`
       demand(this.#isPurged(slot, version) || listed.has(`${slot} ${version}`), 'purged', say)
     }
+  }
+
+  /** Whether it need not be listed: of what was overwritten the next one counts, of a delete the one that stands for it. */
+  #isAnswered(slot: string, loser: Version, listed: ReadonlySet<string>): boolean {
+    if (this.#overwritten.has(`${slot} ${loser}`)) return true
+    const standing = [...(this.#stoodFor.get(`${slot} ${loser}`) ?? [])]
+    return standing.some(
+      (version) => listed.has(`${slot} ${version}`) || this.#isAnswered(slot, version, listed),
+    )
   }
 
   /** Whether some purge removed it whose author had had it, or what had replaced it. */
@@ -186,21 +201,21 @@ export class ConflictWitness {
     this.#losses.push({ slot, loser: before.version, winner: version })
   }
 
-  /**
-   * Two deletes that met want the same: the store lists neither, and keeps only in the context of the
-   * one that stays that it knows of the other. Of puts the context is not believed.
-   */
+  /** Of deletes that met the store lists neither. Of puts the context is not believed. */
   #bury(
     site: string,
     slot: string,
     { before, next }: { readonly before: Held | undefined; readonly next: Held },
   ): void {
     this.#deletes.add(`${slot} ${next.version}`)
+    const met = next.context.filter((version) => this.#deletes.has(`${slot} ${version}`))
+    for (const version of met) {
+      const standing = this.#stoodFor.get(`${slot} ${version}`) ?? new Set()
+      this.#stoodFor.set(`${slot} ${version}`, standing.add(next.version))
+    }
     if (before?.version !== next.version) return
     const heard = this.#heard.get(`${site} ${slot}`) ?? new Set<Version>()
-    for (const version of next.context) {
-      if (this.#deletes.has(`${slot} ${version}`)) heard.add(version)
-    }
+    for (const version of met) heard.add(version)
     this.#heard.set(`${site} ${slot}`, heard)
   }
 
