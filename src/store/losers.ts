@@ -4,9 +4,10 @@
  * widens a context over a write has listed and kept that write: whoever meets the wider context later
  * need not know the loser any more.
  */
+import { ComioError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
-import { VolumeFullError } from '../volume/errors.ts'
+import { StaleLocationError, VolumeFullError } from '../volume/errors.ts'
 import type { Accounts } from './accounts.ts'
 import type { Admission } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
@@ -20,7 +21,9 @@ import type { ConflictSide, ObjectName, OpenObject } from './object-store.ts'
 import type { ReadyBody, Sequencer } from './sequencer.ts'
 import { objectSlot } from './slot.ts'
 import { openStored, type RecordReader } from './stored-object.ts'
+import { blobKey } from './tables/keys.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
+import { decodeExtents } from './tables/small-entries.ts'
 import { contextCovers, covers, type SiteId, siteOf, type Version } from './version.ts'
 
 export interface LosersOptions {
@@ -104,7 +107,7 @@ export class Losers {
     if (floor.done === undefined && !accounts.bucket(name.bucket).sweeping) return undefined
     const { entry } = sequencer.current(name)
     if (entry?.kind !== 'live' || entry.version > floor.value.version) return undefined
-    if (this.#hasSeen(floor.value, name.key, entry)) return undefined
+    if (this.#hasSeen(floor.value, name.key, entry) || this.#wasDead(entry)) return undefined
     const origin = originOf(name.key, entry.version)
     if (next !== undefined && originOf(name.key, next) === origin) return undefined
     const loss = this.loseStored(name, entry, { kind: 'purge', version: floor.value.version })
@@ -124,6 +127,7 @@ export class Losers {
       )
         return
       if (floor === undefined || this.#hasSeen(floor, name.key, entry)) return
+      if (this.#wasDead(entry)) return
       const winner = { kind: 'purge', version: floor.version } as const
       if (now.version !== entry.version) {
         // Kept in its own place, for this purge or for another one.
@@ -146,6 +150,27 @@ export class Losers {
 
   #hasSeen(floor: Floor, key: string, entry: SlotEntry): boolean {
     return isSeenHere(this.#options.siteId, floor, { key, entry })
+  }
+
+  /**
+   * Only what was replaced or swept before has its bytes in segments that are freed: the index was built
+   * anew from a log in which this put is, and what came behind it is not any more.
+   */
+  #wasDead({ body }: LiveEntry): boolean {
+    const { index, reader } = this.#options
+    if (body.kind === 'inline') return false
+    for (const { id } of body.blobs) {
+      const extents = index.get(blobKey(id))
+      if (extents === undefined) continue
+      try {
+        reader.pin(decodeExtents(extents))()
+      } catch (thrown) {
+        // A segment that is missing, and not freed, is another matter.
+        if (thrown instanceof StaleLocationError) return true
+        if (!(thrown instanceof ComioError)) throw thrown
+      }
+    }
+    return false
   }
 
   #copyOf(name: ObjectName, loser: Version, winner: ConflictSide): KeptCopy | undefined {

@@ -40,7 +40,7 @@ import {
   type TombstoneEntry,
 } from './tables/slot-entry.ts'
 import { type Context, joinContext, type Version, type VersionClock } from './version.ts'
-import { contextAfter, refusalOf } from './write-rules.ts'
+import { behindFloor, contextAfter, refusalOf } from './write-rules.ts'
 
 /** A body that is ready to be recorded: its bytes, or where they lie. */
 export type ReadyBody = { readonly bytes: Uint8Array } | { readonly blobs: readonly PlacedBlob[] }
@@ -354,9 +354,10 @@ export class Sequencer {
   }
 
   sequencePurge(
-    mutation: PurgeMutation,
+    purge: PurgeMutation,
     onBuild: () => void,
   ): WriteDecision & { readonly kind: 'sequenced' } {
+    const mutation = behindFloor(purge, this.floorOf(purge.slot.bucket).value)
     const seq = this.#nextSeq()
     const { version, context } = mutation
     const { bucket } = mutation.slot

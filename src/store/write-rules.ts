@@ -1,8 +1,10 @@
 /** Pure rules of a write: what it has seen, and whether the object is in the state it demands. */
+import type { Floor } from './current-slot.ts'
 import { PreconditionFailedError } from './errors.ts'
+import type { PurgeMutation } from './mutation.ts'
 import type { ObjectName, WriteConditions } from './object-store.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
-import { type Context, joinContext, siteOf, type Version } from './version.ts'
+import { type Context, contextSitesMax, joinContext, siteOf, type Version } from './version.ts'
 
 /** What a new local write has seen: the entry it replaces, and all that one had seen; perhaps what is elsewhere. */
 export function contextAfter(
@@ -13,6 +15,17 @@ export function contextAfter(
   const seen = [entry?.version, elsewhere].filter((one) => one !== undefined)
   if (seen.length === 0) return []
   return withoutSite(joinContext(entry?.context ?? [], seen), siteOf(version))
+}
+
+/**
+ * The purge as it takes the place of the one before, which nobody will hear of any more: what the author of either had seen is
+ * gone without a word.
+ */
+export function behindFloor(purge: PurgeMutation, floor: Floor | undefined): PurgeMutation {
+  if (floor === undefined) return purge
+  const joined = joinContext(purge.context, [...floor.context, floor.version])
+  const context = withoutSite(joined, siteOf(purge.version))
+  return context.length > contextSitesMax ? purge : { ...purge, context }
 }
 
 export function withoutSite(context: Context, site: string): Context {

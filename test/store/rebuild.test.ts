@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import fc from 'fast-check'
-import { describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../../src/index/memory-index.ts'
@@ -281,5 +281,69 @@ describe('An index that is rebuilt from the log alone', () => {
       }),
       { numRuns: Number(process.env.RUNS ?? 30), endOnFailure: true, examples: [[purgedTwice]] },
     )
+  })
+})
+
+describe('A purged object that a rebuild finds in the log', () => {
+  let store: BareStore
+  let writer: Writer
+  beforeEach(async () => {
+    store = new BareStore(new FaultyDisk())
+    await store.open()
+    writer = new Writer(store)
+    // Keeps the first segment.
+    await writer.run({ kind: 'put', bucket: 'photos', key: 'k0', size: 10 })
+    await writer.run({ kind: 'put', bucket: 'films', key: 'k1', size: 40_000 })
+  })
+
+  const fill = (bytes: number) =>
+    writer.run({ kind: 'put', bucket: 'photos', key: 'filler', size: bytes })
+
+  /** Goes on in the next segment of the log. */
+  async function roll(): Promise<void> {
+    const { generation } = store.volume.logPosition()
+    while (store.volume.logPosition().generation === generation) await fill(4000)
+  }
+
+  /** What came behind it is in the log's second segment, which goes; what is listed and there in the end. */
+  async function rebuiltWithout(second: number): Promise<unknown> {
+    await roll()
+    await vi.waitFor(() => {
+      const generations = store.volume.segments().map(({ generation }) => generation)
+      expect([generations[0], generations.includes(second)]).toEqual([1, false])
+    })
+    await store.close()
+    const again = new BareStore(store.disk, (await rebuilt(store)).index)
+    await again.open()
+    await swept(again.index)
+    await again.close()
+    const { conflicts, live } = readContents(again.index.durable)
+    return [conflicts, [...live.keys()]]
+  }
+
+  it('is gone, also when a later purge took the place of the one that had seen it', async () => {
+    await roll()
+    const { generation } = store.volume.logPosition()
+    await writer.run({ kind: 'purge', bucket: 'films' })
+    await roll()
+    const unseen = { age: 0, site: 'yonder', seen: false } as const
+    await writer.run({ kind: 'applied purge', bucket: 'films', ...unseen })
+    expect(await rebuiltWithout(generation)).toEqual([[], ['photos/filler', 'photos/k0']])
+  })
+
+  it('is gone, also when what had replaced it was purged with it', async () => {
+    // Its bytes are in a segment that is full, of which nothing lives.
+    await fill(40_000)
+    await roll()
+    const { generation } = store.volume.logPosition()
+    const newer = { size: 10, age: 0, site: 'there', seen: true } as const
+    await writer.run({ kind: 'applied put', bucket: 'films', key: 'k1', ...newer })
+    const seen = store.engine.headObject({ bucket: 'films', key: 'k1' })?.version
+    await roll()
+    const slot = { kind: 'floor', bucket: 'films' } as const
+    const version = makeVersion(store.clock.now(), 0, 'yonder')
+    const mutation = { kind: 'purge', slot, version, context: [seen as Version] } as const
+    await store.engine.apply([{ mutation, body: { kind: 'none' } }], undefined)
+    expect(await rebuiltWithout(generation)).toEqual([[], ['photos/filler', 'photos/k0']])
   })
 })
