@@ -29,6 +29,8 @@ export interface Device {
   remove(slot: number): Promise<void>
   /** Bytes that could still be given to segments, beyond those that already were. */
   freeBytes(): Promise<number>
+  /** Rises whenever this process has had to read from a disk; absent where nobody counts. */
+  diskReads?(): number
   close(): Promise<void>
 }
 
@@ -47,6 +49,11 @@ export interface DeviceSegment {
   writeSynced(buffers: readonly Uint8Array[], position: number): Promise<void>
   /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end. */
   read(target: Uint8Array, position: number): Promise<number>
+  /**
+   * As `read`, in the calling thread: for what the system most likely has in memory. Undefined, and
+   * absent, where that cannot be done.
+   */
+  readNow?(target: Uint8Array, position: number): number | undefined
   /** Everything written so far is durable when resolved. After a failure nothing is known. */
   sync(): Promise<void>
   /** Ends the segment at `size`, in whole blocks, and gives back what lies beyond if it can. */

@@ -13,6 +13,7 @@ import { DirectorySegment } from './directory-segment.ts'
 import { ShortWriteError } from './errors.ts'
 import {
   closeFile,
+  diskReads,
   openFile,
   setSize,
   syncAll,
@@ -156,6 +157,10 @@ export class DirectoryDevice implements Device {
   async freeBytes(): Promise<number> {
     const { bavail, blocks, bsize } = await fs.statfs(this.#segments)
     return Math.max(0, bavail * bsize - bytesKeptFree(blocks * bsize) - this.#promisedBytes())
+  }
+
+  diskReads(): number {
+    return diskReads()
   }
 
   /** What was given to segments and not written yet. */

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { assert } from '../base/assert.ts'
 import type { DeviceSegment } from './device.ts'
 import { ShortWriteError } from './errors.ts'
-import { closeFile, openFile, readAt, setSize, syncData, writeAt } from './file-calls.ts'
+import { closeFile, openFile, readAt, readAtNow, setSize, syncData, writeAt } from './file-calls.ts'
 
 export class DirectorySegment implements DeviceSegment {
   readonly #path: string
@@ -64,6 +64,11 @@ export class DirectorySegment implements DeviceSegment {
   read(target: Uint8Array, position: number): Promise<number> {
     assert(!this.#closed, 'a segment is read after it was closed')
     return readAt(this.#fd, target, position)
+  }
+
+  readNow(target: Uint8Array, position: number): number {
+    assert(!this.#closed, 'a segment is read after it was closed')
+    return readAtNow(this.#fd, target, position)
   }
 
   sync(): Promise<void> {

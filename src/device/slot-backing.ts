@@ -8,7 +8,7 @@
  */
 import { constants } from 'node:fs'
 import { ShortWriteError } from './errors.ts'
-import { closeFile, openFile, readAt, setSize, syncAll, writeAt } from './file-calls.ts'
+import { closeFile, openFile, readAt, readAtNow, setSize, syncAll, writeAt } from './file-calls.ts'
 
 export interface SlotBacking {
   /** For messages. */
@@ -26,6 +26,8 @@ export interface SlotBacking {
 export interface BackingHandle {
   /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end. */
   read(target: Uint8Array, position: number): Promise<number>
+  /** As `read`, in the calling thread; absent where that cannot be done. */
+  readNow?(target: Uint8Array, position: number): number
   /** Writes all of `buffers` one after the other; durable when resolved. */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>
   close(): Promise<void>
@@ -96,6 +98,10 @@ class SystemHandle implements BackingHandle {
 
   read(target: Uint8Array, position: number): Promise<number> {
     return readAt(this.#fd, target, position)
+  }
+
+  readNow(target: Uint8Array, position: number): number {
+    return readAtNow(this.#fd, target, position)
   }
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {

@@ -7,6 +7,7 @@
 import { assert } from '../base/assert.ts'
 import type { Device, DeviceSegment } from './device.ts'
 import { CorruptDeviceError, DeviceShrunkError } from './errors.ts'
+import { diskReads } from './file-calls.ts'
 import type { BackingHandle, SlotBacking } from './slot-backing.ts'
 import { SlotFiles } from './slot-files.ts'
 import { blockBytes, startsAsFrame, TwinFrame } from './slot-frame.ts'
@@ -157,6 +158,10 @@ export class SlotDevice implements Device {
   async freeBytes(): Promise<number> {
     const { slotCount, slotBytes } = this.#parts.layout
     return (slotCount - this.#uses.size) * slotBytes
+  }
+
+  diskReads(): number {
+    return diskReads()
   }
 
   async close(): Promise<void> {

@@ -85,16 +85,34 @@ export class SlotSegment implements DeviceSegment {
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
-    this.#assertUsable()
-    const use = this.#use
-    const length = Math.max(0, Math.min(target.length, use.size - position))
-    const stored = Math.max(0, Math.min(length, use.written - position))
+    const { length, stored } = this.#extentOf(target, position)
     if (stored > 0) {
-      const count = await this.#handle.read(target.subarray(0, stored), use.at + position)
+      const count = await this.#handle.read(target.subarray(0, stored), this.#use.at + position)
       if (count < stored) return count
     }
     target.fill(0, stored, length)
     return length
+  }
+
+  readNow(target: Uint8Array, position: number): number | undefined {
+    const { length, stored } = this.#extentOf(target, position)
+    if (stored > 0) {
+      const count = this.#handle.readNow?.(target.subarray(0, stored), this.#use.at + position)
+      if (count === undefined || count < stored) return count
+    }
+    target.fill(0, stored, length)
+    return length
+  }
+
+  /** How much of `target` is filled, and how much of that has ever been written. */
+  #extentOf(
+    target: Uint8Array,
+    position: number,
+  ): { readonly length: number; readonly stored: number } {
+    this.#assertUsable()
+    const { size, written } = this.#use
+    const length = Math.max(0, Math.min(target.length, size - position))
+    return { length, stored: Math.max(0, Math.min(length, written - position)) }
   }
 
   /** Each write is durable when it has resolved; what is left is that it is read again. */

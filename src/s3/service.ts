@@ -29,9 +29,14 @@ export function acquireBytes(
   exchange: Exchange,
   bytes: number,
 ): Promise<void> | undefined {
+  if (tryAcquireBytes(service, bytes)) return undefined
   const wanted = Math.min(bytes, service.budget.capacityBytes)
-  if (service.budget.tryAcquire(wanted)) return undefined
   return service.budget.acquire(wanted, { signal: exchange.signal })
+}
+
+/** The same for those who would rather do something else than wait. */
+export function tryAcquireBytes({ budget }: S3Service, bytes: number): boolean {
+  return budget.tryAcquire(Math.min(bytes, budget.capacityBytes))
 }
 
 export function releaseBytes(service: S3Service, bytes: number): void {

@@ -240,9 +240,13 @@ function encodeTexts(writer: ByteWriter, texts: Readonly<Record<string, string>>
   for (const name of names) writer.text(name).text(texts[name] as string)
 }
 
-function decodeTexts(reader: ByteReader): Record<string, string> {
-  const texts: Record<string, string> = Object.create(null)
+/** Most objects have no metadata of their own. */
+const noTexts: Readonly<Record<string, string>> = Object.freeze(Object.create(null))
+
+function decodeTexts(reader: ByteReader): Readonly<Record<string, string>> {
   const count = reader.varint()
+  if (count === 0) return noTexts
+  const texts: Record<string, string> = Object.create(null)
   for (let i = 0; i < count; i++) {
     const name = reader.text()
     texts[name] = reader.text()

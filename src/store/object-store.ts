@@ -69,6 +69,11 @@ export interface OpenObject {
   read(range?: ByteRange): AsyncIterable<Buffer>
   /** All bytes of a small object in one call; only for `size` up to `inlineBytesMax`. */
   readWhole(): Promise<Buffer>
+  /**
+   * The same without waiting, where the object is small and its bytes are at hand and sound; undefined
+   * otherwise, and {@link readWhole} says why.
+   */
+  readNow(): Buffer | undefined
   close(): void
 }
 

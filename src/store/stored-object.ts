@@ -2,11 +2,11 @@
  * An object open for reading. Its segments are pinned, so that its bytes stay whatever happens to its
  * slot; whoever opened it must close it. Nothing is handed out that does not match its checksum.
  */
-import { assert } from '../base/assert.ts'
+import { assert, rethrowAssertion } from '../base/assert.ts'
 import { ComioError } from '../base/errors.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import { StaleLocationError } from '../volume/errors.ts'
-import type { Location, StoredRecord } from '../volume/volume.ts'
+import type { Location, ReadRecord } from '../volume/volume.ts'
 import { CorruptObjectError } from './errors.ts'
 import { isSame } from './moved-records.ts'
 import { encodeLabel } from './mutation.ts'
@@ -18,10 +18,8 @@ import { decodeExtents } from './tables/small-entries.ts'
 
 /** What reading needs of the volume. */
 export interface RecordReader {
-  readRecord(
-    location: Location,
-    expect: { readonly seq: number },
-  ): Promise<StoredRecord & { readonly body: Buffer }>
+  readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord>
+  readRecordNow(location: Location, expect: { readonly seq: number }): ReadRecord | undefined
   readBody(location: Location, range: ByteRange): Promise<Buffer>
   /** Keeps the segments from being freed until released. */
   pin(locations: readonly Location[]): () => void
@@ -55,6 +53,20 @@ export class StoredObject implements OpenObject {
     this.#unpin = options.reader.pin(options.extents)
   }
 
+  readNow(): Buffer | undefined {
+    assert(!this.#closed, 'a closed object is not read')
+    const { location, recordSeq, body } = this.#entry
+    if (body.kind !== 'inline' || location === undefined) return undefined
+    try {
+      const record = this.#reader.readRecordNow(location, { seq: recordSeq })
+      return record === undefined ? undefined : this.#bodyOf(record)
+    } catch (thrown) {
+      rethrowAssertion(thrown)
+      // Whatever it is, the read that is waited for meets it again, and says so.
+      return undefined
+    }
+  }
+
   async readWhole(): Promise<Buffer> {
     if (this.#entry.body.kind === 'inline') return this.#readInline()
     const pieces: Buffer[] = []
@@ -86,16 +98,21 @@ export class StoredObject implements OpenObject {
   }
 
   async #readInline(): Promise<Buffer> {
-    const { location, recordSeq, version, meta } = this.#entry
+    const { location, recordSeq } = this.#entry
     assert(location !== undefined, 'an indexed entry has a location')
-    return this.#checked(async () => {
-      const record = await this.#reader.readRecord(location, { seq: recordSeq })
-      const label = this.#label ?? encodeLabel(objectSlot(this.info.bucket, this.info.key), version)
-      if (!record.label.equals(label) || record.body.length !== meta.size) {
-        throw this.#corrupt('another record lies where the index says it is')
-      }
-      return record.body
-    })
+    return this.#checked(async () =>
+      this.#bodyOf(await this.#reader.readRecord(location, { seq: recordSeq })),
+    )
+  }
+
+  #bodyOf({ label, body }: ReadRecord): Buffer {
+    const { version, meta } = this.#entry
+    const expected =
+      this.#label ?? encodeLabel(objectSlot(this.info.bucket, this.info.key), version)
+    if (!label.equals(expected) || body.length !== meta.size) {
+      throw this.#corrupt('another record lies where the index says it is')
+    }
+    return body
   }
 
   #readPiece(piece: { readonly extent: Location; readonly range: ByteRange }): Promise<Buffer> {

@@ -7,8 +7,9 @@ import { systemCodeOf } from '../base/errors.ts'
 import type { DeviceSegment } from '../device/device.ts'
 import { CorruptRecordError } from './errors.ts'
 import { checksumBlockBytes } from './limits.ts'
+import { QuickReads } from './quick-reads.ts'
 import { ReadMerger } from './read-merger.ts'
-import type { Location, StoredRecord } from './record.ts'
+import type { Location, ReadRecord } from './record.ts'
 import { type BodyPart, decodeRecordHeader, type RecordHeader, verifyBody } from './record-codec.ts'
 import { readBlocks } from './segment-read.ts'
 import type { SegmentReclaimer } from './segment-reclaimer.ts'
@@ -31,29 +32,40 @@ export class RecordReader {
   readonly #context: VolumeContext
   readonly #reclaimer: SegmentReclaimer
   readonly #merger = new ReadMerger()
+  readonly #quick: QuickReads
 
   constructor(context: VolumeContext, reclaimer: SegmentReclaimer) {
     this.#context = context
     this.#reclaimer = reclaimer
+    this.#quick = new QuickReads(context.device, context.clock)
   }
 
   /** @throws StaleLocationError, CorruptRecordError */
-  readRecord(
-    location: Location,
-    expect: { readonly seq: number },
-  ): Promise<StoredRecord & { readonly body: Buffer }> {
+  readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord> {
     return this.#withSegment(location, async (handle, seed) => {
       const { offset, headLength, bodyLength } = location
       const bytes = await this.#merger.read(handle, offset, headLength + bodyLength)
-      const header = headerOf(location, bytes, seed)
-      if (header.seq !== expect.seq) {
-        throw damaged(location, `it has seq ${header.seq}, ${expect.seq} was asked for`)
-      }
-      const body = bytes.subarray(headLength)
-      assertIntact(location, header, { bytes: body, firstBlock: 0, seed, wanted: bodyLength })
-      const { kind, seq, label, head } = header
-      return { kind, seq, label, head, body }
+      return verifiedRecord(bytes, { location, expect, seed })
     })
+  }
+
+  /**
+   * The same without waiting, for a small record that the system most likely has in memory; undefined
+   * when it has to be waited for.
+   * @throws StaleLocationError, CorruptRecordError, or the system's error
+   */
+  readRecordNow(location: Location, expect: { readonly seq: number }): ReadRecord | undefined {
+    const { table, handles } = this.#context
+    const { seed } = table.require(location)
+    const { segment, offset, headLength, bodyLength } = location
+    const handle = handles.tryAcquire(segment)
+    if (handle === undefined) return undefined
+    try {
+      const bytes = this.#quick.tryRead(handle, offset, headLength + bodyLength)
+      return bytes === undefined ? undefined : verifiedRecord(bytes, { location, expect, seed })
+    } finally {
+      handles.release(segment)
+    }
   }
 
   /** @throws StaleLocationError, CorruptRecordError */
@@ -101,6 +113,26 @@ export class RecordReader {
       this.#reclaimer.unpin(entry)
     }
   }
+}
+
+function verifiedRecord(
+  bytes: Buffer,
+  from: {
+    readonly location: Location
+    readonly expect: { readonly seq: number }
+    readonly seed: SegmentSeed
+  },
+): ReadRecord {
+  const { location, expect, seed } = from
+  const { headLength, bodyLength } = location
+  const header = headerOf(location, bytes, seed)
+  if (header.seq !== expect.seq) {
+    throw damaged(location, `it has seq ${header.seq}, ${expect.seq} was asked for`)
+  }
+  const body = bytes.subarray(headLength)
+  assertIntact(location, header, { bytes: body, firstBlock: 0, seed, wanted: bodyLength })
+  const { kind, seq, label, head } = header
+  return { kind, seq, label, head, body }
 }
 
 function headerOf(location: Location, bytes: Buffer, seed: SegmentSeed): RecordHeader {

@@ -44,6 +44,10 @@ export interface StoredRecord {
   readonly head: Buffer
 }
 
+export interface ReadRecord extends StoredRecord {
+  readonly body: Buffer
+}
+
 export interface ReplayedRecord extends StoredRecord {
   readonly location: Location
   /** The log position after this record's group: equal for all records of a group. */

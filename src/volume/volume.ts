@@ -16,10 +16,10 @@ import { LogReplay } from './log-replay.ts'
 import type {
   Location,
   LogPosition,
+  ReadRecord,
   RecordInput,
   ReplayedRecord,
   SegmentUse,
-  StoredRecord,
 } from './record.ts'
 import { assertRecord, recordLength } from './record-codec.ts'
 import { type BodyRange, RecordReader } from './record-reader.ts'
@@ -51,6 +51,7 @@ export type { ListedRecord } from './list-records.ts'
 export type {
   Location,
   LogPosition,
+  ReadRecord,
   RecordInput,
   ReplayedRecord,
   SegmentUse,
@@ -192,11 +193,16 @@ export class Volume {
   }
 
   /** @throws StaleLocationError (look up once more), CorruptRecordError */
-  readRecord(
-    location: Location,
-    expect: { readonly seq: number },
-  ): Promise<StoredRecord & { readonly body: Buffer }> {
+  readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord> {
     return this.#reader.readRecord(location, expect)
+  }
+
+  /**
+   * The same at once, where it is small and the system most likely has it in memory; otherwise undefined.
+   * @throws StaleLocationError, CorruptRecordError, or the system's error
+   */
+  readRecordNow(location: Location, expect: { readonly seq: number }): ReadRecord | undefined {
+    return this.#reader.readRecordNow(location, expect)
   }
 
   /**
@@ -257,6 +263,10 @@ export class Volume {
    */
   pin(uses: SegmentUse | readonly SegmentUse[]): () => void {
     const list = isList(uses) ? uses : [uses]
+    const [only] = list
+    if (only !== undefined && list.length === 1) {
+      return this.#reclaimer.pin(this.#context.table.require(only))
+    }
     const entries = list.map((use) => this.#context.table.require(use))
     const releases = entries.map((entry) => this.#reclaimer.pin(entry))
     return () => {

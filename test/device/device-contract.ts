@@ -182,6 +182,20 @@ export function describeDevice(name: string, makePlace: () => Promise<DevicePlac
       expect(await segment.read(Buffer.alloc(100), size)).toBe(0)
     })
 
+    it('reads the same at once where it can, with zeros where nothing was written', async () => {
+      await segment.write([Buffer.from('hello')], 100)
+      const target = Buffer.alloc(10, 9)
+      if (segment.readNow?.(target, 100) === undefined) return
+      expect(target.toString('latin1')).toBe('hello\0\0\0\0\0')
+      expect(segment.readNow(target.fill(9), size - 10)).toBe(10)
+      expect(equal(target, Buffer.alloc(10))).toBe(true)
+      expect(segment.readNow(Buffer.alloc(100), size - 10)).toBe(10)
+      expect(segment.readNow(Buffer.alloc(100), size)).toBe(0)
+      const closed = await device.create(1, size)
+      await closed.close()
+      expect(() => closed.readNow?.(target, 0)).toThrow()
+    })
+
     it('refuses a write beyond the end, and writes nothing of it', async () => {
       await expect(segment.write([Buffer.alloc(20, 9)], size - 10)).rejects.toThrow()
       expect(equal((await readAll(segment)).subarray(size - 10), Buffer.alloc(10))).toBe(true)

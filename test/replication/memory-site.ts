@@ -154,6 +154,7 @@ export class MemoryFeed implements ChangeFeed {
         }
       },
       readWhole: async () => body,
+      readNow: () => body,
       close: () => {
         if (!closed) this.openObjects--
         closed = true

@@ -343,6 +343,7 @@ describe('a download', () => {
               info: object.info,
               read: (range) => object.read(range),
               readWhole: () => object.readWhole(),
+              readNow: () => undefined,
               close() {
                 object.close()
                 closed.open()
@@ -397,6 +398,7 @@ describe('a download', () => {
                 [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('rot')) }),
               }),
               readWhole: () => object.readWhole(),
+              readNow: () => undefined,
               close: () => object.close(),
             }
           },
@@ -423,6 +425,7 @@ describe('a download', () => {
                 throw new Error('rot')
               },
               readWhole: () => object.readWhole(),
+              readNow: () => undefined,
               close: () => object.close(),
             }
           },

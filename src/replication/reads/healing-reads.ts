@@ -47,7 +47,7 @@ export class HealingReads {
 
   /** The same object, read from elsewhere where its own bytes are damaged. */
   over(object: OpenObject): OpenObject {
-    return new HealedObject(object, this.#noticed(object))
+    return new HealedObject(object, () => this.#noticed(object))
   }
 
   /** Mends an object that somebody found damaged, and says what came of it. */
@@ -181,12 +181,18 @@ export class HealingReads {
 class HealedObject implements OpenObject {
   readonly info: ObjectInfo
   readonly #own: OpenObject
-  readonly #sources: SoundBytesOptions
+  /** Made when they are needed: most objects are small, and sound. */
+  readonly #makeSources: () => SoundBytesOptions
+  #sources: SoundBytesOptions | undefined
 
-  constructor(own: OpenObject, sources: SoundBytesOptions) {
+  constructor(own: OpenObject, makeSources: () => SoundBytesOptions) {
     this.info = own.info
     this.#own = own
-    this.#sources = sources
+    this.#makeSources = makeSources
+  }
+
+  readNow(): Buffer | undefined {
+    return this.#own.readNow()
   }
 
   async readWhole(): Promise<Buffer> {
@@ -202,6 +208,7 @@ class HealedObject implements OpenObject {
 
   /** What was given out already was sound. */
   read(range: ByteRange = wholeOf(this.info)): AsyncGenerator<Buffer> {
+    this.#sources ??= this.#makeSources()
     return soundBytes(range, this.#sources)
   }
 

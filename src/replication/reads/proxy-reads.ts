@@ -107,6 +107,10 @@ class ProxiedObject implements ObjectElsewhere {
     return this.#options.put.site
   }
 
+  readNow(): undefined {
+    return undefined
+  }
+
   async readWhole(): Promise<Buffer> {
     const pieces: Buffer[] = []
     for await (const piece of this.read()) pieces.push(piece)

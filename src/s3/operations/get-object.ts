@@ -8,7 +8,7 @@ import { streamWindowBytes } from '../limits.ts'
 import { notModifiedHeaders, objectHeaders } from '../object-headers.ts'
 import type { OperationOf } from '../operation.ts'
 import { writePieces } from '../response-body.ts'
-import { acquireBytes, releaseBytes, type S3Service } from '../service.ts'
+import { acquireBytes, releaseBytes, type S3Service, tryAcquireBytes } from '../service.ts'
 
 /** What a GET or HEAD is answered with. */
 interface ReadPlan {
@@ -17,25 +17,75 @@ interface ReadPlan {
   readonly range: ByteRange
 }
 
-export async function getObject(
+/** Most small objects are read and answered in the turn in which they are asked for. */
+export function getObject(
+  service: S3Service,
+  exchange: Exchange,
+  operation: OperationOf<'GetObject'>,
+): Promise<void> | undefined {
+  const object = service.store.openObject(operation)
+  if (object === undefined) return getElsewhere(service, exchange, operation)
+  let sending: Promise<void> | undefined
+  try {
+    sending = send(service, exchange, { operation, object })
+  } finally {
+    if (sending === undefined) object.close()
+  }
+  return sending?.finally(() => object.close())
+}
+
+async function getElsewhere(
   service: S3Service,
   exchange: Exchange,
   operation: OperationOf<'GetObject'>,
 ): Promise<void> {
-  const object =
-    service.store.openObject(operation) ?? (await openElsewhere(service, exchange, operation))
+  const object = await openElsewhere(service, exchange, operation)
   if (object === undefined) return refuseMissing(service, exchange, operation)
   try {
-    const plan = planRead(exchange, operation, object)
-    if (plan === undefined) return
-    const bytes = plan.range.end - plan.range.start
-    if (bytes === 0) exchange.respond(200, plan.headers)
-    else if (object.info.meta.size <= service.wholeBytesMax) {
-      await sendWhole(service, exchange, { object, plan })
-    } else await sendStreamed(service, exchange, { object, plan })
+    await send(service, exchange, { operation, object })
   } finally {
     object.close()
   }
+}
+
+/** Undefined when everything has been sent. */
+function send(
+  service: S3Service,
+  exchange: Exchange,
+  {
+    operation,
+    object,
+  }: { readonly operation: OperationOf<'GetObject'>; readonly object: ReadObject },
+): Promise<void> | undefined {
+  const plan = planRead(exchange, operation, object)
+  if (plan === undefined) return undefined
+  const { start, end } = plan.range
+  const { size } = object.info.meta
+  if (start === end) {
+    exchange.respond(200, plan.headers)
+    return undefined
+  }
+  if (size > service.wholeBytesMax) return sendStreamed(service, exchange, { object, plan })
+  if (sendNow(service, exchange, { object, plan })) return undefined
+  return sendWhole(service, exchange, { object, plan })
+}
+
+/** Whether it could be sent without waiting for memory or for the disk. */
+function sendNow(service: S3Service, exchange: Exchange, { object, plan }: Reading): boolean {
+  const { size } = object.info.meta
+  if (size > exchange.response.writableHighWaterMark) return false
+  if (!tryAcquireBytes(service, size)) return false
+  try {
+    const whole = object.readNow()
+    if (whole !== undefined) exchange.respond(plan.status, plan.headers, partOf(whole, plan))
+    return whole !== undefined
+  } finally {
+    releaseBytes(service, size)
+  }
+}
+
+function partOf(whole: Buffer, { status, range }: ReadPlan): Buffer {
+  return status === 200 ? whole : whole.subarray(range.start, range.end)
 }
 
 /** Answers from the index alone. */
@@ -151,8 +201,7 @@ async function sendWhole(
   const waiting = acquireBytes(service, exchange, size)
   if (waiting !== undefined) await waiting
   try {
-    const whole = await object.readWhole()
-    const body = plan.status === 200 ? whole : whole.subarray(plan.range.start, plan.range.end)
+    const body = partOf(await object.readWhole(), plan)
     if (body.length <= exchange.response.writableHighWaterMark) {
       exchange.respond(plan.status, plan.headers, body)
       return
