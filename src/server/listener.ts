@@ -56,6 +56,7 @@ export class Listener {
   readonly #owed = new WeakMap<Duplex, Set<ServerResponse>>()
   /** Connections on which something malformed came: they end with the answers that are owed. */
   readonly #ending = new WeakSet<Duplex>()
+  readonly #onAnswered: (this: ServerResponse) => void
   #handle: RequestHandler | undefined
   #closing = false
   #closed: Promise<void> | undefined
@@ -63,6 +64,11 @@ export class Listener {
   private constructor(options: ListenerOptions) {
     const limits = { ...defaultLimits, ...options.limits }
     this.#logger = options.logger
+    // One function for all answers, and not a closure for each.
+    const listener = this
+    this.#onAnswered = function (this: ServerResponse): void {
+      listener.#noteAnswered(this)
+    }
     const { tls } = options
     const settings = {
       maxHeaderSize: headerBytesMax,
@@ -72,6 +78,8 @@ export class Listener {
       keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: Math.min(5_000, limits.headersTimeoutMs),
       noDelay: true,
+      // What has no body has no events of one either.
+      optimizeEmptyRequests: true,
     }
     this.#tls =
       tls === undefined
@@ -179,13 +187,19 @@ export class Listener {
   }
 
   #noteOwed({ socket }: IncomingMessage, response: ServerResponse): void {
-    const owed = this.#owed.get(socket) ?? new Set()
-    this.#owed.set(socket, owed)
-    owed.add(response)
-    response.once('close', () => {
-      owed.delete(response)
-      if (this.#ending.has(socket) && !owesWholeRequest(owed)) socket.destroySoon()
-    })
+    const owed = this.#owed.get(socket)
+    if (owed === undefined) this.#owed.set(socket, new Set([response]))
+    else owed.add(response)
+    response.on('close', this.#onAnswered)
+  }
+
+  #noteAnswered(response: ServerResponse): void {
+    // The response has let go of its socket by now, its request has not.
+    const { socket } = response.req
+    const owed = this.#owed.get(socket)
+    if (owed === undefined) return
+    owed.delete(response)
+    if (this.#ending.has(socket) && !owesWholeRequest(owed)) socket.destroySoon()
   }
 
   #answerClientError(error: Error, socket: Duplex): void {
