@@ -1,9 +1,11 @@
 /**
  * `npm run bench:http`: how fast one site answers, as ratios to an idle `node:http` server and to nginx
  * (whose PUT syncs nothing), which are measured in the same run, in turns with it; bodies of 64 MiB also
- * against `dd conv=fdatasync`. Medians over the rounds, after a round that warms up.
+ * against `dd conv=fdatasync`; and what four large uploads cost small PUTs. Medians over the rounds, after
+ * a round that warms up.
  *
  *     npm run bench:http -- --seconds 5 --rounds 5 --connections 64
+ *     npm run bench:http -- --only large,mixed
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { startChild } from './bench/child.ts'
 import { measureLargeBodies } from './bench/large-bodies.ts'
+import { measureMixedLoad } from './bench/mixed-load.ts'
 import { type Nginx, reasonWithoutNginx, startNginx } from './bench/nginx.ts'
 import {
   type Finding,
@@ -24,6 +27,7 @@ import { runWrk, type WrkResult } from './bench/wrk.ts'
 
 const { values } = parseArgs({
   options: {
+    only: { type: 'string', default: 'small,large,mixed' },
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '5' },
     connections: { type: 'string', default: '64' },
@@ -32,6 +36,7 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds)
 const rounds = Number(values.rounds)
 const connections = Number(values.connections)
+const parts = values.only.split(',')
 
 interface Case {
   readonly name: string
@@ -62,9 +67,14 @@ const site = await startSite(join(folder, 'volume'))
 try {
   console.info(`${machineFacts()}, ${rounds} rounds, ${connections} connections`)
   const findings: Finding[] = []
-  for (const one of cases) findings.push(...(await measure(one)))
-  const urls = { siteUrl: site.url, nginxUrl: nginx?.url }
-  findings.push(...(await measureLargeBodies({ folder, rounds, ...urls })))
+  const siteUrl = site.url
+  if (parts.includes('small')) for (const one of cases) findings.push(...(await measure(one)))
+  if (parts.includes('large')) {
+    findings.push(...(await measureLargeBodies({ folder, rounds, siteUrl, nginxUrl: nginx?.url })))
+  }
+  if (parts.includes('mixed')) {
+    findings.push(...(await measureMixedLoad({ folder, rounds, seconds, connections, siteUrl })))
+  }
   console.info(tableOf('http', findings))
 } finally {
   await site.stop()

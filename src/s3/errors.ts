@@ -145,6 +145,7 @@ const translations: Readonly<Record<string, { readonly to: S3ErrorCode; readonly
     // Not full: it writes again once somebody has looked at the disk and started the site anew.
     VOLUME_READ_ONLY: { to: 'ServiceUnavailable', own: false },
     VOLUME_WRITE_FAILED: { to: 'ServiceUnavailable', own: false },
+    HASH_THREAD_FAILED: { to: 'ServiceUnavailable', own: false },
     STORE_UNAVAILABLE: { to: 'ServiceUnavailable', own: false },
     SYNC_UNCONFIRMED: { to: 'ServiceUnavailable', own: true },
     ROLE_CHANGING: { to: 'ServiceUnavailable', own: true },

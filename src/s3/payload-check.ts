@@ -25,18 +25,20 @@ export class PayloadCheck {
   readonly #hashes = new Map<'sha1' | 'sha256', Hash>()
   #crc = 0
 
-  private constructor(expectations: readonly Expectation[]) {
+  private constructor(expectations: readonly Expectation[], elsewhere: 'sha256' | undefined) {
     this.#expectations = expectations
     for (const { algorithm } of expectations) {
-      if (algorithm !== 'crc32') this.#hashes.set(algorithm, createHash(algorithm))
+      if (algorithm === 'crc32' || algorithm === elsewhere) continue
+      this.#hashes.set(algorithm, createHash(algorithm))
     }
   }
 
   /**
    * Undefined when the client sent nothing to check.
+   * @param elsewhere what somebody else computes, and {@link verifySha256} is told
    * @throws S3Error InvalidDigest when a checksum has the wrong form
    */
-  static fromHeaders(headers: IncomingHttpHeaders): PayloadCheck | undefined {
+  static fromHeaders(headers: IncomingHttpHeaders, elsewhere?: 'sha256'): PayloadCheck | undefined {
     const expectations: Expectation[] = []
     const contentHash = headers['x-amz-content-sha256']
     if (typeof contentHash === 'string' && /^[0-9a-f]{64}$/i.test(contentHash)) {
@@ -53,7 +55,7 @@ export class PayloadCheck {
       if (decodeBase64(value)?.length !== bytes) throw new S3Error('InvalidDigest')
       expectations.push({ algorithm, encoding: 'base64', value, mismatch: 'BadDigest' })
     }
-    return expectations.length === 0 ? undefined : new PayloadCheck(expectations)
+    return expectations.length === 0 ? undefined : new PayloadCheck(expectations, elsewhere)
   }
 
   update(bytes: Uint8Array): void {
@@ -68,10 +70,22 @@ export class PayloadCheck {
     const crc = Buffer.alloc(4)
     crc.writeUInt32BE(this.#crc)
     digests.set('crc32', crc)
-    for (const { algorithm, encoding, value, mismatch } of this.#expectations) {
-      if (digests.get(algorithm)?.toString(encoding) !== value) throw new S3Error(mismatch)
+    for (const expectation of this.#expectations) {
+      const digest = digests.get(expectation.algorithm)
+      if (digest !== undefined) compare(expectation, digest)
     }
   }
+
+  /** @throws S3Error BadDigest, XAmzContentSHA256Mismatch */
+  verifySha256(digest: Buffer): void {
+    for (const expectation of this.#expectations) {
+      if (expectation.algorithm === 'sha256') compare(expectation, digest)
+    }
+  }
+}
+
+function compare({ encoding, value, mismatch }: Expectation, digest: Buffer): void {
+  if (digest.toString(encoding) !== value) throw new S3Error(mismatch)
 }
 
 /**

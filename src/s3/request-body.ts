@@ -1,5 +1,6 @@
 /** Bodies on their way in: small ones at once, large ones as a stream that holds its socket back. */
 
+import { giveBack, isWholeMemory } from '../base/give-back.ts'
 import { S3Error } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { copyOutBytesMax, uploadQueueBytesMax } from './limits.ts'
@@ -75,8 +76,8 @@ interface Taker {
 }
 
 /**
- * A large body as an async iterable for one reader, who asks for one piece at a time. The socket is
- * paused while enough waits here. The client is asked for the body with the first `next()`: a store that
+ * A large body as an async iterable for one reader, who asks for one piece at a time, and is done with it
+ * by then: its memory is given back. The socket is paused while enough waits here. The client is asked for the body with the first `next()`: a store that
  * refuses before it reads has refused before anything was sent.
  */
 export class BodyStream implements AsyncIterable<Buffer>, AsyncIterator<Buffer, undefined> {
@@ -87,6 +88,7 @@ export class BodyStream implements AsyncIterable<Buffer>, AsyncIterator<Buffer, 
   readonly #queue: Buffer[] = []
   #queuedBytes = 0
   #taker: Taker | undefined
+  #handedOut: Buffer | undefined
   #state: 'idle' | 'flowing' | 'ended' | 'detached' = 'idle'
   #failure: S3Error | undefined
 
@@ -109,8 +111,12 @@ export class BodyStream implements AsyncIterable<Buffer>, AsyncIterator<Buffer, 
 
   next(): Promise<IteratorResult<Buffer, undefined>> {
     if (this.#state === 'idle') this.#attach()
+    this.#takeBack()
     const piece = this.#queue.shift()
-    if (piece !== undefined) return Promise.resolve({ done: false, value: this.#taken(piece) })
+    if (piece !== undefined) {
+      this.#taken(piece)
+      return Promise.resolve({ done: false, value: this.#handOut(piece) })
+    }
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (this.#state !== 'flowing') return Promise.resolve({ done: true, value: undefined })
     return new Promise((resolve, reject) => {
@@ -156,12 +162,22 @@ export class BodyStream implements AsyncIterable<Buffer>, AsyncIterator<Buffer, 
     this.#queuedBytes = 0
   }
 
-  #taken(piece: Buffer): Buffer {
+  #handOut(piece: Buffer): Buffer {
+    this.#handedOut = piece
+    return piece
+  }
+
+  #takeBack(): void {
+    const piece = this.#handedOut
+    this.#handedOut = undefined
+    if (piece !== undefined && isWholeMemory(piece)) giveBack(piece)
+  }
+
+  #taken(piece: Buffer): void {
     this.#queuedBytes -= piece.length
     if (this.#state === 'flowing' && this.#queuedBytes < uploadQueueBytesMax) {
       this.#exchange.request.resume()
     }
-    return piece
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -169,7 +185,7 @@ export class BodyStream implements AsyncIterable<Buffer>, AsyncIterator<Buffer, 
     this.#check?.update(chunk)
     const taker = this.#takeTaker()
     if (taker !== undefined) {
-      taker.resolve({ done: false, value: chunk })
+      taker.resolve({ done: false, value: this.#handOut(chunk) })
       return
     }
     this.#queue.push(chunk)

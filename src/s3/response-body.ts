@@ -28,7 +28,7 @@ export async function writePieces(
     for await (const piece of pieces) {
       for (let at = 0; at < piece.length; at += writeSliceBytes) {
         const slice = piece.subarray(at, at + writeSliceBytes)
-        if (!response.write(slice)) await drained(response)
+        await taken(response, slice)
         if (response.destroyed) return
         exchange.bytesOut += slice.length
         transfer.progressAt = watch.now()
@@ -40,16 +40,15 @@ export async function writePieces(
   }
 }
 
-/** Resolves when the client has taken what was written, or is gone. */
-function drained(response: ServerResponse): Promise<void> {
+/** Resolves when the system has taken the bytes, so that their memory may go, or the client is gone. */
+function taken(response: ServerResponse, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
     if (response.destroyed) return resolve()
     const settle = (): void => {
-      response.off('drain', settle)
       response.off('close', settle)
       resolve()
     }
-    response.on('drain', settle)
     response.on('close', settle)
+    response.write(bytes, settle)
   })
 }

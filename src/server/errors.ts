@@ -50,6 +50,11 @@ export class NoPlaceForCopyError extends ComioError {
   }
 }
 
+/** The thread that hashed an upload is gone: a retry gets another one. */
+export class HashThreadError extends ComioError {
+  readonly code = 'HASH_THREAD_FAILED'
+}
+
 /** Somebody asked it to stop before it was done. */
 export class WorkStoppedError extends ComioError {
   readonly code = 'STOPPED'

@@ -1,4 +1,5 @@
 /** Opens what a site keeps: device, lock, volume, index and engine, in this order. */
+import { availableParallelism } from 'node:os'
 import { rethrowAssertion } from '../base/assert.ts'
 import { type Clock, endOfTurn, systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
@@ -13,8 +14,11 @@ import { LevelIndex } from '../index/level-index.ts'
 import { type Engine, openEngine } from '../store/engine.ts'
 import { Volume } from '../volume/volume.ts'
 import { checkIndexPath, checkStoragePath } from './check-storage-path.ts'
+import { HashThreads } from './hash-threads.ts'
 import { moveAside, moveBack } from './index-folder.ts'
 import type { Teardown } from './teardown.ts'
+
+const hashThreadsMax = 4
 
 export interface Storage {
   readonly volume: Volume
@@ -110,6 +114,8 @@ async function recoverEngine(
 ): Promise<Engine> {
   const { config, volume, indexPath } = inputs
   const startedAt = clock.monotonic()
+  const hashing = new HashThreads({ count: hashThreads(), logger })
+  teardown.add('hashing', () => hashing.close())
   const engine = await openEngine({
     volume,
     openIndex: ({ fresh }) => openIndex(indexPath, { fresh, logger }),
@@ -120,6 +126,7 @@ async function recoverEngine(
     conflictPolicy: config.replication.conflictPolicy,
     reclaim: config.storage.reclaim,
     endOfTurn,
+    openHasher: () => hashing.open(),
   })
   teardown.add('store', () => engine.close())
   logger.info(
@@ -161,6 +168,11 @@ async function openIndex(
     logger.warn({ index: path, error }, 'The index did not open: it is built anew from the log')
     return index
   }
+}
+
+/** One body needs two at a time; all bodies together leave some cores to everything else. */
+function hashThreads(): number {
+  return Math.min(hashThreadsMax, Math.max(2, availableParallelism() - 1))
 }
 
 function elapsed(clock: Clock, startedAt: number): number {

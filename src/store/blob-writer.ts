@@ -1,12 +1,13 @@
 /**
- * Brings a large body into the bulk stream, chunk by chunk, while hashing it. The bytes are live
+ * Brings a large body into the bulk stream, chunk by chunk, while it is hashed. The bytes are live
  * from here on: as long as a writer is open, {@link OpenWriters} keeps its segments from being freed;
  * afterwards the index does.
  */
-import { createHash, type Hash } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import type { Random } from '../base/random.ts'
 import type { Location, RecordInput, SegmentInfo } from '../volume/volume.ts'
+import type { BodyHasher } from './body-hasher.ts'
+import type { ChunkBuffers } from './chunk-buffers.ts'
 import { chunkRecord, type PlacedBlob } from './records.ts'
 
 /** What blobs need of the volume. */
@@ -14,29 +15,6 @@ export interface BulkLog {
   readonly limits: { readonly chunkBytes: number }
   appendBulk(record: RecordInput): Promise<Location>
   segments(): readonly SegmentInfo[]
-}
-
-export interface BodyDigests {
-  readonly md5: Buffer
-  readonly sha256: Buffer
-}
-
-/** Chunks of one blob on their way to the disk at a time: enough to keep it busy while hashing. */
-const chunksInFlightMax = 4
-
-/** The MD5 and SHA-256 of a stream of bytes, in order. */
-export class BodyHasher {
-  readonly #md5: Hash = createHash('md5')
-  readonly #sha256: Hash = createHash('sha256')
-
-  update(bytes: Uint8Array): void {
-    this.#md5.update(bytes)
-    this.#sha256.update(bytes)
-  }
-
-  digest(): BodyDigests {
-    return { md5: this.#md5.digest(), sha256: this.#sha256.digest() }
-  }
 }
 
 /** What a writer keeps from being freed. */
@@ -102,25 +80,35 @@ export class OpenWriters {
   }
 }
 
+export interface BlobWriterOptions {
+  readonly log: BulkLog
+  readonly random: Random
+  readonly writers: OpenWriters
+  readonly chunks: ChunkBuffers
+}
+
 export class BlobWriter {
   readonly id: string
   readonly #log: BulkLog
   readonly #writers: OpenWriters
+  readonly #chunks: ChunkBuffers
+  readonly #hasher: BodyHasher | undefined
   readonly #extents: Promise<Location>[] = []
-  #inFlight = 0
+  /** One for each chunk that is being hashed or written, the oldest first; none of them rejects. */
+  readonly #underWay: Promise<void>[] = []
+  #sending = 0
   #chunk: Buffer | undefined
   #filled = 0
   #size = 0
   #failure: unknown
 
-  constructor(options: {
-    readonly log: BulkLog
-    readonly random: Random
-    readonly writers: OpenWriters
-  }) {
+  /** @param hasher is given what is written; its owner asks it for the digests, and closes it */
+  constructor(options: BlobWriterOptions, hasher?: BodyHasher) {
     this.id = Buffer.from(options.random.bytes(16)).toString('hex')
     this.#log = options.log
     this.#writers = options.writers
+    this.#chunks = options.chunks
+    this.#hasher = hasher
     this.#writers.opened(this)
   }
 
@@ -132,7 +120,7 @@ export class BlobWriter {
   async write(bytes: Uint8Array): Promise<void> {
     let rest = bytes
     while (rest.length > 0) {
-      this.#chunk ??= Buffer.allocUnsafeSlow(this.#log.limits.chunkBytes)
+      this.#chunk ??= this.#chunks.take()
       const taken = rest.subarray(0, this.#chunk.length - this.#filled)
       this.#chunk.set(taken, this.#filled)
       this.#filled += taken.length
@@ -155,37 +143,45 @@ export class BlobWriter {
 
   /** Once the index counts the blob, or nobody wants it: its segments may be freed from now on. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#extents)
+    if (this.#chunk !== undefined) this.#chunks.giveBack(this.#chunk)
+    this.#chunk = undefined
+    this.#filled = 0
+    await Promise.all(this.#underWay)
     this.#writers.closed(this)
   }
 
   async #flush(): Promise<void> {
     const chunk = this.#chunk
     assert(chunk !== undefined, 'a flush has bytes')
-    const record = chunkRecord(this.id, this.#extents.length, chunk.subarray(0, this.#filled))
+    const bytes = chunk.subarray(0, this.#filled)
     this.#chunk = undefined
     this.#filled = 0
-    const extent = this.#send(record)
-    // The failure is thrown to the writer at its next step; here it only must not go unhandled.
-    extent.catch((thrown: unknown) => {
-      this.#failure ??= thrown
-    })
+    const extent = this.#send(chunkRecord(this.id, this.#extents.length, bytes))
     this.#extents.push(extent)
-    const oldest = this.#extents[this.#extents.length - chunksInFlightMax]
-    if (oldest !== undefined) await oldest
+    this.#underWay.push(this.#ended(chunk, [extent, this.#hasher?.update(bytes)]))
+    while (!this.#chunks.mayFill(this.#underWay.length)) await this.#underWay.shift()
     if (this.#failure !== undefined) throw this.#failure
   }
 
+  /** The failure is thrown to the writer at its next step. */
+  async #ended(chunk: Buffer, uses: readonly (Promise<unknown> | undefined)[]): Promise<void> {
+    const over = Promise.allSettled(uses)
+    await this.#chunks.underWay(chunk, over)
+    for (const outcome of await over) {
+      if (outcome.status === 'rejected') this.#failure ??= outcome.reason
+    }
+  }
+
   async #send(record: RecordInput): Promise<Location> {
-    this.#inFlight++
+    this.#sending++
     this.#writers.sends(this, this.#log.segments())
     try {
       const location = await this.#log.appendBulk(record)
       this.#writers.landed(this, location)
       return location
     } finally {
-      this.#inFlight--
-      if (this.#inFlight === 0) this.#writers.rests(this)
+      this.#sending--
+      if (this.#sending === 0) this.#writers.rests(this)
     }
   }
 }

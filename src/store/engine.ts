@@ -12,6 +12,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { Admission } from './admission.ts'
+import type { OpenHasher } from './body-hasher.ts'
 import type { ConflictPolicy } from './bucket-register.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
 import { findMovedChunks } from './chunk-places.ts'
@@ -94,6 +95,8 @@ export interface EngineOptions {
   readonly reclaim?: ReclaimOptions
   /** Resolves at the end of a turn of the event loop; a turn is as long as a microtask unless told. */
   readonly endOfTurn?: () => Promise<void>
+  /** Hashes large bodies; on this thread unless told. */
+  readonly openHasher?: OpenHasher
 }
 
 interface Parts extends RecoveredParts {
@@ -147,7 +150,7 @@ export class Engine implements ObjectStore, ChangeSink {
 
   private constructor(parts: Parts, peers: Peers) {
     const { options, index, accounts, versions, uploads, writers, admission, conflicts } = parts
-    const { openWriter } = parts
+    const { openWriter, openHasher } = parts
     const { volume, clock, logger } = options
     this.replayed = parts.replayed
     this.#volume = volume
@@ -198,12 +201,13 @@ export class Engine implements ObjectStore, ChangeSink {
     const losers = this.#createLosers(parts, sequencer)
     this.conflicts = this.#createDesk(parts, { losers, sequencer })
     this.#objects = new ObjectWriter({
-      ...{ volume, sequencer, losers, pipeline, admission, clock, openWriter },
+      ...{ volume, sequencer, losers, pipeline, admission, clock, openWriter, openHasher },
     })
     this.#sweeper = new Sweeper({
       ...{ index, accounts, pipeline, sequencer, losers, clock, logger },
     })
-    this.mender = new Mender({ sequencer, admission, openWriter, room: () => pipeline.room() })
+    const ways = { openWriter, openHasher, room: () => pipeline.room() }
+    this.mender = new Mender({ sequencer, admission, ...ways })
     this.#incoming = new Incoming({
       ...{ sequencer, versions, admission, losers, openWriter },
       sites: new SiteCensus((bucket) => accounts.bucket(bucket).seen),

@@ -5,7 +5,8 @@
  */
 import { createHash } from 'node:crypto'
 import type { Admission } from './admission.ts'
-import { type BlobWriter, BodyHasher } from './blob-writer.ts'
+import type { BlobWriter } from './blob-writer.ts'
+import type { BodyHasher, OpenHasher } from './body-hasher.ts'
 import type { MendResult, ObjectMender } from './elsewhere.ts'
 import { entryAfterMove, putRewritten } from './moved-records.ts'
 import { encodeMutation, type ObjectMeta } from './mutation.ts'
@@ -19,7 +20,8 @@ import type { Version } from './version.ts'
 export interface MenderOptions {
   readonly sequencer: Sequencer
   readonly admission: Admission
-  readonly openWriter: () => BlobWriter
+  readonly openWriter: (hasher: BodyHasher) => BlobWriter
+  readonly openHasher: OpenHasher
   /** Resolves when the pipeline can take another record. */
   readonly room: () => Promise<void>
 }
@@ -69,21 +71,22 @@ export class Mender implements ObjectMender {
   async #mendBlob(damaged: Damaged, bytes: AsyncIterable<Uint8Array>): Promise<MendResult> {
     const { size } = damaged.meta
     const promise = await this.#options.admission.admit(size)
-    const writer = this.#options.openWriter()
+    const hasher = this.#options.openHasher()
+    const writer = this.#options.openWriter(hasher)
     try {
-      const hasher = new BodyHasher()
       for await (const piece of bytes) {
         if (writer.size + piece.length > size) return 'mismatch'
-        hasher.update(piece)
         await writer.write(piece)
         promise.spend(piece.length)
       }
       const blob = await writer.finish()
       promise.release()
-      if (!isContent(damaged, writer.size, hasher.digest().sha256)) return 'mismatch'
+      const { sha256 } = await hasher.digest()
+      if (!isContent(damaged, writer.size, sha256)) return 'mismatch'
       return await this.#rewrite(damaged, { blobs: [blob] })
     } finally {
       promise.release()
+      hasher.close()
       await writer.close()
     }
   }

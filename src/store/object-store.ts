@@ -7,6 +7,7 @@
  * indexed, and see it at once; nothing becomes visible in halves.
  */
 
+import type { BodyDigests } from './body-hasher.ts'
 import type { ConflictPolicy } from './bucket-register.ts'
 import type { FeedPlace } from './feed-place.ts'
 import type { Holdings } from './holdings.ts'
@@ -37,12 +38,17 @@ export interface WriteConditions {
 
 export interface PutInput extends ObjectName {
   readonly contentLength: number
-  /** Exactly `contentLength` bytes: at once, or as a stream that ends there. */
+  /**
+   * Exactly `contentLength` bytes: at once, or as a stream that ends there. A piece of the stream is
+   * good until the next one is asked for.
+   */
   readonly body: Uint8Array | AsyncIterable<Uint8Array>
   readonly headers: Readonly<Record<string, string>>
   readonly userMetadata: Readonly<Record<string, string>>
   /** From Content-MD5: checked before anything becomes visible. */
   readonly expectedMd5?: Buffer
+  /** Told what came before anything becomes visible; what it throws refuses the put. */
+  readonly verify?: (digests: BodyDigests) => void
   readonly conditions?: WriteConditions
   /** Make the bucket when it does not exist, in the same group. */
   readonly createBucket: boolean
@@ -62,11 +68,16 @@ export interface ByteRange {
   readonly end: number
 }
 
+export interface ReadOptions {
+  /** A piece is good until the next one is asked for: its memory is used again then. */
+  readonly passing?: boolean
+}
+
 /** An object whose bytes stay readable until it is closed, whatever happens to its slot. */
 export interface OpenObject {
   readonly info: ObjectInfo
   /** The bytes of `range` (all when absent), verified, in pieces of at most 1 MiB. */
-  read(range?: ByteRange): AsyncIterable<Buffer>
+  read(range?: ByteRange, options?: ReadOptions): AsyncIterable<Buffer>
   /** All bytes of a small object in one call; only for `size` up to `inlineBytesMax`. */
   readWhole(): Promise<Buffer>
   /**

@@ -8,7 +8,8 @@ import type { Clock } from '../base/clock.ts'
 import { VolumeFullError } from '../volume/errors.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { Admission, RoomPromise } from './admission.ts'
-import { type BlobWriter, type BodyDigests, BodyHasher } from './blob-writer.ts'
+import type { BlobWriter } from './blob-writer.ts'
+import type { BodyDigests, BodyHasher, OpenHasher } from './body-hasher.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import {
   BadDigestError,
@@ -32,7 +33,8 @@ export interface ObjectWriterOptions {
   readonly sequencer: Sequencer
   readonly losers: Losers
   readonly pipeline: CommitPipeline
-  readonly openWriter: () => BlobWriter
+  readonly openWriter: (hasher: BodyHasher) => BlobWriter
+  readonly openHasher: OpenHasher
   readonly admission: Admission
   readonly clock: Clock
 }
@@ -42,7 +44,8 @@ export class ObjectWriter {
   readonly #sequencer: Sequencer
   readonly #losers: Losers
   readonly #pipeline: CommitPipeline
-  readonly #openWriter: () => BlobWriter
+  readonly #openWriter: (hasher: BodyHasher) => BlobWriter
+  readonly #openHasher: OpenHasher
   readonly #admission: Admission
   readonly #clock: Clock
 
@@ -52,6 +55,7 @@ export class ObjectWriter {
     this.#losers = options.losers
     this.#pipeline = options.pipeline
     this.#openWriter = options.openWriter
+    this.#openHasher = options.openHasher
     this.#admission = options.admission
     this.#clock = options.clock
   }
@@ -87,12 +91,12 @@ export class ObjectWriter {
     if (bytes.length !== input.contentLength) {
       throw new IncompleteBodyError({ expected: input.contentLength, received: bytes.length })
     }
+    if (bytes.length > this.#volume.limits.inlineBytesMax) {
+      return this.#putStream(input, oneOf(bytes), promise)
+    }
     const md5 = hash('md5', bytes, 'buffer')
     const sha256 = hash('sha256', bytes, 'buffer')
-    if (bytes.length <= this.#volume.limits.inlineBytesMax) {
-      return this.#commitPut(input, { md5, sha256 }, { bytes })
-    }
-    return this.#putStream(input, oneOf(bytes), promise)
+    return this.#commitPut(input, { md5, sha256 }, { bytes })
   }
 
   async #putStream(
@@ -101,9 +105,9 @@ export class ObjectWriter {
     promise: RoomPromise,
   ): Promise<ObjectInfo> {
     const { contentLength } = input
-    const writer = this.#openWriter()
+    const hasher = this.#openHasher()
+    const writer = this.#openWriter(hasher)
     try {
-      const hasher = new BodyHasher()
       for await (const bytes of body) {
         if (writer.size + bytes.length > contentLength) {
           throw new IncompleteBodyError({
@@ -111,7 +115,6 @@ export class ObjectWriter {
             received: writer.size + bytes.length,
           })
         }
-        hasher.update(bytes)
         await writer.write(bytes)
         promise.spend(bytes.length)
       }
@@ -119,12 +122,13 @@ export class ObjectWriter {
         throw new IncompleteBodyError({ expected: contentLength, received: writer.size })
       }
       const blob = await writer.finish()
-      return await this.#commitPut(input, hasher.digest(), { blobs: [blob] })
+      return await this.#commitPut(input, await hasher.digest(), { blobs: [blob] })
     } catch (thrown) {
       throw thrown instanceof VolumeFullError
         ? new StorageFullError({ wanted: contentLength })
         : thrown
     } finally {
+      hasher.close()
       await writer.close()
     }
   }
@@ -134,6 +138,7 @@ export class ObjectWriter {
     if (input.expectedMd5 !== undefined && !input.expectedMd5.equals(digests.md5)) {
       throw new BadDigestError({ bucket, key })
     }
+    input.verify?.(digests)
     const meta: ObjectMeta = {
       size: input.contentLength,
       etag: digests.md5.toString('hex'),
@@ -167,15 +172,15 @@ export class ObjectWriter {
 }
 
 async function collect(body: AsyncIterable<Uint8Array>, expected: number): Promise<Buffer> {
-  const pieces: Uint8Array[] = []
+  const whole = Buffer.allocUnsafe(expected)
   let received = 0
   for await (const bytes of body) {
+    if (received + bytes.length <= expected) whole.set(bytes, received)
     received += bytes.length
     if (received > expected) break
-    pieces.push(bytes)
   }
   if (received !== expected) throw new IncompleteBodyError({ expected, received })
-  return Buffer.concat(pieces)
+  return whole
 }
 
 async function* oneOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

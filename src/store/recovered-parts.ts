@@ -7,6 +7,8 @@ import type { Volume } from '../volume/volume.ts'
 import { Accounts } from './accounts.ts'
 import { Admission } from './admission.ts'
 import { BlobWriter, OpenWriters } from './blob-writer.ts'
+import { type BodyHasher, InlineHasher, type OpenHasher } from './body-hasher.ts'
+import { ChunkBuffers } from './chunk-buffers.ts'
 import { Conflicts } from './conflicts.ts'
 import { PatientBulk } from './patient-bulk.ts'
 import { type ReplayLog, recover } from './recovery.ts'
@@ -19,6 +21,8 @@ export interface RecoverPartsOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  /** For large bodies; on this thread unless told. */
+  readonly openHasher?: OpenHasher | undefined
 }
 
 export interface RecoveredParts {
@@ -29,7 +33,9 @@ export interface RecoveredParts {
   readonly conflicts: Conflicts
   readonly writers: OpenWriters
   readonly admission: Admission
-  readonly openWriter: () => BlobWriter
+  /** What is written through it is given to `hasher`, if there is one. */
+  readonly openWriter: (hasher?: BodyHasher) => BlobWriter
+  readonly openHasher: OpenHasher
   /** Records replayed. */
   readonly replayed: number
 }
@@ -37,21 +43,26 @@ export interface RecoveredParts {
 /** @param log the volume, or somebody who looks on */
 export async function recoverParts(
   index: OrderedIndex,
-  { volume, clock, random, logger }: RecoverPartsOptions,
-  log: ReplayLog = volume,
+  options: RecoverPartsOptions,
+  log: ReplayLog = options.volume,
 ): Promise<RecoveredParts> {
+  const { volume, clock, random, logger } = options
+  const { openHasher = () => new InlineHasher() } = options
   const { siteId } = volume.identity
   const accounts = await Accounts.load(index, volume.segments())
   const versions = new VersionClock({ clock, site: siteId })
   const writers = new OpenWriters()
   const admission = new Admission(volume, clock)
-  const bulk = new PatientBulk(volume, admission)
-  const bytes = { log: bulk, reader: volume, random, writers, admission }
-  const uploads = await Uploads.load({ ...bytes, index })
+  const into = {
+    ...{ log: new PatientBulk(volume, admission), random, writers },
+    chunks: new ChunkBuffers(volume.limits.chunkBytes),
+  }
+  const openWriter = (hasher?: BodyHasher): BlobWriter => new BlobWriter(into, hasher)
+  const ways = { openWriter, openHasher }
+  const uploads = await Uploads.load({ index, reader: volume, admission, ...ways })
   const conflicts = await Conflicts.load({ index, clock })
   const now = Math.max(0, Math.floor(clock.now()))
-  const into = { index, accounts, uploads, conflicts, versions }
-  const replayed = await recover({ ...into, log, siteId, logger, now })
-  const openWriter = (): BlobWriter => new BlobWriter({ log: bulk, random, writers })
-  return { ...into, writers, admission, openWriter, replayed }
+  const recovered = { index, accounts, uploads, conflicts, versions }
+  const replayed = await recover({ ...recovered, log, siteId, logger, now })
+  return { ...recovered, writers, admission, ...ways, replayed }
 }

@@ -4,13 +4,14 @@
  */
 import { assert, rethrowAssertion } from '../base/assert.ts'
 import { ComioError } from '../base/errors.ts'
+import { giveBack } from '../base/give-back.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import { StaleLocationError } from '../volume/errors.ts'
 import type { Location, ReadRecord } from '../volume/volume.ts'
 import { CorruptObjectError } from './errors.ts'
 import { isSame } from './moved-records.ts'
 import { encodeLabel } from './mutation.ts'
-import type { ByteRange, ObjectInfo, ObjectName, OpenObject } from './object-store.ts'
+import type { ByteRange, ObjectInfo, ObjectName, OpenObject, ReadOptions } from './object-store.ts'
 import { objectSlot } from './slot.ts'
 import { blobKey } from './tables/keys.ts'
 import type { LiveEntry } from './tables/slot-entry.ts'
@@ -74,7 +75,10 @@ export class StoredObject implements OpenObject {
     return Buffer.concat(pieces)
   }
 
-  async *read(range: ByteRange = { start: 0, end: this.info.meta.size }): AsyncGenerator<Buffer> {
+  async *read(
+    range: ByteRange = { start: 0, end: this.info.meta.size },
+    { passing = false }: ReadOptions = {},
+  ): AsyncGenerator<Buffer> {
     assert(!this.#closed, 'a closed object is not read')
     if (this.#entry.body.kind === 'inline') {
       if (range.end > range.start) yield (await this.#readInline()).subarray(range.start, range.end)
@@ -86,9 +90,9 @@ export class StoredObject implements OpenObject {
       const current = ahead
       ahead = this.#readPiece(piece)
       ahead.catch(() => undefined) // thrown again where it is awaited
-      if (current !== undefined) yield await current
+      if (current !== undefined) yield* handOut(await current, passing)
     }
-    if (ahead !== undefined) yield await ahead
+    if (ahead !== undefined) yield* handOut(await ahead, passing)
   }
 
   close(): void {
@@ -138,6 +142,12 @@ export class StoredObject implements OpenObject {
       cause,
     })
   }
+}
+
+/** A piece of a blob has memory of its own. */
+function* handOut(piece: Buffer, passing: boolean): Generator<Buffer> {
+  yield piece
+  if (passing) giveBack(piece)
 }
 
 /**

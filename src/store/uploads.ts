@@ -5,17 +5,11 @@
  */
 import { assert } from '../base/assert.ts'
 import { ByteWriter } from '../base/byte-writer.ts'
-import type { Random } from '../base/random.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location } from '../volume/volume.ts'
 import type { Admission, RoomPromise } from './admission.ts'
-import {
-  BlobWriter,
-  type BodyDigests,
-  BodyHasher,
-  type BulkLog,
-  type OpenWriters,
-} from './blob-writer.ts'
+import type { BlobWriter } from './blob-writer.ts'
+import type { BodyDigests, BodyHasher, OpenHasher } from './body-hasher.ts'
 import { blobDies, blobLives, type EffectContext } from './effects.ts'
 import { StoreUnavailableError } from './errors.ts'
 import { decodeLabel, encodeLabel, type PutMutation } from './mutation.ts'
@@ -220,11 +214,10 @@ function areThere({ accounts }: EffectContext, extents: readonly Location[]): bo
 }
 
 export interface UploadsOptions {
-  readonly log: BulkLog
   readonly index: OrderedIndex
   readonly reader: RecordReader
-  readonly random: Random
-  readonly writers: OpenWriters
+  readonly openWriter: (hasher: BodyHasher) => BlobWriter
+  readonly openHasher: OpenHasher
   readonly admission: Admission
 }
 
@@ -241,7 +234,7 @@ interface OpenUploadOptions extends UploadsOptions {
 export class OpenUpload implements StagedUpload {
   readonly label: Buffer
   readonly #options: OpenUploadOptions
-  readonly #hasher = new BodyHasher()
+  readonly #hasher: BodyHasher
   readonly #blobs: PlacedBlob[] = []
   #held = 0
   #parts = 0
@@ -253,6 +246,7 @@ export class OpenUpload implements StagedUpload {
 
   constructor(options: OpenUploadOptions) {
     this.label = options.label
+    this.#hasher = options.openHasher()
     this.#promise = options.promise
     this.#options = options
   }
@@ -303,7 +297,8 @@ export class OpenUpload implements StagedUpload {
     const unpin = reader.pin(extents)
     try {
       for (const extent of extents) {
-        this.#hasher.update(await reader.readBody(extent, { start: 0, end: extent.bodyLength }))
+        const bytes = await reader.readBody(extent, { start: 0, end: extent.bodyLength })
+        await this.#hasher.update(bytes)
       }
     } finally {
       unpin()
@@ -312,9 +307,7 @@ export class OpenUpload implements StagedUpload {
 
   async append(bytes: Uint8Array): Promise<void> {
     this.#assertOpen()
-    const { log, random, writers } = this.#options
-    this.#writer ??= new BlobWriter({ log, random, writers })
-    this.#hasher.update(bytes)
+    this.#writer ??= this.#options.openWriter(this.#hasher)
     this.#held += bytes.length
     await this.#writer.write(bytes)
     this.#promise.spend(bytes.length)
@@ -362,7 +355,7 @@ export class OpenUpload implements StagedUpload {
   async complete(): Promise<readonly PlacedBlob[]> {
     this.#assertOpen()
     if (this.#writer !== undefined) this.#blobs.push(await this.#writer.finish())
-    this.#digests = this.#hasher.digest()
+    this.#digests = await this.#hasher.digest()
     return this.#blobs
   }
 
@@ -382,6 +375,7 @@ export class OpenUpload implements StagedUpload {
     this.#closed = true
     this.#promise.release()
     this.#options.uploads.closed(this)
+    this.#hasher.close()
     await this.#writer?.close()
   }
 

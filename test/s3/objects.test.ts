@@ -212,26 +212,29 @@ describe('checksums of an upload', () => {
     expect(malformed.text).toContain('<Code>InvalidDigest</Code>')
   })
 
-  it.each([10, 200_000])('verifies the checksums that SDKs send, %i bytes', async (length) => {
-    const body = patternBytes(length)
-    const digest = (algorithm: string, encoding: 'hex' | 'base64') =>
-      createHash(algorithm).update(body).digest(encoding)
-    const good = {
-      'x-amz-content-sha256': digest('sha256', 'hex'),
-      'x-amz-checksum-sha256': digest('sha256', 'base64'),
-      'x-amz-checksum-sha1': digest('sha1', 'base64'),
-    }
-    expect((await site.send('PUT', '/sums/all', { body, headers: good })).status).toBe(200)
-    const other = { 'x-amz-content-sha256': createHash('sha256').digest('hex') }
-    const signed = await site.send('PUT', '/sums/none', { body, headers: other })
-    expect(signed.text).toContain('<Code>XAmzContentSHA256Mismatch</Code>')
-    const crc = await site.send('PUT', '/sums/none', {
-      body,
-      headers: { 'x-amz-checksum-crc32': 'AAAAAA==' },
-    })
-    expect(crc.text).toContain('<Code>BadDigest</Code>')
-    expect((await site.send('HEAD', '/sums/none')).status).toBe(404)
-  })
+  it.each([10, 200_000, 700_000])(
+    'verifies the checksums that SDKs send, %i bytes',
+    async (length) => {
+      const body = patternBytes(length)
+      const digest = (algorithm: string, encoding: 'hex' | 'base64') =>
+        createHash(algorithm).update(body).digest(encoding)
+      const good = {
+        'x-amz-content-sha256': digest('sha256', 'hex'),
+        'x-amz-checksum-sha256': digest('sha256', 'base64'),
+        'x-amz-checksum-sha1': digest('sha1', 'base64'),
+      }
+      expect((await site.send('PUT', '/sums/all', { body, headers: good })).status).toBe(200)
+      const other = { 'x-amz-content-sha256': createHash('sha256').digest('hex') }
+      const signed = await site.send('PUT', '/sums/none', { body, headers: other })
+      expect(signed.text).toContain('<Code>XAmzContentSHA256Mismatch</Code>')
+      const crc = await site.send('PUT', '/sums/none', {
+        body,
+        headers: { 'x-amz-checksum-crc32': 'AAAAAA==' },
+      })
+      expect(crc.text).toContain('<Code>BadDigest</Code>')
+      expect((await site.send('HEAD', '/sums/none')).status).toBe(404)
+    },
+  )
 
   it('verifies the CRC-32 that SDKs send by default', async () => {
     const headers = { 'x-amz-checksum-crc32': 'y/Q5Jg==' }

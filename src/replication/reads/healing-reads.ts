@@ -10,7 +10,13 @@ import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { ObjectMender } from '../../store/elsewhere.ts'
 import { CorruptObjectError } from '../../store/errors.ts'
-import type { ByteRange, ObjectInfo, ObjectName, OpenObject } from '../../store/object-store.ts'
+import type {
+  ByteRange,
+  ObjectInfo,
+  ObjectName,
+  OpenObject,
+  ReadOptions,
+} from '../../store/object-store.ts'
 import type { HealOutcome } from '../../store/scrub-pass.ts'
 import { objectSlot } from '../../store/slot.ts'
 import type { ReadsTally } from './reads-tally.ts'
@@ -207,9 +213,10 @@ class HealedObject implements OpenObject {
   }
 
   /** What was given out already was sound. */
-  read(range: ByteRange = wholeOf(this.info)): AsyncGenerator<Buffer> {
+  read(range: ByteRange = wholeOf(this.info), options?: ReadOptions): AsyncGenerator<Buffer> {
     this.#sources ??= this.#makeSources()
-    return soundBytes(range, this.#sources)
+    const own = (part: ByteRange): AsyncIterable<Buffer> => this.#own.read(part, options)
+    return soundBytes(range, { ...this.#sources, own })
   }
 
   close(): void {

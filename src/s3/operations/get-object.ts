@@ -223,7 +223,7 @@ async function sendStreamed(
   if (waiting !== undefined) await waiting
   try {
     const { start, end } = plan.range
-    const pieces = object.read(plan.range)[Symbol.asyncIterator]()
+    const pieces = object.read(plan.range, { passing: true })[Symbol.asyncIterator]()
     // The first piece is read before the status goes out: rot found there is an error, not a cut.
     const first = await pieces.next()
     plan.headers.push('Content-Length', String(end - start))

@@ -38,10 +38,12 @@ export async function putObject(
   operation: OperationOf<'PutObject'>,
 ): Promise<void> {
   const head = readPutHead(service, exchange, operation)
-  const check = PayloadCheck.fromHeaders(exchange.request.headers)
   // Who waits to be asked gets a stream even for a small body: the store begins to read it, and so
   // the client is asked, only after the store has found no reason to refuse.
   const collected = head.contentLength <= service.collectBytesMax && !exchange.expectsContinue
+  // Of what is streamed, the store has the SHA-256 of its own, on another thread.
+  const elsewhere = collected ? undefined : 'sha256'
+  const check = PayloadCheck.fromHeaders(exchange.request.headers, elsewhere)
   const heldBytes = Math.min(head.contentLength, streamWindowBytes)
   const waiting = acquireBytes(service, exchange, heldBytes)
   if (waiting !== undefined) await waiting
@@ -128,7 +130,10 @@ async function putStreamed(
 ): Promise<ObjectInfo> {
   const body = new BodyStream(exchange, { watch: service.watch, check })
   try {
-    return await service.store.putObject({ ...head, body, signal: exchange.signal })
+    return await service.store.putObject({
+      ...{ ...head, body, signal: exchange.signal },
+      verify: ({ sha256 }) => check?.verifySha256(sha256),
+    })
   } finally {
     await body.return()
   }
