@@ -11,24 +11,15 @@ import type { BodyDigests } from './body-hasher.ts'
 import type { ConflictPolicy } from './bucket-register.ts'
 import type { FeedPlace } from './feed-place.ts'
 import type { Holdings } from './holdings.ts'
-import type { EncodedMutation, Mutation, ObjectMeta } from './mutation.ts'
+import type { EncodedMutation, Mutation } from './mutation.ts'
+import type { ObjectInfo, ObjectName, OpenObject } from './open-object.ts'
 import type { PlaceFilter } from './place-filter.ts'
 import type { Slot } from './slot.ts'
 import type { TakeGuard } from './take-guard.ts'
 import type { Context, Version } from './version.ts'
 
 export type { FeedPlace } from './feed-place.ts'
-
-export interface ObjectName {
-  readonly bucket: string
-  readonly key: string
-}
-
-export interface ObjectInfo extends ObjectName {
-  readonly seq: number
-  readonly version: Version
-  readonly meta: ObjectMeta
-}
+export type { ByteRange, ObjectInfo, ObjectName, OpenObject, ReadOptions } from './open-object.ts'
 
 /** Entity tags without quotes; `*` alone stands for any. */
 export interface WriteConditions {
@@ -59,33 +50,6 @@ export interface DeleteInput extends ObjectName {
   readonly conditions?: WriteConditions
   /** What another site holds and this one does not yet: the delete has seen it, and holds against it when it comes. */
   readonly seen?: Version | undefined
-}
-
-export interface ByteRange {
-  /** First byte. */
-  readonly start: number
-  /** One past the last byte. */
-  readonly end: number
-}
-
-export interface ReadOptions {
-  /** A piece is good until the next one is asked for: its memory is used again then. */
-  readonly passing?: boolean
-}
-
-/** An object whose bytes stay readable until it is closed, whatever happens to its slot. */
-export interface OpenObject {
-  readonly info: ObjectInfo
-  /** The bytes of `range` (all when absent), verified, in pieces of at most 1 MiB. */
-  read(range?: ByteRange, options?: ReadOptions): AsyncIterable<Buffer>
-  /** All bytes of a small object in one call; only for `size` up to `inlineBytesMax`. */
-  readWhole(): Promise<Buffer>
-  /**
-   * The same without waiting, where the object is small and its bytes are at hand and sound; undefined
-   * otherwise, and {@link readWhole} says why.
-   */
-  readNow(): Buffer | undefined
-  close(): void
 }
 
 export interface ListInput {
