@@ -26,6 +26,7 @@ import {
   idleMsDefault,
   ignoredBodyBytesMax,
   objectBytesMax,
+  slowAfterMs,
   wholeBytesDefault,
 } from './limits.ts'
 import { accessOf, parseOperation } from './operation-parser.ts'
@@ -114,6 +115,7 @@ function makeService(options: S3HandlerOptions): S3Service {
     budget,
     autoCreateBuckets,
     watch: new ProgressWatch({ clock, idleMs: options.idleMsMax ?? idleMsDefault }),
+    pace: new ProgressWatch({ clock, idleMs: slowAfterMs }),
     region: options.region ?? defaultRegion,
     collectBytesMax: options.collectBytesMax ?? collectBytesDefault,
     wholeBytesMax: options.wholeBytesMax ?? wholeBytesDefault,

@@ -22,14 +22,17 @@ export const wholeBytesDefault = 256 * 1024
 /** What a streamed body counts for in the budget: the piece in the store plus that in the socket. */
 export const streamWindowBytes = 2 * 2 ** 20
 
+/**
+ * Of what is streamed to a client that hardly takes anything: a piece, and all that it counts for. One of
+ * them per idle time counts as making progress.
+ */
+export const slowPieceBytes = 64 * 1024
+
+/** Who has moved nothing for so long is slow, and holds as little as can be; noticed a quarter late. */
+export const slowAfterMs = 1000
+
 /** A streamed upload pauses its socket while this much waits to be taken. */
 export const uploadQueueBytesMax = 256 * 1024
-
-/**
- * A download is written in slices of this size, each waiting for the socket, so that a client that
- * takes one slice per idle time counts as making progress.
- */
-export const writeSliceBytes = 256 * 1024
 
 /** A client that sends or takes nothing for this long is cut off; `idleMsMax` overrides it. */
 export const idleMsDefault = 60_000
@@ -47,4 +50,3 @@ export const lingerSilenceMs = 2_000
 
 assert(copyOutBytesMax <= collectBytesDefault, 'what is copied out is collected')
 assert(uploadQueueBytesMax <= streamWindowBytes, 'the budget covers the upload queue')
-assert(writeSliceBytes <= streamWindowBytes, 'the budget covers a slice')

@@ -77,8 +77,9 @@ interface Taker {
 
 /**
  * A large body as an async iterable for one reader, who asks for one piece at a time, and is done with it
- * by then: its memory is given back. The socket is paused while enough waits here. The client is asked for the body with the first `next()`: a store that
- * refuses before it reads has refused before anything was sent.
+ * by then: its memory is given back. The socket is paused while enough waits here. The client is asked
+ * for the body with the first `next()`: a store that refuses before it reads has refused before anything
+ * was sent.
  */
 export class BodyStream implements AsyncIterable<Buffer>, AsyncIterator<Buffer, undefined> {
   readonly #exchange: Exchange

@@ -1,6 +1,5 @@
 import type { ServerResponse } from 'node:http'
 import type { Exchange } from './exchange.ts'
-import { writeSliceBytes } from './limits.ts'
 import type { ProgressWatch, WatchedTransfer } from './progress-watch.ts'
 
 /**
@@ -26,13 +25,10 @@ export async function writePieces(
   watch.add(transfer)
   try {
     for await (const piece of pieces) {
-      for (let at = 0; at < piece.length; at += writeSliceBytes) {
-        const slice = piece.subarray(at, at + writeSliceBytes)
-        await taken(response, slice)
-        if (response.destroyed) return
-        exchange.bytesOut += slice.length
-        transfer.progressAt = watch.now()
-      }
+      await taken(response, piece)
+      if (response.destroyed) return
+      exchange.bytesOut += piece.length
+      transfer.progressAt = watch.now()
     }
     response.end()
   } finally {

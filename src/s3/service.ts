@@ -13,6 +13,8 @@ export interface S3Service {
   readonly logger: Logger
   readonly budget: ByteBudget
   readonly watch: ProgressWatch
+  /** Notices much sooner who is slow. */
+  readonly pace: ProgressWatch
   readonly region: string
   readonly autoCreateBuckets: boolean
   readonly collectBytesMax: number

@@ -80,6 +80,11 @@ export class OpenWriters {
   }
 }
 
+/** At a rest, what has come is made a chunk from so many bytes on, and less is kept in memory. */
+const shortChunkBytesMin = 64 * 1024
+/** The map of an object's chunks has room for so many beside the whole ones of the largest object. */
+const shortChunksMax = 1024
+
 export interface BlobWriterOptions {
   readonly log: BulkLog
   readonly random: Random
@@ -98,6 +103,9 @@ export class BlobWriter {
   readonly #underWay: Promise<void>[] = []
   #sending = 0
   #chunk: Buffer | undefined
+  /** What the chunk held when nothing more came. */
+  #parked: Buffer | undefined
+  #shortChunks = 0
   #filled = 0
   #size = 0
   #failure: unknown
@@ -120,7 +128,7 @@ export class BlobWriter {
   async write(bytes: Uint8Array): Promise<void> {
     let rest = bytes
     while (rest.length > 0) {
-      this.#chunk ??= this.#chunks.take()
+      this.#chunk ??= this.#takeChunk()
       const taken = rest.subarray(0, this.#chunk.length - this.#filled)
       this.#chunk.set(taken, this.#filled)
       this.#filled += taken.length
@@ -128,6 +136,20 @@ export class BlobWriter {
       rest = rest.subarray(taken.length)
       if (this.#filled === this.#chunk.length) await this.#flush()
     }
+  }
+
+  /** Nothing may come for a while: the chunk that was being filled is given back, until more comes. */
+  async rest(): Promise<void> {
+    const chunk = this.#chunk
+    if (chunk === undefined) return
+    if (this.#filled >= shortChunkBytesMin && this.#shortChunks < shortChunksMax) {
+      this.#shortChunks++
+      await this.#flush()
+      return
+    }
+    this.#parked = Buffer.from(chunk.subarray(0, this.#filled))
+    this.#chunk = undefined
+    this.#chunks.giveBack(chunk)
   }
 
   /** Resolves when all of it is durable in the bulk stream. The writer stays open: see {@link close}. */
@@ -145,14 +167,21 @@ export class BlobWriter {
   async close(): Promise<void> {
     if (this.#chunk !== undefined) this.#chunks.giveBack(this.#chunk)
     this.#chunk = undefined
+    this.#parked = undefined
     this.#filled = 0
     await Promise.all(this.#underWay)
     this.#writers.closed(this)
   }
 
+  #takeChunk(): Buffer {
+    const chunk = this.#chunks.take()
+    if (this.#parked !== undefined) chunk.set(this.#parked)
+    this.#parked = undefined
+    return chunk
+  }
+
   async #flush(): Promise<void> {
-    const chunk = this.#chunk
-    assert(chunk !== undefined, 'a flush has bytes')
+    const chunk = this.#chunk ?? this.#takeChunk()
     const bytes = chunk.subarray(0, this.#filled)
     this.#chunk = undefined
     this.#filled = 0

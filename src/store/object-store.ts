@@ -31,7 +31,7 @@ export interface PutInput extends ObjectName {
   readonly contentLength: number
   /**
    * Exactly `contentLength` bytes: at once, or as a stream that ends there. A piece of the stream is
-   * good until the next one is asked for.
+   * good until the next one is asked for; an empty one says that none may come for a while.
    */
   readonly body: Uint8Array | AsyncIterable<Uint8Array>
   readonly headers: Readonly<Record<string, string>>

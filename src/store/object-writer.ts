@@ -109,6 +109,7 @@ export class ObjectWriter {
     const writer = this.#openWriter(hasher)
     try {
       for await (const bytes of body) {
+        if (bytes.length === 0) await writer.rest()
         if (writer.size + bytes.length > contentLength) {
           throw new IncompleteBodyError({
             expected: contentLength,

@@ -20,9 +20,14 @@ export interface ByteRange {
   readonly end: number
 }
 
+/** How the bytes of an object are read; asked again for each piece. */
 export interface ReadOptions {
   /** A piece is good until the next one is asked for: its memory is used again then. */
   readonly passing?: boolean
+  /** The most that a piece may hold from now on; 1 MiB unless told, and at most. */
+  readonly pieceBytes?: () => number
+  /** How many are read while one is in use; one unless told. */
+  readonly piecesAhead?: () => number
 }
 
 /** An object whose bytes stay readable until it is closed, whatever happens to its slot. */

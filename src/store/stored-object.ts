@@ -77,22 +77,38 @@ export class StoredObject implements OpenObject {
 
   async *read(
     range: ByteRange = { start: 0, end: this.info.meta.size },
-    { passing = false }: ReadOptions = {},
+    options: ReadOptions = {},
   ): AsyncGenerator<Buffer> {
     assert(!this.#closed, 'a closed object is not read')
-    if (this.#entry.body.kind === 'inline') {
-      if (range.end > range.start) yield (await this.#readInline()).subarray(range.start, range.end)
-      return
+    if (this.#entry.body.kind === 'blobs') yield* this.#readBlobs(range, options)
+    else if (range.end > range.start) {
+      yield (await this.#readInline()).subarray(range.start, range.end)
     }
-    // One piece ahead: the disk reads while the client takes the piece before.
-    let ahead: Promise<Buffer> | undefined
-    for (const piece of piecesOf(this.#extents, range)) {
-      const current = ahead
-      ahead = this.#readPiece(piece)
-      ahead.catch(() => undefined) // thrown again where it is awaited
-      if (current !== undefined) yield* handOut(await current, passing)
+  }
+
+  /** The disk reads while the client takes the pieces before. Each piece has memory of its own. */
+  async *#readBlobs(range: ByteRange, options: ReadOptions): AsyncGenerator<Buffer> {
+    const { passing = false, pieceBytes = () => pieceBytesMax, piecesAhead = () => 1 } = options
+    const places = piecesOf(this.#extents, range, pieceBytes)
+    const reads: Promise<Buffer>[] = []
+    try {
+      for (;;) {
+        while (reads.length <= piecesAhead()) {
+          const place = places.next()
+          if (place.done) break
+          const read = this.#readPiece(place.value)
+          read.catch(() => undefined) // thrown again where it is awaited
+          reads.push(read)
+        }
+        const read = reads.shift()
+        if (read === undefined) return
+        const piece = await read
+        yield piece
+        if (passing) giveBack(piece)
+      }
+    } finally {
+      for (const read of reads) read.then(giveBack, () => undefined)
     }
-    if (ahead !== undefined) yield* handOut(await ahead, passing)
   }
 
   close(): void {
@@ -142,12 +158,6 @@ export class StoredObject implements OpenObject {
       cause,
     })
   }
-}
-
-/** A piece of a blob has memory of its own. */
-function* handOut(piece: Buffer, passing: boolean): Generator<Buffer> {
-  yield piece
-  if (passing) giveBack(piece)
 }
 
 /**
@@ -213,13 +223,16 @@ function extentsOf(entry: LiveEntry, index: OrderedIndex): readonly Location[] |
 function* piecesOf(
   extents: readonly Location[],
   range: ByteRange,
+  pieceBytes: () => number,
 ): Generator<{ readonly extent: Location; readonly range: ByteRange }> {
   let offset = 0
   for (const extent of extents) {
     const start = Math.max(range.start - offset, 0)
     const end = Math.min(range.end - offset, extent.bodyLength)
-    for (let at = start; at < end; at += pieceBytesMax) {
-      yield { extent, range: { start: at, end: Math.min(end, at + pieceBytesMax) } }
+    for (let at = start; at < end; ) {
+      const to = Math.min(end, at + Math.min(pieceBytes(), pieceBytesMax))
+      yield { extent, range: { start: at, end: to } }
+      at = to
     }
     offset += extent.bodyLength
     if (offset >= range.end) return

@@ -5,7 +5,7 @@ import type { ObjectInfo } from '../../src/store/object-store.ts'
 import { TestStore } from './open-store.ts'
 
 const chunkBytes = 2 ** 17
-const large = randomBytes(20 * chunkBytes + 77)
+const large = randomBytes(40 * chunkBytes + 77)
 
 /** Hashes when it is let, and may fail. */
 class HeldHasher implements BodyHasher {
@@ -104,6 +104,18 @@ describe('a large body', () => {
     expect(hasher.closed).toBe(true)
     expect(await store.get('films', 'film')).toBeUndefined()
     expect(await store.blobCount()).toBe(0)
+  })
+
+  it('is whole however often its source rests, and in however small parts it came', async () => {
+    gate.resolve()
+    async function* resting(): AsyncGenerator<Buffer> {
+      for (let at = 0, size = 1; at < large.length; at += size, size = size === 1 ? 70_000 : 1) {
+        yield large.subarray(at, at + size)
+        yield Buffer.alloc(0)
+      }
+    }
+    await put(resting())
+    expect((await store.get('films', 'film'))?.equals(large)).toBe(true)
   })
 
   it('is read in pieces that stay, or pass when that is asked for', async () => {

@@ -2,9 +2,9 @@ import type { ObjectElsewhere } from '../../store/elsewhere.ts'
 import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store.ts'
 import { chooseRange, formatContentRange } from '../byte-range.ts'
 import { evaluateReadConditions, rangeStillApplies } from '../conditions.ts'
+import { Download } from '../download.ts'
 import { type HeaderList, S3Error } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
-import { streamWindowBytes } from '../limits.ts'
 import { notModifiedHeaders, objectHeaders } from '../object-headers.ts'
 import type { OperationOf } from '../operation.ts'
 import { writePieces } from '../response-body.ts'
@@ -188,7 +188,7 @@ function planRead(
 }
 
 interface Reading {
-  readonly object: OpenObject
+  readonly object: ReadObject
   readonly plan: ReadPlan
 }
 
@@ -219,29 +219,12 @@ async function sendStreamed(
   exchange: Exchange,
   { object, plan }: Reading,
 ): Promise<void> {
-  const waiting = acquireBytes(service, exchange, streamWindowBytes)
-  if (waiting !== undefined) await waiting
-  try {
-    const { start, end } = plan.range
-    const pieces = object.read(plan.range, { passing: true })[Symbol.asyncIterator]()
-    // The first piece is read before the status goes out: rot found there is an error, not a cut.
-    const first = await pieces.next()
-    plan.headers.push('Content-Length', String(end - start))
-    exchange.begin(plan.status, plan.headers)
-    await writePieces(exchange, continued(first, pieces), service.watch)
-  } finally {
-    releaseBytes(service, streamWindowBytes)
-  }
-}
-
-/** The pieces of an iterator whose first result is known already; closing it closes the iterator. */
-async function* continued(
-  first: IteratorResult<Buffer, unknown>,
-  rest: AsyncIterator<Buffer, unknown>,
-): AsyncGenerator<Buffer, void, undefined> {
-  try {
-    for (let result = first; !result.done; result = await rest.next()) yield result.value
-  } finally {
-    await rest.return?.()
-  }
+  const { range, status, headers } = plan
+  await Download.run(service, exchange, {
+    ...{ object, range, mayReadAnew: object.site === undefined },
+    begin: () => {
+      headers.push('Content-Length', String(range.end - range.start))
+      exchange.begin(status, headers)
+    },
+  })
 }

@@ -3,9 +3,11 @@ import type { ObjectInfo, PutInput } from '../../store/object-store.ts'
 import { parseWriteConditions } from '../conditions.ts'
 import { S3Error } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
+import { HeldBytes } from '../held-bytes.ts'
 import { streamWindowBytes } from '../limits.ts'
 import { readStoredHeaders } from '../object-headers.ts'
 import type { OperationOf } from '../operation.ts'
+import { pacedBody } from '../paced-body.ts'
 import { PayloadCheck, parseContentMd5 } from '../payload-check.ts'
 import { BodyStream, collectBody } from '../request-body.ts'
 import { acquireBytes, releaseBytes, type S3Service } from '../service.ts'
@@ -44,17 +46,10 @@ export async function putObject(
   // Of what is streamed, the store has the SHA-256 of its own, on another thread.
   const elsewhere = collected ? undefined : 'sha256'
   const check = PayloadCheck.fromHeaders(exchange.request.headers, elsewhere)
-  const heldBytes = Math.min(head.contentLength, streamWindowBytes)
-  const waiting = acquireBytes(service, exchange, heldBytes)
-  if (waiting !== undefined) await waiting
-  try {
-    const info = collected
-      ? await putCollected(service, exchange, { head, check })
-      : await putStreamed(service, exchange, { head, check })
-    exchange.respond(200, ['ETag', `"${info.meta.etag}"`])
-  } finally {
-    releaseBytes(service, heldBytes)
-  }
+  const info = collected
+    ? await putCollected(service, exchange, { head, check })
+    : await putStreamed(service, exchange, { head, check })
+  exchange.respond(200, ['ETag', `"${info.meta.etag}"`])
 }
 
 function readPutHead(
@@ -117,10 +112,16 @@ async function putCollected(
 ): Promise<ObjectInfo> {
   const { contentLength: length } = head
   const { watch } = service
-  const body = length === 0 ? emptyBody : await collectBody(exchange, { length, watch })
-  check?.update(body)
-  check?.verify()
-  return await service.store.putObject({ ...head, body })
+  const waiting = acquireBytes(service, exchange, length)
+  if (waiting !== undefined) await waiting
+  try {
+    const body = length === 0 ? emptyBody : await collectBody(exchange, { length, watch })
+    check?.update(body)
+    check?.verify()
+    return await service.store.putObject({ ...head, body })
+  } finally {
+    releaseBytes(service, length)
+  }
 }
 
 async function putStreamed(
@@ -128,13 +129,21 @@ async function putStreamed(
   exchange: Exchange,
   { head, check }: Upload,
 ): Promise<ObjectInfo> {
-  const body = new BodyStream(exchange, { watch: service.watch, check })
+  const { watch, pace } = service
+  const held = new HeldBytes(service.budget)
+  const windowBytes = Math.min(head.contentLength, streamWindowBytes)
+  const stream = new BodyStream(exchange, { watch, check })
   try {
+    const { signal } = exchange
+    const waiting = held.growTo(windowBytes, signal)
+    if (waiting !== undefined) await waiting
+    const body = pacedBody(stream, { pace, held, windowBytes, signal })
     return await service.store.putObject({
-      ...{ ...head, body, signal: exchange.signal },
+      ...{ ...head, body, signal },
       verify: ({ sha256 }) => check?.verifySha256(sha256),
     })
   } finally {
-    await body.return()
+    await stream.return()
+    held.release()
   }
 }
