@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { PutMutation } from '../store/mutation.ts'
-import type { ChangeSink, StagedUpload } from '../store/object-store.ts'
+import type { ChangeSink, StagedUpload, UploadName } from '../store/object-store.ts'
 import { slotText } from '../store/slot.ts'
 import { RangeWindow } from './range-window.ts'
 
@@ -53,6 +53,11 @@ export class HeldUploads {
   /** How many are kept. */
   get size(): number {
     return this.#kept.size
+  }
+
+  /** Those kept, and who has offered them. */
+  kept(): Iterable<Pick<HeldUpload, 'mutation' | 'from'>> {
+    return this.#kept.values()
   }
 
   /** The upload of exactly this version, continued or begun: the caller's until it is handed back. */
@@ -155,6 +160,6 @@ export class HeldUploads {
 }
 
 /** Tells one write of a slot from all others. */
-export function keyOf(mutation: PutMutation): string {
-  return `${slotText(mutation.slot)}\n${mutation.version}`
+export function keyOf({ slot, version }: UploadName): string {
+  return `${slotText(slot)}\n${version}`
 }

@@ -27,6 +27,8 @@ export interface ReplicationOptions {
   readonly transfer: TransferMode
   /** A large object travels in ranges of this size, several at a time. */
   readonly rangeBytes: number
+  /** What a sender that is in touch has begun here and not asked for any more for so long is given up. */
+  readonly abandonedAfterMs: number
   /** More deleted objects than this in a window are held; undefined for no limit. */
   readonly maxDeleteCount: number | undefined
   /** The same in percent of the objects that there are. */
@@ -51,6 +53,7 @@ export const defaultReplicationOptions: ReplicationOptions = {
   inlineLimit: 2 ** 20,
   transfer: 'auto',
   rangeBytes: 4 * 2 ** 20,
+  abandonedAfterMs: 3_600_000,
   maxDeleteCount: undefined,
   maxDeletePercent: undefined,
   deleteWindowMs: 3_600_000,

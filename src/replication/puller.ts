@@ -11,9 +11,10 @@ import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { isSeenBy } from '../store/losers.ts'
 import type { BucketMutation, Mutation, PutMutation } from '../store/mutation.ts'
-import type { ApplyOutcome, ChangeSink } from '../store/object-store.ts'
+import type { ApplyOutcome, ChangeSink, UploadName } from '../store/object-store.ts'
 import { slotText } from '../store/slot.ts'
 import { covers } from '../store/version.ts'
+import { Abandonment, type Begun } from './abandonment.ts'
 import { TicketGoneError } from './errors.ts'
 import { type HeldUpload, HeldUploads, keyOf } from './held-uploads.ts'
 import { ObjectFetch } from './object-fetch.ts'
@@ -37,6 +38,8 @@ export interface PullerOptions {
   readonly sink: ChangeSink
   readonly transport: BlobTransport
   readonly rangeBytes: number
+  /** A sender that is in touch for so long without asking for an object has abandoned it. */
+  readonly abandonedAfterMs: number
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -47,8 +50,6 @@ export interface PullerOptions {
 /** Objects fetched at the same time, and ranges of each. */
 const lanes = 4
 const rangesMax = 4
-/** An object of which nothing is pushed, and nothing asked, for this long is offered again. */
-const silenceMs = 10 * 60_000
 /** Objects whose bytes did not have the hash that was announced. */
 const refusedMax = 256
 
@@ -64,8 +65,6 @@ interface Pull {
   isFetching: boolean
   /** Brings pushed bytes now. */
   intake: Intake | undefined
-  /** Monotonic ms of the last sign that somebody wants this. */
-  touchedAt: number
 }
 
 type PullEnd =
@@ -82,18 +81,26 @@ export class Puller {
   readonly #running = new Set<Promise<void>>()
   /** Uploads that are being given up for what has taken effect here. */
   readonly #endings = new Set<Promise<void>>()
+  readonly #abandonment: Abandonment
   #closed = false
 
   constructor(options: PullerOptions) {
     this.#options = options
-    const { sink, clock, logger, rangeBytes } = options
+    const { sink, clock, logger, rangeBytes, abandonedAfterMs } = options
     const onOvertaken = (mutation: PutMutation): void => this.#overtaken(mutation)
     this.#held = new HeldUploads({ sink, clock, logger, rangeBytes, rangesMax, onOvertaken })
+    this.#abandonment = new Abandonment({
+      afterMs: abandonedAfterMs,
+      begun: () => this.#begun(),
+      giveUp: (upload) => this.#abandon(upload),
+      isFull: () => sink.isFull,
+      clock,
+      logger,
+    })
   }
 
   /** Takes an offer on; its outcome comes by `onOutcome`. */
   accept(offer: PullOffer): void {
-    this.#endSilent()
     const key = keyOf(offer.mutation)
     const pull = this.#pulls.get(key) ?? this.#begin(offer.mutation)
     const replaced = pull.offers.get(offer.volumeId)
@@ -102,7 +109,6 @@ export class Puller {
     // The same write with a new place in the feed: its context may be wider now.
     pull.mutation = offer.mutation
     pull.withdrawn = false
-    pull.touchedAt = this.#options.clock.monotonic()
     if (replaced !== undefined && replaced.seq !== offer.seq) {
       this.#options.onOutcome(replaced, { result: 'again', reason: 'it was offered anew' })
     }
@@ -115,11 +121,21 @@ export class Puller {
     return this.#pulls.size > 0 || this.#held.size > 0
   }
 
+  /** A sender has said something; what it waits for it asks for. */
+  heard(volumeId: string): void {
+    this.#abandonment.heard(volumeId)
+  }
+
+  /** A sender still means to bring it, whatever it was answered. */
+  wanted(upload: UploadName): void {
+    this.#abandonment.wanted(upload)
+  }
+
   /** Whether the pull of exactly this offer goes on: its sender still wants it. */
   isPulling(volumeId: string, seq: number): boolean {
     for (const pull of this.#pulls.values()) {
       if (pull.offers.get(volumeId)?.seq !== seq) continue
-      pull.touchedAt = this.#options.clock.monotonic()
+      this.wanted(pull.mutation)
       return true
     }
     return false
@@ -161,7 +177,7 @@ export class Puller {
     const find = (): Pull => this.#pushedTo(range.ticket)
     try {
       return await this.#intakes.run(find, async (pull, signal) => {
-        pull.touchedAt = this.#options.clock.monotonic()
+        this.wanted(pull.mutation)
         const held = await this.#held.take(pull.mutation, pull.offers.keys())
         return await this.#takeIn(pull, held, missingBytes(held, { range, bytes, signal }))
       })
@@ -174,6 +190,7 @@ export class Puller {
   async close(): Promise<void> {
     this.#closed = true
     for (const pull of this.#pulls.values()) pull.abort.abort()
+    await this.#abandonment.close()
     await Promise.all([...this.#running, ...this.#endings, this.#intakes.close()])
     await this.#held.close()
   }
@@ -187,7 +204,6 @@ export class Puller {
       withdrawn: false,
       isFetching: false,
       intake: undefined,
-      touchedAt: 0,
     }
     this.#pulls.set(keyOf(mutation), pull)
     return pull
@@ -415,13 +431,31 @@ export class Puller {
     return { result: 'again', reason: outcome.message }
   }
 
-  /** Whoever was to push these has gone for good, or wants them no longer. */
-  #endSilent(): void {
-    const silentSince = this.#options.clock.monotonic() - silenceMs
-    for (const pull of [...this.#pulls.values()]) {
-      if (pull.touchedAt > silentSince || isMoving(pull) || this.#waiting.has(pull)) continue
-      this.#conclude(pull, { result: 'again', reason: 'nothing of it was pushed for long' })
+  /** What was begun and does not move now: in memory, or only in the store. */
+  #begun(): readonly Begun[] {
+    const begun = new Map<string, { readonly upload: UploadName; readonly from: Set<string> }>()
+    for (const upload of this.#options.sink.restingUploads())
+      begun.set(keyOf(upload), { upload, from: new Set() })
+    for (const { mutation, from } of this.#held.kept())
+      begun.set(keyOf(mutation), { upload: mutation, from: new Set(from) })
+    for (const [key, pull] of this.#pulls) {
+      const from = begun.get(key)?.from ?? []
+      begun.set(key, { upload: pull.mutation, from: new Set([...from, ...pull.offers.keys()]) })
+      if (isMoving(pull) || this.#waiting.has(pull)) begun.delete(key)
     }
+    return [...begun.values()]
+  }
+
+  async #abandon(upload: UploadName): Promise<void> {
+    const key = keyOf(upload)
+    const pull = this.#pulls.get(key)
+    // It has begun to move meanwhile.
+    if (pull !== undefined && (isMoving(pull) || this.#waiting.has(pull))) return
+    if (pull !== undefined) {
+      this.#giveUp(pull, { result: 'again', reason: 'nobody has asked for it for long' })
+    }
+    await this.#held.giveUpWhere((held) => keyOf(held) === key)
+    await this.#options.sink.giveUpUpload(upload)
   }
 }
 

@@ -57,6 +57,8 @@ export interface ReceiverOptions {
   readonly blobTransport: BlobTransport
   /** Large objects are fetched in ranges of this size. */
   readonly rangeBytes: number
+  /** What a sender has begun and does not ask for any more for so long is given up. */
+  readonly abandonedAfterMs: number
   /** Takes compressed batches and ranges. */
   readonly takesCompressed: boolean
   /** Answers sites that compare. */
@@ -98,11 +100,12 @@ export class Receiver {
     this.#options = options
     this.#session = Buffer.from(options.random.bytes(8)).toString('hex')
     this.#outcomes = new PullOutcomes(options.clock)
-    const { sink, blobTransport, rangeBytes, clock, random, logger } = options
+    const { sink, blobTransport, rangeBytes, abandonedAfterMs, clock, random, logger } = options
     this.#puller = new Puller({
       sink,
       transport: blobTransport,
       rangeBytes,
+      abandonedAfterMs,
       clock,
       random,
       logger,
@@ -151,6 +154,7 @@ export class Receiver {
   /** From now on this is the one link of the sender. */
   #remember(hello: Hello, origin: string, applied: AppliedMark | null): void {
     const { clock, logger } = this.#options
+    this.#puller.heard(hello.volumeId)
     const isSameLife = applied?.incarnation === hello.incarnation
     this.#senders.delete(hello.volumeId)
     this.#senders.set(hello.volumeId, {
@@ -191,6 +195,8 @@ export class Receiver {
       }
       changes.push(checked)
       positions.push(position)
+      if (checked.body.kind === 'offered' && checked.mutation.kind === 'put')
+        this.#puller.wanted(checked.mutation)
     }
     const mark = this.#markFor(header, sender, { atOnce: frames.length === 0 })
     const applied = await this.#options.sink.apply(changes, mark)
@@ -279,6 +285,7 @@ export class Receiver {
     if (!isKnown) {
       throw new HandshakeRequiredError('this sender is not known here (any more): handshake first')
     }
+    this.#puller.heard(header.volumeId)
     return sender
   }
 

@@ -168,6 +168,7 @@ class RunningReplicator implements Replicator {
       owedTo: (volumeId) => this.#owedTo(volumeId),
       blobTransport,
       rangeBytes: options.options.rangeBytes,
+      abandonedAfterMs: options.options.abandonedAfterMs,
       takesCompressed: options.takesCompressed,
       clock,
       random,

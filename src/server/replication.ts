@@ -80,6 +80,7 @@ function optionsOf({ replication }: ServerConfig): ReplicationOptions {
     inlineLimit: replication.inlineLimit,
     transfer: replication.transfer,
     rangeBytes: defaultReplicationOptions.rangeBytes,
+    abandonedAfterMs: defaultReplicationOptions.abandonedAfterMs,
     maxDeleteCount: replication.maxDeleteCount,
     maxDeletePercent: replication.maxDeletePercent,
     deleteWindowMs: replication.deleteWindowMs,

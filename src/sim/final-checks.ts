@@ -21,7 +21,8 @@ export interface FinalChecksOptions {
 }
 
 const lettersMax = 10_000
-const tidyMsMax = 60_000
+/** Longer than what a sender has abandoned is kept. */
+const tidyMsMax = 5 * 60_000
 const nudgeEveryMs = 5000
 const verifyLookMs = 20
 
@@ -172,6 +173,7 @@ export class FinalChecks {
     const process = processOf(site)
     const { uploads, buckets, segments, state } = readContents(site.indexDisk.durable)
     if (uploads.length > 0) return `keeps ${uploads.length} uploads that nobody continues`
+    if (process.replicator.receiver.isReceiving) return 'holds on to objects that nobody sends'
     for (const [bucket, entry] of buckets) {
       if (entry.sweeping) return `does not finish sweeping ${bucket}`
     }

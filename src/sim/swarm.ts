@@ -292,6 +292,8 @@ function chooseReplication(chance: Chance): ReplicationOptions {
     inlineLimit: chance.pick([0, 5000, 30_000, 2 ** 20]),
     transfer: transfer.pick(['pull', 'push', 'auto']),
     rangeBytes: transfer.pick([700, 5000, 4 * 2 ** 20]),
+    // Soon enough for a run, and to happen while there is still much else under way.
+    abandonedAfterMs: 60_000,
   }
 }
 

@@ -34,7 +34,7 @@ import { listObjects } from './listing.ts'
 import { LiveRecords } from './live-records.ts'
 import { Losers } from './losers.ts'
 import { Mender } from './mender.ts'
-import type { PutMutation } from './mutation.ts'
+import { encodeLabel, type PutMutation } from './mutation.ts'
 import { checkBucketName } from './names.ts'
 import type {
   ApplyOutcome,
@@ -57,6 +57,7 @@ import type {
   RemoteRegistry,
   StagedUpload,
   StoreHoldings,
+  UploadName,
 } from './object-store.ts'
 import { ObjectWriter } from './object-writer.ts'
 import { openCleaner } from './open-cleaner.ts'
@@ -367,6 +368,18 @@ export class Engine implements ObjectStore, ChangeSink {
 
   stageUpload(mutation: PutMutation): Promise<StagedUpload> {
     return this.#uploads.stage(mutation, this.#sequencer)
+  }
+
+  get isFull(): boolean {
+    return !this.#volume.isRoomFor(1, { essential: false })
+  }
+
+  restingUploads(): readonly UploadName[] {
+    return this.#uploads.resting()
+  }
+
+  giveUpUpload({ slot, version }: UploadName): Promise<void> {
+    return this.#uploads.giveUp(encodeLabel(slot, version), this.#sequencer)
   }
 
   /** The remote's ledger, linked at its first mention: then everything in the feed is pending. */

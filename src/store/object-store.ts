@@ -11,7 +11,7 @@ import type { BodyDigests } from './body-hasher.ts'
 import type { ConflictPolicy } from './bucket-register.ts'
 import type { FeedPlace } from './feed-place.ts'
 import type { Holdings } from './holdings.ts'
-import type { EncodedMutation, Mutation } from './mutation.ts'
+import type { EncodedMutation, Mutation, PutMutation } from './mutation.ts'
 import type { ObjectInfo, ObjectName, OpenObject } from './open-object.ts'
 import type { PlaceFilter } from './place-filter.ts'
 import type { Slot } from './slot.ts'
@@ -433,6 +433,9 @@ export interface PeerMark {
   readonly holdings?: Holdings | undefined
 }
 
+/** The put that it will become. */
+export type UploadName = Pick<PutMutation, 'slot' | 'version'>
+
 /** Bytes of a large object on their way in; what was made durable survives a restart. */
 export interface StagedUpload {
   /** Bytes held so far, a restart's survivors included: append continues here. */
@@ -466,4 +469,10 @@ export interface ChangeSink {
    * it was aborted; applying it closes it.
    */
   stageUpload(mutation: Mutation & { readonly kind: 'put' }): Promise<StagedUpload>
+  /** Durable, and open for nobody. */
+  restingUploads(): readonly UploadName[]
+  /** Gives up what is durable of it, unless it is open. */
+  giveUpUpload(upload: UploadName): Promise<void>
+  /** There is no room for another write. */
+  readonly isFull: boolean
 }

@@ -13,10 +13,11 @@ import type { BodyDigests, BodyHasher, OpenHasher } from './body-hasher.ts'
 import { blobDies, blobLives, type EffectContext } from './effects.ts'
 import { StoreUnavailableError } from './errors.ts'
 import { decodeLabel, encodeLabel, type PutMutation } from './mutation.ts'
-import type { StagedUpload } from './object-store.ts'
+import type { StagedUpload, UploadName } from './object-store.ts'
 import { readAll } from './read-all.ts'
 import { type PlacedBlob, partRecord, uploadRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
+import { objectSlot } from './slot.ts'
 import type { RecordReader } from './stored-object.ts'
 import { blobKey, chunksUnplacedKey, uploadKey, uploadsRange } from './tables/keys.ts'
 import { type BlobRef, decodeLocation, encodeLocation, entryReader } from './tables/slot-entry.ts'
@@ -42,11 +43,13 @@ export interface UploadEntry {
 
 export class Uploads {
   readonly #options: UploadsOptions
-  /** By label as hex: few, since each is a large object under way. */
   /** The index is built anew: a chunk that is not where its part says may be elsewhere. */
   #chunksMayHaveMoved = false
+  /** By label as hex: few, since each is a large object under way. */
   readonly #entries = new Map<string, UploadEntry>()
   readonly #open = new Map<string, OpenUpload>()
+  /** Being given up: their parts are still there, and are to be used by nobody. */
+  readonly #ending = new Map<string, Promise<void>>()
 
   private constructor(options: UploadsOptions) {
     this.#options = options
@@ -66,7 +69,10 @@ export class Uploads {
   async stage(mutation: PutMutation, sequencer: Sequencer): Promise<OpenUpload> {
     const label = encodeLabel(mutation.slot, mutation.version)
     const id = label.toString('hex')
-    await this.#open.get(id)?.close()
+    while (this.#open.has(id) || this.#ending.has(id)) {
+      await this.#open.get(id)?.close()
+      await this.#ending.get(id)
+    }
     // Not asked for again: the offer was refused unless there was room for what is missing.
     const promise = this.#options.admission.promise(this.missingBytesOf(mutation))
     const upload = new OpenUpload({
@@ -89,6 +95,33 @@ export class Uploads {
     if (this.isOpen(label)) return 0
     const parts = this.#entries.get(label.toString('hex'))?.parts ?? []
     return parts.reduce((missing, part) => missing - part.size, mutation.meta.size)
+  }
+
+  /** What is durable and nobody has open. */
+  resting(): readonly UploadName[] {
+    const resting: UploadName[] = []
+    for (const [id, { bucket, key, version }] of this.#entries) {
+      if (this.#open.has(id) || this.#ending.has(id)) continue
+      resting.push({ slot: objectSlot(bucket, key), version })
+    }
+    return resting
+  }
+
+  /** What is durable of it goes, unless somebody has it open. */
+  async giveUp(label: Buffer, sequencer: Sequencer): Promise<void> {
+    const id = label.toString('hex')
+    if (this.#ending.has(id)) return await this.#ending.get(id)
+    if (!this.#entries.has(id) || this.#open.has(id)) return
+    const done = sequencer.sequenceUnplaced(uploadRecord('abort', label), (context) =>
+      this.aborted(context, label),
+    )
+    const ending = done
+      .catch(() => undefined) // the caller has it
+      .finally(() => {
+        if (this.#ending.get(id) === ending) this.#ending.delete(id)
+      })
+    this.#ending.set(id, ending)
+    await done
   }
 
   closed(upload: OpenUpload): void {
@@ -362,11 +395,7 @@ export class OpenUpload implements StagedUpload {
   /** Also when the handle has ended, as long as nobody else has taken the upload over. */
   async abort(): Promise<void> {
     await this.close()
-    const { sequencer, uploads } = this.#options
-    if (!uploads.has(this.label) || uploads.isOpen(this.label)) return
-    await sequencer.sequenceUnplaced(uploadRecord('abort', this.label), (context) =>
-      uploads.aborted(context, this.label),
-    )
+    await this.#options.uploads.giveUp(this.label, this.#options.sequencer)
   }
 
   /** Ends this handle; what is durable stays for the next one. */

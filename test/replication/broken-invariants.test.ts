@@ -8,6 +8,7 @@ import { seededRandom } from '../../src/base/random.ts'
 import { decodeBatch } from '../../src/replication/batch-codec.ts'
 import { RemoteRefusedError } from '../../src/replication/errors.ts'
 import { createHttpReceiver } from '../../src/replication/http-receiver.ts'
+import { defaultReplicationOptions } from '../../src/replication/options.ts'
 import { replicationPaths } from '../../src/replication/protocol.ts'
 import { Receiver } from '../../src/replication/receiver.ts'
 import { TicketBook } from '../../src/replication/tickets.ts'
@@ -103,6 +104,7 @@ describe('a broken invariant', () => {
       head: () => 0,
       blobTransport: new MemoryBlobTransport(),
       rangeBytes: 2 ** 20,
+      abandonedAfterMs: defaultReplicationOptions.abandonedAfterMs,
       takesCompressed: false,
       clock,
       random,

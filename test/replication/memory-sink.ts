@@ -6,6 +6,7 @@ import type {
   IncomingChange,
   PeerMark,
   StagedUpload,
+  UploadName,
 } from '../../src/store/object-store.ts'
 import { slotText } from '../../src/store/slot.ts'
 
@@ -19,6 +20,7 @@ export class MemorySink implements ChangeSink {
   readonly slots = new Map<string, Held>()
   readonly marks = new Map<string, PeerMark>()
   readonly uploads = new Map<string, MemoryUpload>()
+  isFull = false
   /** Overrides the outcome of a change before anything is applied. */
   intercept: (change: IncomingChange) => ApplyOutcome | undefined = () => undefined
 
@@ -41,13 +43,24 @@ export class MemorySink implements ChangeSink {
   }
 
   async stageUpload(mutation: PutMutation): Promise<StagedUpload> {
-    const key = `${slotText(mutation.slot)} ${mutation.version}`
+    const key = keyOf(mutation)
     let upload = this.uploads.get(key)
     if (upload === undefined) {
-      upload = new MemoryUpload(() => this.uploads.delete(key))
+      upload = new MemoryUpload(mutation, () => this.uploads.delete(key))
       this.uploads.set(key, upload)
     }
+    upload.isOpen = true
     return upload
+  }
+
+  restingUploads(): readonly UploadName[] {
+    return [...this.uploads.values()].flatMap(({ name, isOpen }) => (isOpen ? [] : [name]))
+  }
+
+  async giveUpUpload(name: UploadName): Promise<void> {
+    await undefined
+    const upload = this.uploads.get(keyOf(name))
+    if (upload?.isOpen === false) await upload.abort()
   }
 
   #applyOne({ mutation, body }: IncomingChange): ApplyOutcome {
@@ -84,12 +97,15 @@ export class MemorySink implements ChangeSink {
 export class MemoryUpload implements StagedUpload {
   aborted = false
   closed = 0
+  isOpen = false
+  readonly name: UploadName
   readonly #drop: () => void
   readonly #overtaken = new AbortController()
   #bytes: Buffer[] = []
   #held = 0
 
-  constructor(drop: () => void) {
+  constructor(name: UploadName, drop: () => void) {
+    this.name = name
     this.#drop = drop
   }
 
@@ -116,6 +132,7 @@ export class MemoryUpload implements StagedUpload {
 
   async close(): Promise<void> {
     this.closed++
+    this.isOpen = false
   }
 
   async abort(): Promise<void> {
@@ -126,4 +143,8 @@ export class MemoryUpload implements StagedUpload {
   bytes(): Buffer {
     return Buffer.concat(this.#bytes)
   }
+}
+
+function keyOf({ slot, version }: UploadName): string {
+  return `${slotText(slot)} ${version}`
 }

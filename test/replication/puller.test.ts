@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { systemRandom } from '../../src/base/random.ts'
+import { defaultReplicationOptions } from '../../src/replication/options.ts'
 import { Puller } from '../../src/replication/puller.ts'
 import type { PurgeMutation, PutMutation } from '../../src/store/mutation.ts'
 import { makeVersion, type Version } from '../../src/store/version.ts'
@@ -37,7 +38,10 @@ async function* cutInTheMiddle(): AsyncGenerator<Uint8Array> {
   throw new Error('cut')
 }
 
-function openPuller(sink: MemorySink): { readonly puller: Puller; readonly outcomes: string[] } {
+function openPuller(
+  sink: MemorySink,
+  clock = new ManualClock(),
+): { readonly puller: Puller; readonly outcomes: string[] } {
   const outcomes: string[] = []
   const puller = new Puller({
     sink,
@@ -46,7 +50,8 @@ function openPuller(sink: MemorySink): { readonly puller: Puller; readonly outco
       close: async () => undefined,
     },
     rangeBytes: 100,
-    clock: new ManualClock(),
+    abandonedAfterMs: defaultReplicationOptions.abandonedAfterMs,
+    clock,
     random: systemRandom,
     logger: silentLogger,
     onOutcome: ({ volumeId }, { result }) => outcomes.push(`${volumeId}: ${result}`),
@@ -113,4 +118,67 @@ test('what the sender of a link that has ended had offered is let go, unless ano
   await puller.takeBack('w')
   expect([outcomes, sink.uploads.size, puller.isBusy]).toEqual([[], 0, false])
   await puller.close()
+})
+
+describe('what was begun', () => {
+  const hour = 3_600_000
+  let sink: MemorySink
+  let clock: ManualClock
+  let puller: Puller
+  let outcomes: string[]
+  beforeEach(async () => {
+    sink = new MemorySink()
+    clock = new ManualClock()
+    open()
+    puller.accept(offer)
+    await expect(puller.push(range, cutInTheMiddle())).rejects.toThrow('cut')
+  })
+  afterEach(() => puller.close())
+
+  function open(): void {
+    const opened = openPuller(sink, clock)
+    puller = opened.puller
+    outcomes = opened.outcomes
+  }
+
+  /** What the senders say once a minute, for so long. */
+  async function pass(ms: number, say: () => unknown = () => undefined): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 60_000) {
+      say()
+      clock.advance(60_000)
+      await settleTasks(1)
+    }
+  }
+
+  test('is kept as long as its sender asks for it, and given up when it does not any more', async () => {
+    await pass(3 * hour, () => [puller.heard('v'), puller.isPulling('v', 1)])
+    expect([sink.uploads.size, outcomes]).toEqual([1, []])
+    await pass(1.3 * hour, () => puller.heard('v'))
+    expect([sink.uploads.size, outcomes]).toEqual([0, ['v: again']])
+    expect(puller.isBusy).toBe(false)
+  })
+
+  test('is kept for a day when its sender is away, whatever others say, and not so long in a full volume', async () => {
+    await pass(20 * hour, () => puller.heard('w'))
+    expect(sink.uploads.size).toBe(1)
+    // It was away: now it has its time to ask.
+    await pass(0.9 * hour, () => puller.heard('v'))
+    expect(sink.uploads.size).toBe(1)
+    sink.isFull = true
+    await pass(0.2 * hour)
+    expect(sink.uploads.size).toBe(0)
+  })
+
+  test('is given up after a restart, unless a sender that is in touch offers it anew', async () => {
+    await puller.close()
+    open()
+    await pass(0.9 * hour, () => puller.heard('v'))
+    puller.accept({ ...offer, seq: 2 })
+    await pass(2 * hour, () => [puller.heard('v'), puller.isPulling('v', 2)])
+    expect(sink.uploads.size).toBe(1)
+    await puller.close()
+    open()
+    await pass(1.3 * hour, () => puller.heard('w'))
+    expect(sink.uploads.size).toBe(0)
+  })
 })

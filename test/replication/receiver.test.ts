@@ -9,6 +9,7 @@ import {
   HandshakeRequiredError,
   LinkEndedError,
 } from '../../src/replication/errors.ts'
+import { defaultReplicationOptions } from '../../src/replication/options.ts'
 import type { ChangeOutcome, Hello, HelloAnswer } from '../../src/replication/protocol.ts'
 import { Receiver } from '../../src/replication/receiver.ts'
 import { encodeMutation, type Mutation } from '../../src/store/mutation.ts'
@@ -42,6 +43,7 @@ function setUp(random = seededRandom(1)) {
     head: () => 0,
     blobTransport: new MemoryBlobTransport(),
     rangeBytes: 2 ** 20,
+    abandonedAfterMs: defaultReplicationOptions.abandonedAfterMs,
     takesCompressed: false,
     clock,
     random,

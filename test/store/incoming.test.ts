@@ -333,6 +333,29 @@ describe('a staged upload', () => {
     expect(await apply(change)).toMatchObject({ result: 'refused', code: 'CONTENT_MISMATCH' })
   })
 
+  it('that nobody has open is given up, and begun anew by whoever comes meanwhile', async () => {
+    const { engine } = store
+    const first = await engine.stageUpload(mutation())
+    await first.append(bytes.subarray(0, 400_000))
+    await first.checkpoint()
+    expect(engine.restingUploads()).toEqual([])
+    await engine.giveUpUpload(mutation())
+    await first.close()
+    const { slot, version } = mutation()
+    expect(engine.restingUploads()).toEqual([{ slot, version }])
+    const ending = engine.giveUpUpload(mutation())
+    expect(engine.restingUploads()).toEqual([])
+    const [second] = await Promise.all([engine.stageUpload(mutation()), ending])
+    expect(second.heldBytes).toBe(0)
+    await second.append(bytes)
+    const change: IncomingChange = {
+      mutation: mutation(),
+      body: { kind: 'staged', upload: second },
+    }
+    expect(await apply(change)).toEqual({ result: 'applied' })
+    expect((await store.get('photos', 'a'))?.equals(bytes)).toBe(true)
+  })
+
   it('gives its bytes up when it is aborted or overtaken', async () => {
     const held = async (): Promise<number> => (await store.engine.stageUpload(mutation())).heldBytes
     for (const end of ['abort', 'overtaken'] as const) {
