@@ -139,8 +139,13 @@ export class LevelIndex implements OrderedIndex {
 
   async #writeBatch(operations: readonly IndexOperation[]): Promise<void> {
     try {
-      // The library takes a mutable array type but does not change it.
-      await this.#level.batch(operations as IndexOperation[], { sync: true })
+      // One by one: of an array the library clones each operation and looks up what is in it.
+      const batch = this.#level.batch()
+      for (const operation of operations) {
+        if (operation.type === 'put') batch.put(operation.key, operation.value)
+        else batch.del(operation.key)
+      }
+      await batch.write({ sync: true })
     } catch (cause) {
       this.#failure = new IndexWriteError(`writing to the index failed: ${messageOf(cause)}`, {
         facts: { path: this.#level.location, operations: operations.length },
