@@ -8,6 +8,7 @@ import {
   SyncUnconfirmedError,
 } from '../replication/errors.ts'
 import {
+  IndexFullError,
   InvalidNameError,
   LoserNotKeptError,
   NoSuchBucketError,
@@ -68,8 +69,10 @@ export function denialFailure(denial: AccessDenial): ControlFailure {
   return failure({ status: denial.status, error: denial, headers })
 }
 
-const isFull = (error: unknown): error is StorageFullError | VolumeFullError =>
-  error instanceof StorageFullError || error instanceof VolumeFullError
+const isFull = (error: unknown): error is StorageFullError | VolumeFullError | IndexFullError =>
+  error instanceof StorageFullError ||
+  error instanceof VolumeFullError ||
+  error instanceof IndexFullError
 
 /** It takes no writes for the moment, which is another thing than being full. */
 const isUnable = (

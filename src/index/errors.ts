@@ -31,13 +31,21 @@ export class IndexInUseError extends ComioError {
   }
 }
 
-/** A batch failed: nothing is known about what reached the disk. The index takes no more writes. */
+/** A batch failed: nothing is known about what reached the disk. */
 export class IndexWriteError extends ComioError {
   readonly code = 'INDEX_WRITE_FAILED'
 
+  /** Whether it failed for want of room, which may come back. */
+  get isForRoom(): boolean {
+    // LevelDB passes on the system's words, and no code.
+    return /no space left|disk quota exceeded|file too large|ENOSPC|EDQUOT|EFBIG/i.test(
+      this.message,
+    )
+  }
+
   constructor(message: string, options: ComioErrorOptions = {}) {
     super(message, {
-      hint: 'The index is reopened and brought up to date from the log; look at the disk if it recurs.',
+      hint: 'The index is opened anew and the batch is written again; look at the disk if it recurs.',
       ...options,
     })
   }

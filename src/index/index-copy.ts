@@ -3,11 +3,12 @@
  * soon as it is opened. Its tables never change once written, so the copy only points to them; what
  * LevelDB goes on writing (log and manifest) is copied.
  */
-import { copyFile, mkdir, readdir, symlink } from 'node:fs/promises'
+import { copyFile, link, mkdir, readdir, stat, symlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { systemCodeOf } from '../base/errors.ts'
 
 const tableFile = /^\d+\.(?:ldb|sst)$/
+const logFile = /^\d+\.log$/
 const copiedFile = /^(?:CURRENT|MANIFEST-\d+|\d+\.log)$/
 
 /**
@@ -24,6 +25,30 @@ export async function copyIndexFiles(from: string, to: string): Promise<boolean>
     else if (copiedFile.test(name)) await copyFile(source, join(to, name))
   }
   return true
+}
+
+/**
+ * The same of an index that is open and is written no more, on the same disk: its files are given a second
+ * name, so that they outlive what the index does to them when it is opened again.
+ *
+ * @param to a folder that does not exist yet
+ */
+export async function linkIndexFiles(from: string, to: string): Promise<void> {
+  await mkdir(to, { mode: 0o700 })
+  for (const name of await namesIn(from)) {
+    const source = resolve(from, name)
+    if (tableFile.test(name) || logFile.test(name)) await link(source, join(to, name))
+    else if (copiedFile.test(name)) await copyFile(source, join(to, name))
+  }
+}
+
+/** Bytes of what LevelDB reads back into tables when it opens the index. */
+export async function logBytesOf(path: string): Promise<number> {
+  let bytes = 0
+  for (const name of await namesIn(path)) {
+    if (logFile.test(name)) bytes += (await stat(join(path, name))).size
+  }
+  return bytes
 }
 
 async function namesIn(path: string): Promise<readonly string[]> {

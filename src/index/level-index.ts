@@ -2,43 +2,35 @@
  * The ordered map on LevelDB (`classic-level`). Every batch is written with `sync: true`: without
  * it LevelDB may come back from a power loss with an earlier batch missing and a later one there,
  * and a checkpoint would claim what is not in the index.
+ *
+ * LevelDB takes no writes any more once one has failed, or may write behind what is torn. So it is opened
+ * anew before the failed batch is written again. Meanwhile reads go to a view: the same files under
+ * second names, in a folder below.
  */
-import { chmod, open, readdir, stat } from 'node:fs/promises'
+import { chmod, open, readdir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { ClassicLevel } from 'classic-level'
-import { assert } from '../base/assert.ts'
+import { assert, rethrowAssertion } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/log.ts'
 import { makeFolders } from '../base/make-folders.ts'
-import {
-  IndexClosedError,
-  IndexCorruptError,
-  IndexInUseError,
-  IndexOpenError,
-  IndexReadError,
-  IndexWriteError,
-} from './errors.ts'
-import type {
-  IndexCursor,
-  IndexEntry,
-  IndexOperation,
-  IndexRange,
-  OrderedIndex,
-} from './ordered-index.ts'
+import { IndexClosedError, IndexOpenError, IndexWriteError } from './errors.ts'
+import { linkIndexFiles, logBytesOf } from './index-copy.ts'
+import { IndexReserve, openingBytes, probeFile, proveRoom } from './index-reserve.ts'
+import { LevelHandle } from './level-handle.ts'
+import type { IndexCursor, IndexOperation, IndexRange, OrderedIndex } from './ordered-index.ts'
 
-type Level = ClassicLevel<Uint8Array, Uint8Array>
-type LevelSnapshot = ReturnType<Level['snapshot']>
-
-/** Larger than LevelDB's 4 MiB: fewer, larger tables at level 0 while a backlog is written. */
-const writeBufferBytes = 16 * 2 ** 20
-const tableBytesMax = 8 * 2 ** 20
 /**
  * Memory that grows with the index until it is full, while the files themselves are mapped, and cached
  * by the system: neighbours are found in little, and random reads gain little more from four times as much.
  */
 const cacheBytesDefault = 16 * 2 ** 20
-/** Bounds what one `next` holds in memory; LevelDB's own 16 KiB would mean a thread hop per 150 entries. */
-const cursorBytesMax = 256 * 2 ** 10
+/** Of a view, which lives for a moment. */
+const viewCacheBytes = 2 ** 20
+/** Below the index: what is read while it is opened anew. */
+const viewFolder = 'view'
+/** How long cursors are waited for before what they read in is closed. */
+const cursorsMs = 10_000
 
 export interface LevelIndexOptions {
   /** A folder, made if absent. */
@@ -46,18 +38,44 @@ export interface LevelIndexOptions {
   readonly logger?: Logger
   /** Bound of LevelDB's block cache in bytes, 16 MiB unless told. */
   readonly cacheBytes?: number
+  /**
+   * For one that is written for long: keeps a reserve on its disk, and can write again after a write has
+   * failed. Without it a failed write is the last one.
+   */
+  readonly lasting?: { readonly clock: Clock }
+}
+
+interface Lasting {
+  readonly clock: Clock
+  readonly reserve: IndexReserve
+}
+
+interface Failed {
+  readonly operations: readonly IndexOperation[]
+  readonly error: IndexWriteError
 }
 
 export class LevelIndex implements OrderedIndex {
-  readonly #level: Level
+  readonly #options: LevelIndexOptions
   readonly #logger: Logger
+  readonly #lasting: Lasting | undefined
+  #main: LevelHandle
+  /** What is read while `#main` is being opened anew; has all but the failed batch. */
+  #view: LevelHandle | undefined
+  /** The view before, which somebody may still be reading in. */
+  #retiring: Promise<void> | undefined
   #running: Promise<void> | undefined
-  #failure: IndexWriteError | undefined
+  #failed: Failed | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(level: Level, logger: Logger) {
-    this.#level = level
-    this.#logger = logger
+  private constructor(
+    options: LevelIndexOptions,
+    { main, lasting }: { readonly main: LevelHandle; readonly lasting: Lasting | undefined },
+  ) {
+    this.#options = options
+    this.#logger = options.logger ?? silentLogger
+    this.#lasting = lasting
+    this.#main = main
   }
 
   /**
@@ -65,46 +83,43 @@ export class LevelIndex implements OrderedIndex {
    *   contradict themselves, IndexOpenError when it cannot be opened for another reason
    */
   static async open(options: LevelIndexOptions): Promise<LevelIndex> {
-    const logger = options.logger ?? silentLogger
+    const { path, logger = silentLogger } = options
     // Before LevelDB is told of it, which makes missing folders too: for everybody, and recursively.
     try {
-      await makePrivateFolder(options.path)
+      await makePrivateFolder(path)
     } catch (thrown) {
-      throw openError(options.path, thrown)
+      throw new IndexOpenError(path, thrown)
     }
-    const level: Level = new ClassicLevel(options.path, {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-      compression: true,
-      cacheSize: options.cacheBytes ?? cacheBytesDefault,
-      writeBufferSize: writeBufferBytes,
-      maxFileSize: tableBytesMax,
-    })
+    const main = await openMain(options)
     try {
-      await level.open()
-      await syncFolder(dirname(options.path))
+      await syncFolder(dirname(path))
+      const lasting = await openLasting(options)
+      logger.debug({ path }, 'index open')
+      return new LevelIndex(options, { main, lasting })
     } catch (thrown) {
-      await level.close()
-      throw openError(options.path, thrown)
+      await main.close()
+      rethrowAssertion(thrown)
+      throw new IndexOpenError(path, thrown)
     }
-    logger.debug({ path: options.path }, 'index open')
-    return new LevelIndex(level, logger)
+  }
+
+  get isShort(): boolean {
+    return this.#lasting?.reserve.isSpent ?? false
   }
 
   get(key: Uint8Array): Buffer | undefined {
-    try {
-      // The database's own encodings: options of the call would be looked up anew for each.
-      return this.#level.getSync(key) as Buffer | undefined
-    } catch (thrown) {
-      throw this.#readError(thrown)
-    }
+    return this.#reader.get(key)
   }
 
   async write(operations: readonly IndexOperation[]): Promise<void> {
     assert(this.#running === undefined, 'index writes must not overlap')
+    const failed = this.#failed
+    assert(
+      failed === undefined || failed.operations === operations,
+      'a batch that failed is written again before any other',
+    )
     if (this.#closing !== undefined) throw new IndexClosedError()
-    if (this.#failure !== undefined) throw this.#failure
-    this.#running = this.#writeBatch(operations)
+    this.#running = failed === undefined ? this.#write(operations) : this.#writeAgain(failed)
     try {
       await this.#running
     } finally {
@@ -114,13 +129,13 @@ export class LevelIndex implements OrderedIndex {
 
   iterate(range: IndexRange): IndexCursor {
     if (this.#closing !== undefined) throw new IndexClosedError()
-    return new LevelCursor(this.#level, range, (thrown) => this.#readError(thrown))
+    return this.#reader.iterate(range)
   }
 
   async size(): Promise<number> {
     let total = 0
-    for (const name of await readdir(this.#level.location)) {
-      total += await fileSize(join(this.#level.location, name))
+    for (const name of await readdir(this.#options.path)) {
+      if (name !== viewFolder) total += await fileSize(join(this.#options.path, name))
     }
     return total
   }
@@ -130,115 +145,114 @@ export class LevelIndex implements OrderedIndex {
     return this.#closing
   }
 
+  get #reader(): LevelHandle {
+    return this.#view ?? this.#main
+  }
+
   async #close(): Promise<void> {
     // A failed write has been reported to its caller; closing only waits for it to be over.
     await this.#running?.catch(() => undefined)
-    await this.#level.close()
-    this.#logger.debug({ path: this.#level.location }, 'index closed')
+    await this.#lasting?.reserve.close()
+    await this.#main.close()
+    if (this.#view !== undefined) await this.#removeView(this.#view)
+    await this.#retiring
+    this.#logger.debug({ path: this.#options.path }, 'index closed')
   }
 
-  async #writeBatch(operations: readonly IndexOperation[]): Promise<void> {
+  async #write(operations: readonly IndexOperation[]): Promise<void> {
     try {
-      // One by one: of an array the library clones each operation and looks up what is in it.
-      const batch = this.#level.batch()
-      for (const operation of operations) {
-        if (operation.type === 'put') batch.put(operation.key, operation.value)
-        else batch.del(operation.key)
-      }
-      await batch.write({ sync: true })
+      await this.#main.batch(operations)
+      this.#lasting?.reserve.wrote(bytesOf(operations))
     } catch (cause) {
-      this.#failure = new IndexWriteError(`writing to the index failed: ${messageOf(cause)}`, {
-        facts: { path: this.#level.location, operations: operations.length },
-        cause,
-      })
-      this.#logger.error({ path: this.#level.location, err: cause }, 'index write failed')
-      throw this.#failure
+      const { path } = this.#options
+      this.#logger.error({ path, err: cause }, 'index write failed')
+      const failed = { operations, error: this.#writeError(cause) }
+      this.#failed = failed
+      // At once, since the reserve may be all that it needs.
+      await this.#writeAgain(failed)
     }
   }
 
-  #readError(thrown: unknown): Error {
-    return this.#closing === undefined ? new IndexReadError(thrown) : new IndexClosedError()
-  }
-}
-
-class LevelCursor implements IndexCursor {
-  readonly #level: Level
-  readonly #range: IndexRange
-  readonly #snapshot: LevelSnapshot
-  readonly #readError: (thrown: unknown) => Error
-  #iterator: LevelIterator
-  #finished = false
-
-  constructor(level: Level, range: IndexRange, readError: (thrown: unknown) => Error) {
-    this.#level = level
-    this.#range = range
-    this.#readError = readError
-    this.#snapshot = level.snapshot()
-    this.#iterator = openIterator(level, range, this.#snapshot)
-  }
-
-  async next(limit: number): Promise<readonly IndexEntry[]> {
-    assert(limit >= 1, 'a cursor must be asked for at least one entry')
-    if (this.#finished) return []
+  async #writeAgain({ operations, error }: Failed): Promise<void> {
+    if (this.#lasting === undefined) throw error
     try {
-      return await this.#iterator.nextv(limit)
-    } catch (thrown) {
-      throw this.#readError(thrown)
+      await this.#reopen(this.#lasting, bytesOf(operations))
+      await this.#main.batch(operations)
+    } catch (cause) {
+      rethrowAssertion(cause)
+      throw this.#writeError(cause)
     }
+    this.#failed = undefined
+    this.#logger.info({ path: this.#options.path }, 'index written again')
   }
 
-  seek(key: Uint8Array): void {
-    const { gte, lt, reverse = false } = this.#range
-    const isBefore = Buffer.compare(key, gte) < 0
-    const isBehind = Buffer.compare(key, lt) >= 0
-    this.#finished = reverse ? isBefore : isBehind
-    if (this.#finished) return
-    if (isBefore || isBehind) this.#rewind()
-    else this.#iterator.seek(asBuffer(key))
+  /** @param bytes of what is to be written then */
+  async #reopen({ clock, reserve }: Lasting, bytes: number): Promise<void> {
+    const { path } = this.#options
+    await reserve.release()
+    await this.#retiring
+    // Both read the log of LevelDB back into tables.
+    await proveRoom(path, 2 * (await logBytesOf(path)) + bytes + openingBytes)
+    this.#view ??= await openView(path)
+    const patience = { clock, ms: cursorsMs }
+    await this.#main.close(patience)
+    this.#main = await openMain(this.#options)
+    const view = this.#view
+    this.#view = undefined
+    this.#retiring = this.#removeView(view, patience).catch((thrown: unknown) => {
+      rethrowAssertion(thrown)
+      this.#logger.warn({ path, error: messageOf(thrown) }, 'A view of the index was not removed')
+    })
   }
 
-  async close(): Promise<void> {
-    await this.#iterator.close()
-    await this.#snapshot.close()
+  async #removeView(
+    view: LevelHandle,
+    patience?: { readonly clock: Clock; readonly ms: number },
+  ): Promise<void> {
+    await view.close(patience)
+    await rm(join(this.#options.path, viewFolder), { recursive: true, force: true })
   }
 
-  /** LevelDB ends an iterator that seeks out of its range, so a new one starts at the near end. */
-  #rewind(): void {
-    const old = this.#iterator
-    this.#iterator = openIterator(this.#level, this.#range, this.#snapshot)
-    // Closing an idle iterator is synchronous underneath and cannot fail.
-    void old.close()
+  #writeError(cause: unknown): IndexWriteError {
+    const { path } = this.#options
+    return new IndexWriteError(`writing to the index failed: ${messageOf(cause)}`, {
+      facts: { path },
+      cause,
+    })
   }
 }
 
-type LevelIterator = ReturnType<typeof openIterator>
-
-function openIterator(level: Level, range: IndexRange, snapshot: LevelSnapshot) {
-  return level.iterator<Buffer, Buffer>({
-    gte: asBuffer(range.gte),
-    lt: asBuffer(range.lt),
-    reverse: range.reverse ?? false,
-    keyEncoding: 'buffer',
-    valueEncoding: 'buffer',
-    highWaterMarkBytes: cursorBytesMax,
-    snapshot,
-  })
+/** @throws IndexInUseError, IndexCorruptError, IndexOpenError */
+async function openMain({ path, cacheBytes = cacheBytesDefault }: LevelIndexOptions) {
+  return await LevelHandle.open({ path, cacheBytes })
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** Takes away what an earlier process may have left. */
+async function openLasting({
+  path,
+  lasting,
+  logger = silentLogger,
+}: LevelIndexOptions): Promise<Lasting | undefined> {
+  if (lasting === undefined) return undefined
+  await rm(join(path, viewFolder), { recursive: true, force: true })
+  await rm(join(path, probeFile), { force: true })
+  const { clock } = lasting
+  return { clock, reserve: await IndexReserve.open(path, { clock, logger }) }
 }
 
-function openError(path: string, thrown: unknown): Error {
-  const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown
-  switch (systemCodeOf(cause)) {
-    case 'LEVEL_LOCKED':
-      return new IndexInUseError(path, cause)
-    case 'LEVEL_CORRUPTION':
-      return new IndexCorruptError(path, cause)
-    default:
-      return new IndexOpenError(path, cause)
+async function openView(index: string): Promise<LevelHandle> {
+  const path = join(index, viewFolder)
+  await rm(path, { recursive: true, force: true })
+  await linkIndexFiles(index, path)
+  return await LevelHandle.open({ path, cacheBytes: viewCacheBytes })
+}
+
+function bytesOf(operations: readonly IndexOperation[]): number {
+  let bytes = 0
+  for (const operation of operations) {
+    bytes += operation.key.length + (operation.type === 'put' ? operation.value.length : 0)
   }
+  return bytes
 }
 
 /** Zero for a file that LevelDB has removed since it was listed. */

@@ -59,8 +59,11 @@ export class MemoryIndexDisk {
     this.#decideUnsettled()
   }
 
+  /** One that failed may be begun again; it may have come through the first time. */
   begin(operations: readonly IndexOperation[]): void {
-    assert(this.#unsettled === undefined, 'index writes must not overlap')
+    const isAgain = this.#unsettled === operations
+    assert(this.#unsettled === undefined || isAgain, 'index writes must not overlap')
+    if (isAgain) this.#decideUnsettled()
     this.#unsettled = operations
   }
 
@@ -89,7 +92,8 @@ export interface MemoryIndexOptions {
 export class MemoryIndex implements OrderedIndex {
   readonly #disk: MemoryIndexDisk
   readonly #settle: () => Promise<void>
-  #failure: IndexWriteError | undefined
+  /** The batch that must be written again. */
+  #failed: readonly IndexOperation[] | undefined
   #running: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
@@ -115,7 +119,10 @@ export class MemoryIndex implements OrderedIndex {
   async write(operations: readonly IndexOperation[]): Promise<void> {
     assert(this.#running === undefined, 'index writes must not overlap')
     if (this.#closing !== undefined) throw new IndexClosedError()
-    if (this.#failure !== undefined) throw this.#failure
+    assert(
+      this.#failed === undefined || this.#failed === operations,
+      'a batch that failed is written again before any other',
+    )
     if (!this.#disk.isHeldBy(this)) return neverSettles()
     this.#running = this.#writeBatch(operations)
     try {
@@ -129,6 +136,8 @@ export class MemoryIndex implements OrderedIndex {
     if (this.#closing !== undefined) throw new IndexClosedError()
     return new MemoryCursor(this.#disk.durable, range, () => this.#pause())
   }
+
+  readonly isShort = false
 
   async size(): Promise<number> {
     return this.#disk.durable.byteSize()
@@ -152,13 +161,12 @@ export class MemoryIndex implements OrderedIndex {
       await this.#settle()
     } catch (cause) {
       if (!this.#disk.isHeldBy(this)) return neverSettles()
-      this.#failure = new IndexWriteError(`writing to the index failed: ${messageOf(cause)}`, {
-        cause,
-      })
-      throw this.#failure
+      this.#failed = operations
+      throw new IndexWriteError(`writing to the index failed: ${messageOf(cause)}`, { cause })
     }
     if (!this.#disk.isHeldBy(this)) return neverSettles()
     this.#disk.commit()
+    this.#failed = undefined
   }
 
   async #pause(): Promise<void> {

@@ -27,10 +27,12 @@ export interface OrderedIndex {
   /**
    * Applies all of `operations` in order, atomically and synced. Calls must not overlap, and the
    * operations and their bytes must not change until it resolves.
-   * @throws IndexWriteError: nothing is known about what reached the disk; every later write fails
-   *   with it too until the index is closed and opened again
+   * @throws IndexWriteError: nothing is known about what reached the disk. The next call must be with
+   *   the very same operations, which may succeed; reads go on meanwhile
    */
   write(operations: readonly IndexOperation[]): Promise<void>
+  /** Its disk has hardly any room left: it should be written for what gives room back, and nothing else. */
+  readonly isShort: boolean
   /**
    * A cursor over a snapshot taken now, in which a write that is still running is there wholly or
    * not at all. Must be closed.

@@ -105,7 +105,7 @@ function statusOf(error: unknown): number {
     error instanceof SiteIdTakenError
   if (isWrongPeer) return 421
   if (!(error instanceof ComioError)) return 500
-  if (error.code === 'STORAGE_FULL') return 507
+  if (error.code === 'STORAGE_FULL' || error.code === 'INDEX_FULL') return 507
   // The store's own trouble is this site's state, not the batch's fault.
   return 503
 }

@@ -138,6 +138,7 @@ const translations: Readonly<Record<string, { readonly to: S3ErrorCode; readonly
     BAD_DIGEST: { to: 'BadDigest', own: false },
     INCOMPLETE_BODY: { to: 'IncompleteBody', own: false },
     STORAGE_FULL: { to: 'InsufficientStorage', own: false },
+    INDEX_FULL: { to: 'InsufficientStorage', own: false },
     INVALID_NAME: { to: 'InvalidArgument', own: true },
     OBJECT_TOO_LARGE: { to: 'EntityTooLarge', own: false },
     METADATA_TOO_LARGE: { to: 'MetadataTooLarge', own: true },

@@ -32,8 +32,9 @@ export async function checkStoragePath(path: string, indexPath: string): Promise
   })
 }
 
-/** What LevelDB calls its files. */
-const indexFile = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:ldb|sst|log|dbtmp))$/
+/** What LevelDB calls its files, and what lies beside them while the index is written. */
+const indexFile =
+  /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:ldb|sst|log|dbtmp)|RESERVE|PROBE|view)$/
 
 /**
  * Passes an index, an empty folder, and a path where nothing is yet: an index that does not open is

@@ -118,7 +118,7 @@ async function recoverEngine(
   teardown.add('hashing', () => hashing.close())
   const engine = await openEngine({
     volume,
-    openIndex: ({ fresh }) => openIndex(indexPath, { fresh, logger }),
+    openIndex: ({ fresh }) => openIndex(indexPath, { fresh, logger, clock }),
     clock,
     random: systemRandom,
     logger: logger.child({ component: 'store' }),
@@ -147,9 +147,9 @@ async function recoverEngine(
  */
 async function openIndex(
   path: string,
-  { fresh, logger }: { readonly fresh: boolean; readonly logger: Logger },
+  { fresh, logger, clock }: Pick<Surroundings, 'clock' | 'logger'> & { readonly fresh: boolean },
 ): Promise<LevelIndex> {
-  const options = { path, logger: logger.child({ component: 'index' }) }
+  const options = { path, logger: logger.child({ component: 'index' }), lasting: { clock } }
   if (fresh) {
     await moveAside(path)
     return LevelIndex.open(options)

@@ -272,5 +272,5 @@ function statusOf(error: unknown): number {
   if (error instanceof ObjectGoneError) return 410
   if (error instanceof BadRangeError) return 416
   if (!(error instanceof ComioError)) return 500
-  return error.code === 'STORAGE_FULL' ? 507 : 503
+  return error.code === 'STORAGE_FULL' || error.code === 'INDEX_FULL' ? 507 : 503
 }

@@ -4,7 +4,7 @@
  * purges need to make room again.
  */
 import { type Clock, delay } from '../base/clock.ts'
-import { StorageFullError, StoreUnavailableError } from './errors.ts'
+import { IndexFullError, StorageFullError, StoreUnavailableError } from './errors.ts'
 
 /** Who makes room when it is short. */
 export interface RoomMaker {
@@ -25,6 +25,8 @@ export interface RoomView {
     bytes: number,
     options: { readonly essential: boolean; readonly leave?: number },
   ): boolean
+  /** The disk of the index has hardly any room: what is left is for what gives room back. */
+  isIndexShort(): boolean
   health(): { readonly writable: boolean; readonly reason: string | undefined }
 }
 
@@ -64,11 +66,12 @@ export class Admission {
    * Answered at once when there is room; else waits, behind who came before, for what can be cleaned, and
    * for a moment for writes under way, which may need less than they were promised, and make dead what
    * they replace.
-   * @throws StorageFullError, StoreUnavailableError: before anything is touched
+   * @throws StorageFullError, IndexFullError, StoreUnavailableError: before anything is touched
    */
   admit(bytes: number): RoomPromise | Promise<RoomPromise> {
     if (this.#line === undefined && this.#hasRoom(bytes)) return this.promise(bytes)
-    const canWait = this.#waiters < waitersMax && this.#volume.health().writable
+    const takesWrites = this.#volume.health().writable && !this.#volume.isIndexShort()
+    const canWait = this.#waiters < waitersMax && takesWrites
     if (canWait && (this.#promised > 0 || this.#canReclaim(bytes))) return this.#admitInLine(bytes)
     this.check(bytes)
     return this.promise(bytes)
@@ -79,11 +82,12 @@ export class Admission {
     return (await this.#cleaner?.makeRoom()) ?? false
   }
 
-  /** @throws StorageFullError, StoreUnavailableError */
+  /** @throws StorageFullError, IndexFullError, StoreUnavailableError */
   check(bytes: number): void {
     const { writable, reason } = this.#volume.health()
     if (!writable) throw new StoreUnavailableError(reason ?? 'the volume takes no writes')
     if (this.#hasRoom(bytes)) return
+    if (this.#volume.isIndexShort()) throw new IndexFullError()
     this.#cleaner?.lookFor(this.#costOf(bytes) + this.#promised)
     throw new StorageFullError({ wanted: bytes })
   }
@@ -111,7 +115,7 @@ export class Admission {
 
   #hasRoom(bytes: number): boolean {
     const wanted = this.#costOf(bytes) + this.#promised
-    return this.#volume.isRoomFor(wanted, { essential: false })
+    return !this.#volume.isIndexShort() && this.#volume.isRoomFor(wanted, { essential: false })
   }
 
   #canReclaim(bytes: number): boolean {

@@ -33,10 +33,19 @@ export class OpenWriters {
   /** How many times a segment may have become free of writers. */
   changes = 0
   #listener: () => void = () => undefined
+  #settled: () => Promise<void> | undefined = () => undefined
 
   /** `listener` is called whenever a writer has closed; there is one. */
   onClosed(listener: () => void): void {
     this.#listener = listener
+  }
+
+  /**
+   * A writer may be closed because its owner was told of a failure, while what became of its blob is open
+   * still: then it holds its segments until what this returns resolves.
+   */
+  closeAfter(settled: () => Promise<void> | undefined): void {
+    this.#settled = settled
   }
 
   opened(writer: object): void {
@@ -67,9 +76,9 @@ export class OpenWriters {
   }
 
   closed(writer: object): void {
-    if (!this.#holds.delete(writer)) return
-    this.changes++
-    this.#listener()
+    const settled = this.#settled()
+    if (settled === undefined) this.#forget(writer)
+    else void settled.then(() => this.#forget(writer))
   }
 
   mayUse(generation: number): boolean {
@@ -77,6 +86,12 @@ export class OpenWriters {
       if (generation >= from || generations.has(generation)) return true
     }
     return false
+  }
+
+  #forget(writer: object): void {
+    if (!this.#holds.delete(writer)) return
+    this.changes++
+    this.#listener()
   }
 }
 

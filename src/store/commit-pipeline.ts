@@ -3,18 +3,21 @@
  * group of the log; a durable group becomes one index batch; then its writers are answered. The two
  * steps are a pipeline: group n is being indexed while n+1 is synced and n+2 gathers.
  *
- * A failed group takes every gathered one with it, since those were decided on its outcome. A failed
- * index batch ends writing until the site is started again: the log has the truth, and replay brings
- * it into the index.
+ * A failed group takes every gathered one with it, since those were decided on its outcome. While an
+ * index batch cannot be written no write is taken, and the batch is tried again: the log has what is in
+ * it. What is behind it in the log waits for it, so that everything takes effect in its order.
  */
 import { assert, rethrowAssertion } from '../base/assert.ts'
-import { messageOf } from '../base/errors.ts'
+import { type Clock, delay } from '../base/clock.ts'
+import { type ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
+import { IndexWriteError } from '../index/errors.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location, LogPosition, RecordInput } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
-import { StoreUnavailableError } from './errors.ts'
+import { IndexFullError, StoreUnavailableError } from './errors.ts'
 import { IndexBatch } from './index-batch.ts'
+import { Stall } from './stall.ts'
 
 /** What the pipeline needs of the volume. */
 export interface GroupLog {
@@ -48,11 +51,14 @@ interface LoggedGroup {
 const groupRecordsMax = 1024
 const loggedGroupsMax = 4
 const gatheredBytesMax = 32 * 2 ** 20
+/** Between two tries of a batch that could not be written. */
+const againMs = 1000
 
 export class CommitPipeline {
   readonly #log: GroupLog
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
+  readonly #clock: Clock
   readonly #logger: Logger
   readonly #onIndexed: (batch: IndexBatch) => void
   readonly #endOfTurn: () => Promise<void>
@@ -62,6 +68,9 @@ export class CommitPipeline {
   #tasks: IndexTask[] = []
   #logging: Promise<void> | undefined
   #indexing: Promise<void> | undefined
+  readonly #stall = new Stall()
+  /** Aborted when nothing is waited for any more. */
+  readonly #end = new AbortController()
   #broken: StoreUnavailableError | undefined
   readonly #waitingForRoom: (() => void)[] = []
   #indexDrained: (() => void) | undefined
@@ -70,6 +79,7 @@ export class CommitPipeline {
     readonly log: GroupLog
     readonly index: OrderedIndex
     readonly accounts: Accounts
+    readonly clock: Clock
     readonly logger: Logger
     /** Called after each index batch. */
     readonly onIndexed: (batch: IndexBatch) => void
@@ -79,14 +89,20 @@ export class CommitPipeline {
     this.#log = options.log
     this.#index = options.index
     this.#accounts = options.accounts
+    this.#clock = options.clock
     this.#logger = options.logger
     this.#onIndexed = options.onIndexed
     this.#endOfTurn = options.endOfTurn ?? (() => Promise.resolve())
   }
 
-  /** Why no write is taken any more, if so. */
-  get broken(): StoreUnavailableError | undefined {
-    return this.#broken
+  /** Why no write is taken at the moment, if so. */
+  get refusal(): ComioError | undefined {
+    return this.#broken ?? this.#stall.reason
+  }
+
+  /** As {@link Stall.answered}: for whoever must not be kept waiting while the index cannot be written. */
+  answered<T>(done: Promise<T>, late?: (value: T) => void): Promise<T> {
+    return this.#stall.answered(done, late)
   }
 
   /** True while the accounts may be ahead of what is durable in the index. */
@@ -94,18 +110,23 @@ export class CommitPipeline {
     return this.#indexing !== undefined || this.#broken !== undefined
   }
 
+  /** As {@link Stall.settled}. */
+  get settled(): Promise<void> | undefined {
+    return this.#stall.settled
+  }
+
   /** Resolves when there is room for another record; at once in the usual case. */
   async room(): Promise<void> {
-    while (this.#gatheredBytes > gatheredBytesMax && this.#broken === undefined) {
+    while (this.#gatheredBytes > gatheredBytesMax && this.refusal === undefined) {
       await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve))
     }
-    if (this.#broken !== undefined) throw this.#broken
+    if (this.refusal !== undefined) throw this.refusal
   }
 
   /** Takes a sequenced record; order of calls is order in the log. */
   append(item: LogItem): void {
-    if (this.#broken !== undefined) {
-      item.settled(this.#broken)
+    if (this.refusal !== undefined) {
+      item.settled(this.refusal)
       return
     }
     this.#gathered.push(item)
@@ -113,7 +134,7 @@ export class CommitPipeline {
     this.#logging ??= this.#runLog()
   }
 
-  /** Runs `build` with the next index batch; resolves when that is durable. */
+  /** Runs `build` with the next index batch; resolves when that is durable, however long that takes. */
   runTask(build: (batch: IndexBatch) => void): Promise<void> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken)
     return new Promise((resolve, reject) => {
@@ -121,6 +142,11 @@ export class CommitPipeline {
       this.#tasks.push({ build, settled })
       this.#indexing ??= this.#runIndex()
     })
+  }
+
+  /** From now on a batch that cannot be written is given up: the log has it for the next start. */
+  stopWaiting(): void {
+    this.#end.abort()
   }
 
   /** Resolves when everything taken so far is settled. */
@@ -145,7 +171,7 @@ export class CommitPipeline {
       } catch (thrown) {
         // A broken invariant ends the process: answering it as a failed write would hide it.
         rethrowAssertion(thrown)
-        this.#failGathered(items, thrown)
+        this.#failGroup(items, thrown)
         continue
       }
       if (this.#broken !== undefined) {
@@ -155,7 +181,7 @@ export class CommitPipeline {
       }
       this.#logged.push({ items, position: this.#log.logPosition() })
       this.#indexing ??= this.#runIndex()
-      while (this.#logged.length >= loggedGroupsMax && this.#broken === undefined) {
+      while (this.#logged.length >= loggedGroupsMax && this.refusal === undefined) {
         await new Promise<void>((resolve) => {
           this.#indexDrained = resolve
         })
@@ -181,13 +207,19 @@ export class CommitPipeline {
   }
 
   /** The failed group, and all that was decided while it was under way. */
-  #failGathered(items: readonly LogItem[], thrown: unknown): void {
+  #failGroup(items: readonly LogItem[], thrown: unknown): void {
     const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown))
     this.#logger.error(
       { error: error.message, writes: items.length },
       'A group could not be logged',
     )
-    const failed = [...items, ...this.#gathered]
+    for (const item of items) item.settled(error)
+    this.#failGathered(error)
+  }
+
+  /** None of these has reached the log. */
+  #failGathered(error: Error): void {
+    const failed = this.#gathered
     this.#gathered = []
     this.#gatheredBytes = 0
     for (const item of failed) item.settled(error)
@@ -205,7 +237,7 @@ export class CommitPipeline {
       let batch: IndexBatch
       try {
         batch = this.#buildBatch(groups, tasks)
-        await this.#index.write(batch.operations)
+        await this.#write(batch)
       } catch (thrown) {
         rethrowAssertion(thrown)
         this.#break(thrown, groups, tasks)
@@ -216,6 +248,41 @@ export class CommitPipeline {
       this.#onIndexed(batch)
     }
     this.#indexing = undefined
+  }
+
+  /** Until it succeeds: the batch is what the accounts and whoever decides rest upon. */
+  async #write({ operations }: IndexBatch): Promise<void> {
+    for (;;) {
+      try {
+        await this.#index.write(operations)
+        break
+      } catch (thrown) {
+        if (!(thrown instanceof IndexWriteError) || this.#end.signal.aborted) throw thrown
+        rethrowAssertion(thrown)
+        this.#stallFor(thrown)
+        await delay(this.#clock, againMs, this.#end.signal)
+      }
+    }
+    if (this.#stall.reason === undefined) return
+    this.#stall.end()
+    this.#logger.info({}, 'The index is written again')
+  }
+
+  #stallFor(failure: IndexWriteError): void {
+    if (this.#stall.reason !== undefined) return
+    this.#logger.error({ error: failure.message }, 'The index cannot be written')
+    const reason = failure.isForRoom
+      ? new IndexFullError(failure)
+      : new StoreUnavailableError(
+          `the index cannot be written (${failure.message}), so no write is taken`,
+          {
+            cause: failure,
+            hint: 'It is tried again every second; look at the disk of the index.',
+          },
+        )
+    this.#stall.begin(reason)
+    this.#failGathered(reason)
+    this.#indexDrained?.()
   }
 
   #buildBatch(groups: readonly LoggedGroup[], tasks: readonly IndexTask[]): IndexBatch {
@@ -235,18 +302,16 @@ export class CommitPipeline {
       { cause: thrown, hint: 'Start the site again: the log holds every answered write.' },
     )
     this.#broken = error
+    this.#stall.end()
     this.#logger.error({ error: messageOf(thrown) }, 'The index could not be written')
-    for (const group of groups) for (const item of group.items) item.settled(error)
-    for (const task of tasks) task.settled(error)
-    for (const group of this.#logged) for (const item of group.items) item.settled(error)
-    for (const task of this.#tasks) task.settled(error)
+    for (const group of [...groups, ...this.#logged]) {
+      for (const item of group.items) item.settled(error)
+    }
+    for (const task of [...tasks, ...this.#tasks]) task.settled(error)
     this.#logged = []
     this.#tasks = []
-    for (const item of this.#gathered) item.settled(error)
-    this.#gathered = []
-    this.#gatheredBytes = 0
+    this.#failGathered(error)
     this.#indexDrained?.()
-    this.#wakeWaiting()
   }
 
   #wakeWaiting(): void {

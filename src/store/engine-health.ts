@@ -12,17 +12,22 @@ export interface EngineHealth {
 
 export function healthOf(engine: {
   readonly volume: Volume
-  /** Why the index takes no more writes. */
-  readonly broken: Error | undefined
+  /** Why the index takes no writes. */
+  readonly refusal: Error | undefined
+  /** It has hardly any room on its disk. */
+  readonly isIndexShort: boolean
   /** The last change that was put off since its version is ahead of this site's clock. */
   readonly skewed: { readonly aheadMs: number; readonly at: number }
   readonly now: number
 }): EngineHealth {
-  const { volume, broken, skewed, now } = engine
+  const { volume, refusal, skewed, now } = engine
   const reasons: string[] = []
   const { writable, reason } = volume.health()
-  if (broken !== undefined) reasons.push(broken.message)
+  if (refusal !== undefined) reasons.push(refusal.message)
   if (reason !== undefined) reasons.push(reason)
+  if (refusal === undefined && engine.isIndexShort) {
+    reasons.push('the disk of the index is full: writes are answered 507, reads and deletes go on')
+  }
   if (writable && !volume.usage().writable) {
     const what = volume.isRoomFor(1, { essential: true })
       ? 'writes are answered 507, reads and deletes go on'
@@ -33,5 +38,5 @@ export function healthOf(engine: {
     const ahead = Math.round(skewed.aheadMs / 1000)
     reasons.push(`another site's clock is ${ahead} s ahead of this one: its changes wait`)
   }
-  return { writable: broken === undefined && writable, reasons }
+  return { writable: refusal === undefined && writable, reasons }
 }

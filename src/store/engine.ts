@@ -152,7 +152,7 @@ export class Engine implements ObjectStore, ChangeSink {
   private constructor(parts: Parts, peers: Peers) {
     const { options, index, accounts, versions, uploads, writers, admission, conflicts } = parts
     const { openWriter, openHasher } = parts
-    const { volume, clock, logger } = options
+    const { volume, clock, logger, endOfTurn } = options
     this.replayed = parts.replayed
     this.#volume = volume
     this.#index = index
@@ -169,14 +169,14 @@ export class Engine implements ObjectStore, ChangeSink {
     writers.onClosed(() => {
       if (!this.#pipeline.isIndexing) this.#freer.look()
     })
+    writers.closeAfter(() => this.#pipeline.settled)
     const onIndexed = ({ feedMoves }: IndexBatch): void => {
       this.#freer.look()
       this.#cleaner.look()
       feed.advanced(feedMoves)
     }
     const pipeline = new CommitPipeline({
-      ...{ log: volume, index, accounts, logger, onIndexed },
-      endOfTurn: options.endOfTurn,
+      ...{ log: volume, index, accounts, clock, logger, onIndexed, endOfTurn },
     })
     this.#pipeline = pipeline
     const sequencer = new Sequencer({
@@ -216,6 +216,7 @@ export class Engine implements ObjectStore, ChangeSink {
       reserved: this.#reserved,
       missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),
       room: () => pipeline.room(),
+      answered: (done, late) => pipeline.answered(done, late),
       inlineBytesMax: volume.limits.inlineBytesMax,
     })
   }
@@ -245,7 +246,7 @@ export class Engine implements ObjectStore, ChangeSink {
 
   async deleteObject({ seen: given, ...input }: DeleteInput): Promise<boolean> {
     const seen = given !== undefined && this.#incoming.isNear(given) ? given : undefined
-    if (seen !== undefined) await this.#sweeper.finished(input.bucket)
+    if (seen !== undefined) await this.#swept(input.bucket)
     return runDecision(this.#pipeline, {
       decide: () => this.#sequencer.delete({ ...input, seen }),
       answer: (decision) => decision !== undefined,
@@ -285,7 +286,7 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   async deleteBucket(bucket: string): Promise<void> {
-    await this.#sweeper.finished(bucket)
+    await this.#swept(bucket)
     await runDecision(this.#pipeline, {
       decide: () => this.#sequencer.deleteBucket(bucket),
       answer: () => undefined,
@@ -313,7 +314,7 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   async purgeBucket(bucket: string): Promise<PurgePreview> {
-    await this.#sweeper.finished(bucket)
+    await this.#swept(bucket)
     let purged: PurgePreview = { count: 0, bytes: 0 }
     const count = (): void => {
       const { objectCount, objectBytes } = this.#accounts.bucket(bucket)
@@ -402,7 +403,9 @@ export class Engine implements ObjectStore, ChangeSink {
   health(): EngineHealth {
     const { skewed } = this.#incoming
     const now = this.#clock.now()
-    return healthOf({ volume: this.#volume, broken: this.#pipeline.broken, skewed, now })
+    const { refusal } = this.#pipeline
+    const isIndexShort = this.#index.isShort
+    return healthOf({ volume: this.#volume, refusal, isIndexShort, skewed, now })
   }
 
   /** Changes that were put off for the difference of clocks, since the start. */
@@ -422,6 +425,7 @@ export class Engine implements ObjectStore, ChangeSink {
 
   /** Writes under way are finished; the caller closes the volume afterwards. */
   async close(): Promise<void> {
+    this.#pipeline.stopWaiting()
     await this.#cleaner.stop()
     await this.#sweeper.stop()
     await this.#pipeline.drained()
@@ -438,6 +442,10 @@ export class Engine implements ObjectStore, ChangeSink {
     const entry = decodeLiveEntry(value)
     const { floor } = this.#accounts.bucket(name.bucket)
     return floor !== undefined && entry.version <= floor ? undefined : entry
+  }
+
+  #swept(bucket: string): Promise<void> {
+    return this.#pipeline.answered(this.#sweeper.finished(bucket))
   }
 
   #exists(bucket: string): boolean {

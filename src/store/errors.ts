@@ -60,6 +60,17 @@ export class StorageFullError extends ComioError {
   }
 }
 
+/** The disk of the index is full. What was under way when that showed is in the log, and counts once there is room. */
+export class IndexFullError extends ComioError {
+  readonly code = 'INDEX_FULL'
+  constructor(cause?: unknown) {
+    super('the disk of the index has no room for writes; reads go on', {
+      hint: 'Make room on that disk: writes are taken again within seconds, without a restart.',
+      cause,
+    })
+  }
+}
+
 export class NoSuchConflictError extends ComioError {
   readonly code = 'NO_SUCH_CONFLICT'
   constructor(id: number) {
@@ -105,7 +116,7 @@ export class TooManySitesError extends ComioError {
   readonly code = 'TOO_MANY_SITES'
 }
 
-/** The site cannot take writes until it is started again; what was answered is safe. */
+/** The site takes no writes; what was answered is safe. */
 export class StoreUnavailableError extends ComioError {
   readonly code = 'STORE_UNAVAILABLE'
 }

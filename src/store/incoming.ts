@@ -10,7 +10,7 @@ import { VolumeFullError } from '../volume/errors.ts'
 import type { Admission } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
 import { includesRegister } from './bucket-register.ts'
-import { StorageFullError, TooManySitesError } from './errors.ts'
+import { IndexFullError, StorageFullError, TooManySitesError } from './errors.ts'
 import { copyMutation, isSeenBy, type Losers, sideOfEntry, sideOfMutation } from './losers.ts'
 import type {
   BucketMutation,
@@ -60,6 +60,8 @@ export interface IncomingOptions {
   readonly missingBytesOf: (mutation: PutMutation) => number
   /** Resolves when the pipeline can take another record. */
   readonly room: () => Promise<void>
+  /** Rejects when the index cannot be written for a while. */
+  readonly answered: <T>(done: Promise<T>, late?: (value: T) => void) => Promise<T>
 }
 
 export interface SkewedChanges {
@@ -126,9 +128,7 @@ export class Incoming {
       return await this.#applySane(change)
     } catch (thrown) {
       if (thrown instanceof TooManySitesError) return refusedFor(thrown)
-      if (thrown instanceof VolumeFullError || thrown instanceof StorageFullError) {
-        return later(volumeFullReason)
-      }
+      if (isFull(thrown)) return later(volumeFullReason)
       if (thrown instanceof ComioError) return later(thrown.message)
       throw thrown
     }
@@ -167,7 +167,8 @@ export class Incoming {
   ): Promise<ApplyOutcome> {
     if (body === undefined || 'blobs' in body) return this.#settleReserved(change, body)
     const room = this.#options.admission.admit(body.bytes.length)
-    const promise = room instanceof Promise ? await room : room
+    const promise =
+      room instanceof Promise ? await this.#options.answered(room, (late) => late.release()) : room
     try {
       return await this.#settle(change, body)
     } finally {
@@ -187,7 +188,8 @@ export class Incoming {
     body: ReadyBody | undefined,
   ): Promise<ApplyOutcome> {
     const room = this.#reservedFor(change.mutation)
-    const held = room instanceof Promise ? await room : room
+    const held =
+      room instanceof Promise ? await this.#options.answered(room, (late) => late?.release()) : room
     try {
       return await this.#settle(change, body)
     } finally {
@@ -196,14 +198,15 @@ export class Incoming {
   }
 
   async #settle(change: IncomingChange, body: ReadyBody | undefined): Promise<ApplyOutcome> {
+    const { room, answered } = this.#options
     for (let pass = 0; pass < passesMax; pass++) {
-      await this.#options.room()
+      await room()
       const decision = this.#decide(change, body)
       if (!('until' in decision)) {
-        await decision.done
+        if (decision.done !== undefined) await answered(decision.done)
         return decision.outcome
       }
-      await decision.until
+      await answered(decision.until)
     }
     return later('what it would replace changes all the time')
   }
@@ -474,4 +477,12 @@ function hasParts(body: IncomingBody): boolean {
 function allDone(writes: readonly (Promise<void> | undefined)[]): Promise<void> | undefined {
   const waiting = writes.filter((done) => done !== undefined)
   return waiting.length < 2 ? waiting[0] : Promise.all(waiting).then(() => undefined)
+}
+
+function isFull(error: unknown): boolean {
+  return (
+    error instanceof VolumeFullError ||
+    error instanceof StorageFullError ||
+    error instanceof IndexFullError
+  )
 }

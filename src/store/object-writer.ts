@@ -61,7 +61,7 @@ export class ObjectWriter {
   }
 
   async put(input: PutInput): Promise<ObjectInfo> {
-    if (this.#pipeline.broken !== undefined) throw this.#pipeline.broken
+    if (this.#pipeline.refusal !== undefined) throw this.#pipeline.refusal
     const { bucket, key, contentLength, headers, userMetadata } = input
     checkBucketName(bucket)
     checkKey(key)
@@ -70,7 +70,8 @@ export class ObjectWriter {
     if (!input.createBucket && !this.#sequencer.bucketExists(bucket))
       throw new NoSuchBucketError(bucket)
     const room = this.#admission.admit(contentLength)
-    const promise = room instanceof Promise ? await room : room
+    const promise =
+      room instanceof Promise ? await this.#pipeline.answered(room, (late) => late.release()) : room
     try {
       return await this.#putAdmitted(input, promise)
     } finally {

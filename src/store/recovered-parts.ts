@@ -5,7 +5,7 @@ import type { Random } from '../base/random.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Volume } from '../volume/volume.ts'
 import { Accounts } from './accounts.ts'
-import { Admission } from './admission.ts'
+import { Admission, type RoomView } from './admission.ts'
 import { BlobWriter, OpenWriters } from './blob-writer.ts'
 import { type BodyHasher, InlineHasher, type OpenHasher } from './body-hasher.ts'
 import { ChunkBuffers } from './chunk-buffers.ts'
@@ -52,7 +52,7 @@ export async function recoverParts(
   const accounts = await Accounts.load(index, volume.segments())
   const versions = new VersionClock({ clock, site: siteId })
   const writers = new OpenWriters()
-  const admission = new Admission(volume, clock)
+  const admission = new Admission(roomView(volume, index), clock)
   const into = {
     ...{ log: new PatientBulk(volume, admission), random, writers },
     chunks: new ChunkBuffers(volume.limits.chunkBytes),
@@ -65,4 +65,13 @@ export async function recoverParts(
   const recovered = { index, accounts, uploads, conflicts, versions }
   const replayed = await recover({ ...recovered, log, siteId, logger, now })
   return { ...recovered, writers, admission, ...ways, replayed }
+}
+
+function roomView(volume: Volume, index: OrderedIndex): RoomView {
+  return {
+    limits: volume.limits,
+    isRoomFor: (bytes, options) => volume.isRoomFor(bytes, options),
+    isIndexShort: () => index.isShort,
+    health: () => volume.health(),
+  }
 }

@@ -35,14 +35,15 @@ export async function runDecision<T>(
 ): Promise<T> {
   for (let failures = 0; ; ) {
     const room = steps.room?.()
-    const held = room instanceof Promise ? await room : room
+    const held =
+      room instanceof Promise ? await pipeline.answered(room, (late) => late?.release()) : room
     try {
       await pipeline.room()
       const decision = steps.decide()
       switch (decision.kind) {
         case 'sequenced':
           try {
-            await decision.done
+            await pipeline.answered(decision.done)
             return steps.answer(decision)
           } catch (thrown) {
             if (!(thrown instanceof VolumeFullError)) throw thrown
@@ -50,13 +51,13 @@ export async function runDecision<T>(
             throw new StorageFullError({ wanted: 0 }, steps.essential ? 'delete' : 'write')
           }
         case 'wait':
-          await decision.until
+          await pipeline.answered(decision.until)
           break
         case 'refused':
-          if (await stands(decision.after)) throw decision.error
+          if (await stands(pipeline, decision.after)) throw decision.error
           break
         case 'nothing-to-do':
-          if (await stands(decision.after)) return steps.answer(undefined)
+          if (await stands(pipeline, decision.after)) return steps.answer(undefined)
           break
       }
     } finally {
@@ -70,8 +71,11 @@ async function isTriedAgain<T>({ essential, whenFull }: DecisionSteps<T>): Promi
 }
 
 /** Whether what the decision rests on has come true. */
-async function stands(after: Promise<void> | undefined): Promise<boolean> {
-  return after === undefined || (await succeeded(after))
+async function stands(
+  pipeline: CommitPipeline,
+  after: Promise<void> | undefined,
+): Promise<boolean> {
+  return after === undefined || (await succeeded(pipeline.answered(after)))
 }
 
 async function succeeded(done: Promise<void>): Promise<boolean> {

@@ -10,7 +10,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { removeSwept } from './effects.ts'
-import { StorageFullError } from './errors.ts'
+import { IndexFullError, StorageFullError } from './errors.ts'
 import type { IndexBatch } from './index-batch.ts'
 import type { Losers } from './losers.ts'
 import type { ObjectName } from './object-store.ts'
@@ -119,7 +119,7 @@ export class Sweeper {
   async #pass(bucket: string): Promise<readonly Promise<void>[]> {
     const bucketLength = Buffer.byteLength(bucket)
     const left: Promise<void>[] = []
-    let full: StorageFullError | undefined
+    let full: StorageFullError | IndexFullError | undefined
     for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
       if (this.#stopped) return left
       const { floor } = this.#accounts.bucket(bucket)
@@ -132,7 +132,8 @@ export class Sweeper {
         try {
           await this.#losers.loseSwept(name, entry)
         } catch (thrown) {
-          if (!(thrown instanceof StorageFullError)) throw thrown
+          const isFull = thrown instanceof StorageFullError || thrown instanceof IndexFullError
+          if (!isFull) throw thrown
           // What else lies under the floor makes the room in which this one can be kept.
           full = thrown
           continue

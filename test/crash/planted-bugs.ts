@@ -74,8 +74,14 @@ export function replaysNoDeletes(volume: Volume): Volume {
 /** An index in which what is taken out of the feed stays. */
 export function keepsOldPlaces(index: OrderedIndex): OrderedIndex {
   const changes = 'c'.charCodeAt(0)
+  const kept = new WeakMap<readonly IndexOperation[], readonly IndexOperation[]>()
   return withReplaced(index, {
-    write: (operations: readonly IndexOperation[]) =>
-      index.write(operations.filter(({ type, key }) => type !== 'del' || key[0] !== changes)),
+    write(operations: readonly IndexOperation[]) {
+      const written =
+        kept.get(operations) ??
+        operations.filter(({ type, key }) => type !== 'del' || key[0] !== changes)
+      kept.set(operations, written)
+      return index.write(written)
+    },
   })
 }

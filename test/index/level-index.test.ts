@@ -62,14 +62,17 @@ describe('LevelIndex: a disk that fails', () => {
       value: random.bytes(2 ** 20),
     }))
 
-  it('fails the write, and every later one, when LevelDB can make no new file', async () => {
+  it('fails the write, and does so again, when LevelDB can make no new file', async () => {
     const index = await LevelIndex.open({ path: join(folder, 'index') })
     await rm(join(folder, 'index'), { recursive: true })
+    let last: readonly IndexOperation[] = []
     const writeMuch = async () => {
-      for (let i = 0; i < 20; i++) await index.write(largeBatch(`batch-${i}`))
+      for (let i = 0; i < 20; i++) {
+        last = largeBatch(`batch-${i}`)
+        await index.write(last)
+      }
     }
     await expect(writeMuch()).rejects.toThrow(IndexWriteError)
-    const last = [{ type: 'del', key: Buffer.from('a') }] as const
     await expect(index.write(last)).rejects.toThrow(IndexWriteError)
     await index.close()
   })

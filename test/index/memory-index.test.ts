@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { AssertionError } from '../../src/base/assert.ts'
 import { IndexWriteError } from '../../src/index/errors.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../../src/index/memory-index.ts'
 import { describeOrderedIndex } from './ordered-index-contract.ts'
@@ -53,7 +54,7 @@ describe('MemoryIndex: crashes', () => {
     expect(index.get(key)).toEqual(batch[0].value)
   })
 
-  it('refuses writes after one has failed, until it is opened again', async () => {
+  it('takes the batch that failed before any other, or has decided about it when it is opened again', async () => {
     const disk = new MemoryIndexDisk({ survives: () => true })
     let isBroken = false
     const settle = async () => {
@@ -62,8 +63,15 @@ describe('MemoryIndex: crashes', () => {
     const index = await MemoryIndex.open({ disk, settle })
     isBroken = true
     await expect(index.write(batch)).rejects.toThrow(IndexWriteError)
+    expect(index.get(key)).toBeUndefined()
     isBroken = false
+    const other = [{ type: 'del', key }] as const
+    await expect(index.write(other)).rejects.toThrow(AssertionError)
+    await index.write(batch)
+    await index.write(other)
+    isBroken = true
     await expect(index.write(batch)).rejects.toThrow(IndexWriteError)
+    isBroken = false
     await index.close()
     const again = await MemoryIndex.open({ disk, settle })
     expect(again.get(key)).toEqual(batch[0].value)

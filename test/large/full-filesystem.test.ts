@@ -10,6 +10,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { bytesOf } from '../e2e/content.ts'
 import { type SiteProcess, TestBed } from '../e2e/site-process.ts'
 import { NotYet, until } from '../e2e/until.ts'
+import { takeTheRest } from '../small-disk.ts'
 
 const mib = 2 ** 20
 const diskBytes = 96 * mib
@@ -69,37 +70,13 @@ async function expectThere(site: SiteProcess, from: number, to: number): Promise
   }
 }
 
-/** Takes every byte that the disk has left. */
-async function takeTheRest(path: string): Promise<void> {
-  const file = await fs.open(path, 'w')
-  try {
-    for (const size of [mib, 4096, 1]) await writeUntilFull(file, size)
-  } finally {
-    await file.close()
+/** Deletes some of what is there; the statuses that were answered, each once. */
+async function deleteEach(site: SiteProcess, from: number, to: number): Promise<readonly number[]> {
+  const statuses = new Set<number>()
+  for (let i = from; i < to; i++) {
+    statuses.add((await site.send('DELETE', `/full/${i}`)).status)
   }
-}
-
-async function writeUntilFull(file: fs.FileHandle, size: number): Promise<void> {
-  const bytes = Buffer.alloc(size, 1)
-  for (;;) {
-    try {
-      const { bytesWritten } = await file.write(bytes)
-      if (bytesWritten < size) return
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'ENOSPC' })
-      return
-    }
-  }
-}
-
-async function deleteAll(site: SiteProcess, count: number): Promise<readonly number[]> {
-  const statuses: number[] = []
-  for (let i = 0; i < count; i++) {
-    const { status } = await site.send('DELETE', `/full/${i}`)
-    expect([204, 500, 503, 507]).toContain(status)
-    statuses.push(status)
-  }
-  return statuses
+  return [...statuses]
 }
 
 async function writesAgain(site: SiteProcess): Promise<void> {
@@ -134,7 +111,7 @@ test.each(['tmpfs', 'ext4'] as const)(
 )
 
 test.each(['tmpfs', 'ext4'] as const)(
-  'on %s, a site whose disk somebody else fills loses nothing that it answered',
+  'on %s, a site whose disk somebody else fills takes deletes and purges, and writes without a restart when there is room',
   async (kind) => {
     const reason = await mount(kind)
     if (reason !== undefined) {
@@ -143,30 +120,35 @@ test.each(['tmpfs', 'ext4'] as const)(
     }
     const site = await bed.site('a').start()
     for (let i = 0; i < 20; i++) await site.put(`/full/${i}`, bytesOf(i, objectBytes))
-    const other = join(site.storage, 'somebody-else')
-    await takeTheRest(other)
-    // What is taken now fits into what the site has made ahead; the rest is refused, with an error.
+    for (let i = 0; i < 20; i++) await site.put(`/purged/${i}`, bytesOf(i, objectBytes))
+    const giveBack = await takeTheRest(site.storage)
+    // What is taken now fits into what the site has made ahead; the rest is refused.
     let taken = 20
-    for (let i = 20; i < 400; i++) {
-      const { status } = await site.send('PUT', `/full/${i}`, { body: bytesOf(i, objectBytes) })
-      expect([200, 500, 503, 507]).toContain(status)
-      if (status !== 200) break
-      taken = i + 1
+    for (; taken < 400; taken++) {
+      const body = bytesOf(taken, objectBytes)
+      const { status } = await site.send('PUT', `/full/${taken}`, { body })
+      expect([200, 507]).toContain(status)
+      if (status === 507) break
     }
     expect(taken).toBeLessThan(400)
     await expectThere(site, 0, taken)
-    // Deletes go on as long as the index finds a byte; then writes end until the site is started again.
-    const deletes = await deleteAll(site, 10)
-    await expectThere(site, 10, taken)
-    await site.kill()
-    await fs.rm(other)
-    await site.start()
-    for (const [i, status] of deletes.entries()) {
-      const found = (await site.send('GET', `/full/${i}`)).status
-      expect(status === 204 ? [404] : [404, 200], `object ${i}`).toContain(found)
-    }
-    await expectThere(site, 10, taken)
+    // Out of the reserve of the index.
+    expect(await deleteEach(site, 0, 10)).toEqual([204])
+    await site.json('DELETE', '/admin/purged/objects?confirm=true')
+    expect((await site.send('GET', '/purged/0')).status).toBe(404)
+    // What the site gives back, and what is left of that reserve, somebody else takes as well.
+    await takeTheRest(site.storage)
+    expect((await site.send('PUT', '/full/0', { body: Buffer.alloc(9) })).status).toBe(507)
+    for (const status of await deleteEach(site, 10, 15)) expect([204, 507]).toContain(status)
+    await expectThere(site, 15, taken)
+    await giveBack()
     await writesAgain(site)
+    expect(await deleteEach(site, 10, 15)).toEqual([204])
+    await expectThere(site, 15, taken)
+    await site.kill()
+    await site.start()
+    await expectThere(site, 15, taken)
+    expect((await site.send('GET', '/full/14')).status).toBe(404)
     expect(await site.stop()).toBe(0)
   },
 )

@@ -19,6 +19,11 @@ export class ManualClock implements Clock {
     return { cancel: () => void this.#timers.delete(timer) }
   }
 
+  /** Somebody waits for a time to come. */
+  get isAwaited(): boolean {
+    return this.#timers.size > 0
+  }
+
   advance(ms: number): void {
     const end = this.#now + ms
     while (this.#fireNext(end)) {

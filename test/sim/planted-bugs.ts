@@ -113,11 +113,17 @@ export function takesNewestForAll(): () => void {
 
 /** An index whose batches are not atomic: a crash finds them half written. */
 export function tearsBatches(index: OrderedIndex): OrderedIndex {
+  const left = new WeakMap<readonly IndexOperation[], (readonly IndexOperation[])[]>()
   return withReplaced(index, {
     async write(operations: readonly IndexOperation[]) {
       const half = Math.ceil(operations.length / 2)
-      await index.write(operations.slice(0, half))
-      await index.write(operations.slice(half))
+      // A batch that failed is written again, from where it failed.
+      const pieces = left.get(operations) ?? [operations.slice(0, half), operations.slice(half)]
+      left.set(operations, pieces)
+      for (let piece = pieces[0]; piece !== undefined; piece = pieces[0]) {
+        await index.write(piece)
+        pieces.shift()
+      }
     },
   })
 }

@@ -25,6 +25,8 @@ interface TestStoreOptions {
   readonly capacityBytes?: number
   readonly conflictPolicy?: ConflictPolicy
   readonly openHasher?: OpenHasher
+  /** The index has a reserve, and is opened anew when a write of it fails. */
+  readonly lasting?: boolean
 }
 
 export class TestStore {
@@ -63,7 +65,8 @@ export class TestStore {
   async reopen(): Promise<void> {
     await this.close()
     const device = await DirectoryDevice.open(join(this.folder, 'volume'))
-    const { siteId, segmentBytes, capacityBytes, conflictPolicy, openHasher } = this.#options
+    const { siteId, segmentBytes, capacityBytes, conflictPolicy, openHasher, lasting } =
+      this.#options
     const clock = { ...systemClock, now: () => Date.now() + this.skewMs }
     const volume = await Volume.open({
       device,
@@ -76,7 +79,7 @@ export class TestStore {
     const openIndex = async ({ fresh }: { readonly fresh: boolean }): Promise<OrderedIndex> => {
       const path = join(this.folder, 'index')
       if (fresh) await rename(path, `${path}.aside`)
-      return LevelIndex.open({ path })
+      return LevelIndex.open({ path, ...(lasting ? { lasting: { clock } } : {}) })
     }
     const engine = await openEngine({
       volume,

@@ -57,6 +57,11 @@ export class CrashClient {
     this.parts = parts
   }
 
+  /** What was answered with an error shows without a restart: it was logged, and the index could not be written. */
+  get mayComeLate(): boolean {
+    return this.parts.options.indexFaults > 0
+  }
+
   /** The process has ended: what was under way may have happened. */
   cutOff(): void {
     this.#isOver = true
@@ -88,6 +93,7 @@ export class CrashClient {
     const why = outcome.kind === 'failed' ? outcome.error.message : detail
     trace.add(outcome.kind, `${what} ${why}`)
     if (outcome.kind === 'refused') trace.count(outcome.code)
+    if (outcome.kind === 'failed') trace.count(outcome.error.code)
     return outcome
   }
 
@@ -145,10 +151,14 @@ export class CrashClient {
     }
   }
 
-  /** A group whose sync finds the disk full may be on it, and fails as one without room: the next opening decides. */
+  /**
+   * A group whose sync finds the disk full may be on it, and fails as one without room: the next opening decides.
+   * What another site sent is answered in the same words when the index has no room, which decides later.
+   */
   #isRefusal(code: string): boolean {
-    const { fullShare = 0 } = this.parts.options.diskFaults
-    return refusals.has(code) && (code !== 'STORAGE_FULL' || fullShare === 0)
+    const { diskFaults, indexFaults } = this.parts.options
+    const isSure = (diskFaults.fullShare ?? 0) === 0 && indexFaults === 0
+    return refusals.has(code) && (code !== 'STORAGE_FULL' || isSure)
   }
 }
 

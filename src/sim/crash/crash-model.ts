@@ -96,6 +96,11 @@ export class CrashModel {
     return this.#slot(name).changes
   }
 
+  /** Something may have happened to it. */
+  touched(name: SlotName): void {
+    this.#slot(name).changes++
+  }
+
   /** Live objects of a bucket. */
   liveIn(bucket: string): readonly WriteRecord[] {
     return this.names.flatMap((name) => {
@@ -137,16 +142,33 @@ export class CrashModel {
   /**
    * A running site shows `found` of a slot on which nothing is under way. @throws Violation
    *
-   * @param isBroken its index has failed: what is in the log may show already, though it was not answered
+   * @param mayComeLate what was answered with an error may show all the same, and then stays
    */
-  shows(name: SlotName, found: SlotState, isBroken: boolean): void {
-    const { current, maybe } = this.#slot(name)
-    if (isBroken && maybe.has(found)) return
+  shows(name: SlotName, found: SlotState, mayComeLate: boolean): void {
+    const slot = this.#slot(name)
+    if (mayComeLate && slot.maybe.has(found)) slot.current = found
+    const { current } = slot
     demand(
       found === current,
       'shows',
       () => `${slotOf(name)} is ${text(found)}, not ${text(current)}`,
     )
+  }
+
+  /** A bucket could be removed: what was in it went by deletes that came late. */
+  emptied(bucket: string): void {
+    for (const name of this.names) {
+      if (name.bucket !== bucket) continue
+      const slot = this.#slot(name)
+      slot.current = undefined
+      slot.maybe.clear()
+    }
+    this.#buckets.set(bucket, new Set([false]))
+  }
+
+  /** Whether nothing of unknown outcome is left of the slot. */
+  isSure(name: SlotName): boolean {
+    return this.#slot(name).maybe.size === 0
   }
 
   /** A recovery has decided what is there. @throws Violation */

@@ -51,7 +51,7 @@ export function chooseCrashOptions(seed: number): CrashOptions {
     ]),
     diskFaults: chooseFaults(chance.fork('faults')),
     indexLatencyMs: chance.pick([0, 0.3, 4]),
-    indexFaults: chance.pick([0, 0, 0.01]),
+    indexFaults: chance.pick([0, 0, 0.03]),
     crashes: chance.between(1, 5),
     powerShare: chance.pick([1, 1, 0.5]),
     stepsMax: chance.pick([40, 200, 800]),

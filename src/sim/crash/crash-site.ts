@@ -47,6 +47,7 @@ export class CrashSite {
   #indexDisk: MemoryIndexDisk
   /** Probability that a write or a read of a cursor of the index fails. */
   indexFaults: number
+  #indexOutage: { readonly until: number; readonly code: 'EIO' | 'ENOSPC' } | undefined
   #clock: SimClock | undefined
   #lives = 0
 
@@ -120,6 +121,7 @@ export class CrashSite {
     if (kind === 'power') this.disk.crash()
     else this.disk.kill()
     this.#indexDisk.crash()
+    this.#indexOutage = undefined
     this.#clock?.stop()
     this.#clock = undefined
   }
@@ -141,6 +143,21 @@ export class CrashSite {
   heal(): void {
     this.disk.heal()
     this.indexFaults = 0
+    this.#indexOutage = undefined
+  }
+
+  /** Once, or for a while, as when the disk of the index is full. */
+  #failIndex(): void {
+    if (this.#indexOutage !== undefined && this.#queue.time >= this.#indexOutage.until) {
+      this.#indexOutage = undefined
+    }
+    if (this.#chance.hits(this.indexFaults)) {
+      const until = this.#queue.time + this.#chance.pick([0, 0, 2500])
+      this.#indexOutage = { until, code: this.#chance.pick(['EIO', 'ENOSPC'] as const) }
+      throw new SimSystemError(this.#indexOutage.code, 'the index')
+    }
+    if (this.#indexOutage !== undefined)
+      throw new SimSystemError(this.#indexOutage.code, 'the index')
   }
 
   #newIndexDisk(): MemoryIndexDisk {
@@ -151,7 +168,7 @@ export class CrashSite {
     if (fresh) this.#indexDisk = this.#newIndexDisk()
     const settle = async (): Promise<void> => {
       await this.#queue.pause(this.#chance.around(this.#options.indexLatencyMs))
-      if (this.#chance.hits(this.indexFaults)) throw new SimSystemError('EIO', 'the index')
+      this.#failIndex()
     }
     const index = await MemoryIndex.open({ disk: this.#indexDisk, settle })
     return this.#seams.index?.(index) ?? index

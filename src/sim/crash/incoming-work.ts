@@ -150,6 +150,8 @@ export class IncomingWork {
     const what = `${body.kind} ${record.id} ${slotOf(name)}`
     const outcome = await this.#client.change(what, { slots: [[name, record]] }, async () => {
       const [applied] = await this.#client.life.engine.apply([{ mutation, body }], mark)
+      // A purge that was answered with an error may have come late, and is not seen by what is indexed.
+      if (applied?.result === 'conflict' && this.#client.mayComeLate) throw lateConflict()
       return taken(applied)
     })
     this.#client.note(record, outcome)
@@ -195,4 +197,8 @@ function taken(outcome: ApplyOutcome | undefined): void {
     throw new StoreUnavailableError(outcome.reason)
   }
   throw new Violation('incoming', `a change that has seen everything is ${JSON.stringify(outcome)}`)
+}
+
+function lateConflict(): StoreUnavailableError {
+  return new StoreUnavailableError('it lost to a change that came late')
 }

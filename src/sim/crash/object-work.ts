@@ -68,11 +68,14 @@ export class ObjectWork {
     await this.#client.alone(name, async () => {
       const { model } = this.#client.parts
       const before = model.current(name)
+      const isSure = !this.#client.mayComeLate || model.isSure(name)
       const slots = before === undefined ? [] : [[name, undefined] as const]
       const outcome = await this.#client.change(`delete ${slotOf(name)}`, { slots }, () =>
         this.#client.life.engine.deleteObject(name),
       )
-      if (outcome.kind !== 'answered') return
+      // It may have removed what came late.
+      if (!isSure) model.touched(name)
+      if (outcome.kind !== 'answered' || !isSure) return
       const say = (): string => `${slotOf(name)}: ${outcome.value} with ${before?.id}`
       demand(outcome.value === (before !== undefined), 'delete-shows', say)
     })
@@ -84,8 +87,7 @@ export class ObjectWork {
       const outcome = await this.#client.run(`get ${slotOf(name)}`, () =>
         readObject(this.#client.life.engine, name, history),
       )
-      const isBroken = !this.#client.life.engine.health().writable
-      if (outcome.kind === 'answered') model.shows(name, outcome.value, isBroken)
+      if (outcome.kind === 'answered') model.shows(name, outcome.value, this.#client.mayComeLate)
       if (outcome.kind !== 'failed') return
       const isFaulty = this.#client.parts.options.diskFaults.read > 0
       demand(isFaulty, 'readable', () => `${slotOf(name)}: ${outcome.error.message}`)
@@ -130,6 +132,11 @@ export class ObjectWork {
       const outcome = await this.#client.change(`remove ${bucket}`, intent, () =>
         this.#client.life.engine.deleteBucket(bucket),
       )
+      if (this.#client.mayComeLate) {
+        // What an earlier purge has hidden is in the way as long as its sweep cannot read the index.
+        if (outcome.kind === 'answered' && !isEmpty) model.emptied(bucket)
+        return
+      }
       if (outcome.kind === 'answered') demand(isEmpty, 'bucket', () => `${bucket} was not empty`)
       if (outcome.kind !== 'refused') return
       const say = (): string => `${bucket}: ${outcome.code}`
