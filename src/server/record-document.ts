@@ -73,7 +73,8 @@ function fieldsOf(record: StoreRecord): Omit<RecordDocument, 'kind'> {
     case 'part':
       return { ...labelFields(record.label), ...blobFields(record.part) }
     case 'deadletter': {
-      const { remote, letter, discarded } = record
+      const { remote, letter, state } = record
+      const discarded = state === 'discarded'
       const { slot, version, seq: place, bytes, reason, attempts, time } = letter
       const fields = { remote, place, bytes, reason, attempts, time: isoTime(time), discarded }
       return { ...slotFields(slot), version, ...fields }

@@ -8,12 +8,14 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location } from '../volume/volume.ts'
 import type { EffectContext } from './effects.ts'
 import { markOf } from './kept-copy.ts'
+import { isSame } from './moved-records.ts'
+import { decodeLabel } from './mutation.ts'
 import type { ConflictTotals, WriteConflict } from './object-store.ts'
 import { readAll } from './read-all.ts'
 import { conflictRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { decodeConflictEntry, encodeConflictEntry } from './tables/conflict-entry.ts'
-import { conflictKey, conflictsRange, conflictTotalsKey } from './tables/keys.ts'
+import { chunksUnplacedKey, conflictKey, conflictsRange, conflictTotalsKey } from './tables/keys.ts'
 import {
   decodeConflictTotals,
   encodeConflictTotals,
@@ -51,12 +53,16 @@ export class Conflicts {
   readonly #index: OrderedIndex
   readonly #clock: Clock
   readonly #max: number
-  /** By id, ascending: what is in the index. */
+  /** By id: what is in the index. */
   readonly #listed = new Map<number, Listed>()
+  /** By what they are about. */
+  readonly #byIdentity = new Map<string, number>()
   /** By the slot whose tombstone resolves them. */
   readonly #byMark = new Map<string, number>()
   /** Of those listed and those on their way, by what they are about. */
   readonly #known = new Map<string, Promise<void> | undefined>()
+  /** The log is all that is known: how a conflict was settled may not be in it any more. */
+  readonly #isBuiltAnew: boolean
   #totals: StoredTotals
   #lastId: number
 
@@ -67,6 +73,7 @@ export class Conflicts {
     const stored = options.index.get(conflictTotalsKey)
     this.#totals = stored === undefined ? nothingYet : decodeConflictTotals(stored)
     this.#lastId = this.#totals.lastId
+    this.#isBuiltAnew = options.index.get(chunksUnplacedKey) !== undefined
   }
 
   static async load(options: ConflictsOptions): Promise<Conflicts> {
@@ -90,8 +97,17 @@ export class Conflicts {
 
   /** The newest first, from below `before`. */
   list(limit: number, before: number = Number.MAX_SAFE_INTEGER): readonly WriteConflict[] {
-    const ids = [...this.#listed.keys()].filter((id) => id < before).reverse()
+    const ids = [...this.#listed.keys()].filter((id) => id < before).sort((a, b) => b - a)
     return ids.slice(0, limit).flatMap((id) => this.get(id) ?? [])
+  }
+
+  /** Which one a record is of; undefined when nothing refers to it. */
+  idAt(label: Uint8Array, location: Location): number | undefined {
+    const { slot, version } = decodeLabel(label)
+    if (slot.kind !== 'object') return undefined
+    const id = this.#byIdentity.get(identityOf({ ...slot, loser: { version } }))
+    const listed = id === undefined ? undefined : this.#listed.get(id)
+    return isSame(listed?.location, location) ? id : undefined
   }
 
   get(id: number): WriteConflict | undefined {
@@ -128,6 +144,23 @@ export class Conflicts {
 
   // --- effects, also in replay
 
+  /** A record of the log: one that was noticed, or a copy of one that is listed, or was until it ended. */
+  replayed(context: EffectContext, conflict: WriteConflict, location: Location): void {
+    const isKnown = conflict.id <= this.#totals.lastId && !this.#isBuiltAnew
+    if (isKnown || this.#listed.has(conflict.id)) this.recordMoved(context, conflict, location)
+    else this.noticed(context, conflict, location)
+  }
+
+  /** The last copy in the log is the one that is referred to. */
+  recordMoved(context: EffectContext, conflict: WriteConflict, location: Location): void {
+    const listed = this.#listed.get(conflict.id)
+    if (listed === undefined || isSame(listed.location, location)) return
+    context.accounts.recordLives(location)
+    context.accounts.recordDies(listed.location)
+    context.batch.put(conflictKey(conflict.id), encodeConflictEntry({ conflict, location }))
+    this.#listed.set(conflict.id, { ...listed, location })
+  }
+
   noticed(context: EffectContext, conflict: WriteConflict, location: Location): void {
     if (this.#listed.has(conflict.id)) return
     context.accounts.recordLives(location)
@@ -136,12 +169,13 @@ export class Conflicts {
     let { noticed, kept, dropped } = this.#totals
     noticed++
     if (conflict.keptAs !== undefined) kept++
-    for (const oldest of this.#listed.keys()) {
-      if (this.#listed.size <= this.#max) break
-      this.#remove(context, oldest)
+    while (this.#listed.size > this.#max) {
+      this.#remove(context, this.#oldest)
       dropped++
     }
-    this.#totals = { noticed, kept, dropped, lastId: this.#lastId }
+    // Not the last that was given: those in between are not in the index yet.
+    const lastId = Math.max(this.#totals.lastId, conflict.id)
+    this.#totals = { noticed, kept, dropped, lastId }
     context.batch.put(conflictTotalsKey, encodeConflictTotals(this.#totals))
   }
 
@@ -161,12 +195,20 @@ export class Conflicts {
 
   // --- inner parts
 
+  /** Copies are replayed in the order of the log, which is not that of the ids. */
+  get #oldest(): number {
+    let oldest = Number.MAX_SAFE_INTEGER
+    for (const id of this.#listed.keys()) oldest = Math.min(oldest, id)
+    return oldest
+  }
+
   #add(conflict: WriteConflict, location: Location): void {
     const identity = identityOf(conflict)
     const { bucket, key } = markOf(conflict)
     const mark = `${bucket}/${key}`
     const [loser, winner] = [conflict.loser.version, conflict.winner.version]
     this.#listed.set(conflict.id, { identity, mark, loser, winner, location })
+    this.#byIdentity.set(identity, conflict.id)
     this.#byMark.set(mark, conflict.id)
     if (!this.#known.has(identity)) this.#known.set(identity, undefined)
     this.#lastId = Math.max(this.#lastId, conflict.id)
@@ -178,6 +220,7 @@ export class Conflicts {
     context.accounts.recordDies(listed.location)
     context.batch.del(conflictKey(id))
     this.#listed.delete(id)
+    if (this.#byIdentity.get(listed.identity) === id) this.#byIdentity.delete(listed.identity)
     if (this.#byMark.get(listed.mark) === id) this.#byMark.delete(listed.mark)
     this.#known.delete(listed.identity)
   }

@@ -110,7 +110,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   try {
     const parts = await recoverParts(index, options)
     await volume.activate()
-    const onFound = (context: EffectContext): void => parts.uploads.giveUpLost(context)
+    const onFound = (context: EffectContext): void => parts.uploads.giveUpAll(context)
     await findMovedChunks({ volume, ...parts, onFound })
     return await Engine.start({ options, ...parts })
   } catch (thrown) {
@@ -190,7 +190,7 @@ export class Engine implements ObjectStore, ChangeSink {
     const holdings = new HoldingsBook({ versions, accounts, peers, sequencer })
     this.holdings = holdings
     this.#sequencer = sequencer
-    const records = new LiveRecords({ accounts, sequencer, reader: volume })
+    const records = new LiveRecords({ ...parts, sequencer, reader: volume })
     this.traces = new TraceCheck({ volume, records })
     const freed = (): Promise<void> => this.#freer.idle()
     const { reclaim = defaultReclaimOptions } = options

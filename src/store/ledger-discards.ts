@@ -70,12 +70,9 @@ export class LedgerDiscards {
     const closed: DeadLetter[] = []
     await Promise.all(
       letters.map((letter) =>
-        sequencer.sequenceUnplaced(
-          deadLetterRecord(remote, letter, { discarded: true }),
-          (context) => {
-            if (closeLetter(context, remote, letter.seq)) closed.push(letter)
-          },
-        ),
+        sequencer.sequenceUnplaced(deadLetterRecord(remote, letter, 'discarded'), (context) => {
+          if (closeLetter(context, remote, letter.seq)) closed.push(letter)
+        }),
       ),
     )
     return closed

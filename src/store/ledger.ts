@@ -173,7 +173,7 @@ export class StoredLedger implements RemoteLedger {
     this.#burying.add(seq)
     try {
       await this.#options.sequencer.sequenceUnplaced(
-        deadLetterRecord(remote, letter, { discarded: false }),
+        deadLetterRecord(remote, letter, 'buried'),
         (context, location) => buryLetter(context, { remote, letter, location }),
       )
     } finally {

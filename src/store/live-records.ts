@@ -1,7 +1,7 @@
 /**
  * Which records of the log something refers to, and how to write one again at the log's end so that
  * the old copy is dead. What the index holds whole (deletes, joins, remotes) is encoded anew, puts and
- * the records of buckets are read. Uploads, dead letters and conflicts are not moved.
+ * the records of buckets are read. Those of uploads, dead letters and conflicts: `unplaced-records.ts`.
  */
 import type { ListedRecord, Location, RecordInput, StoredRecord } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
@@ -19,6 +19,11 @@ import { copiedPut, joinRecord, plainRecord, recordKinds, remoteRecord } from '.
 import type { Sequencer } from './sequencer.ts'
 import { type ObjectSlot, objectSlot } from './slot.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
+import {
+  type UnplacedOwner,
+  UnplacedRecords,
+  type UnplacedRecordsOptions,
+} from './unplaced-records.ts'
 
 interface SlotOwner {
   readonly kind: 'put' | 'delete' | 'join'
@@ -37,10 +42,9 @@ type RecordOwner =
   | (SlotOwner & { readonly kind: 'delete' | 'join' })
   | BucketOwner
   | { readonly kind: 'remote'; readonly remote: string }
+  | UnplacedOwner
 
-export interface LiveRecordsOptions {
-  readonly accounts: Accounts
-  readonly sequencer: Sequencer
+export interface LiveRecordsOptions extends UnplacedRecordsOptions {
   readonly reader: {
     readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord>
   }
@@ -51,15 +55,17 @@ type ReadRecord = StoredRecord & { readonly body: Buffer }
 export class LiveRecords {
   readonly #accounts: Accounts
   readonly #sequencer: Sequencer
+  readonly #unplaced: UnplacedRecords
   readonly #reader: LiveRecordsOptions['reader']
 
   constructor(options: LiveRecordsOptions) {
     this.#accounts = options.accounts
     this.#sequencer = options.sequencer
+    this.#unplaced = new UnplacedRecords(options)
     this.#reader = options.reader
   }
 
-  /** Undefined for a record that is dead, about to die, or of a kind that is not moved. */
+  /** Undefined for a record that is dead, or about to die. */
   ownerOf(record: ListedRecord): RecordOwner | undefined {
     switch (record.kind) {
       case recordKinds.put:
@@ -76,7 +82,7 @@ export class LiveRecords {
         return isOwn ? { kind: 'remote', remote } : undefined
       }
       default:
-        return undefined
+        return this.#unplaced.ownerOf(record)
     }
   }
 
@@ -93,6 +99,11 @@ export class LiveRecords {
     switch (owner?.kind) {
       case undefined:
         return
+      case 'upload':
+      case 'part':
+      case 'letter':
+      case 'conflict':
+        return this.#unplaced.move(owner)
       case 'put': {
         if (stored === undefined) return
         const { seq, version, context, meta } = owner.entry

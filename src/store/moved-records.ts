@@ -6,7 +6,8 @@
 import type { Location } from '../volume/volume.ts'
 import { blobDies, blobLives, type EffectContext } from './effects.ts'
 import type { PlacedBlob } from './records.ts'
-import { objectKey, remoteKey, tombstoneKey } from './tables/keys.ts'
+import { deadLetterKey, objectKey, remoteKey, tombstoneKey } from './tables/keys.ts'
+import { decodeLetterEntry, encodeLetterEntry } from './tables/letter-entry.ts'
 import { encodeRemoteEntry, type RemoteEntry } from './tables/remote-entry.ts'
 import {
   encodeLiveEntry,
@@ -127,6 +128,23 @@ export function remoteRecordMoved(
   const entry = { record: previous.record, location }
   batch.put(remoteKey(record.name), encodeRemoteEntry(entry))
   accounts.setRemote(entry)
+}
+
+/** @returns false when there is no such letter any more, or not yet */
+export function letterMoved(
+  { accounts, batch }: EffectContext,
+  moved: { readonly remote: string; readonly seq: number; readonly location: Location },
+): boolean {
+  const { remote, seq, location } = moved
+  const key = deadLetterKey(remote, seq)
+  const stored = batch.read(key)
+  if (stored === undefined) return false
+  const entry = decodeLetterEntry(stored)
+  if (isSame(entry.location, location)) return true
+  accounts.recordLives(location)
+  accounts.recordDies(entry.location)
+  batch.putReadable(key, encodeLetterEntry({ letter: entry.letter, location }))
+  return true
 }
 
 export function isSame(a: Location | undefined, b: Location | undefined): boolean {

@@ -73,13 +73,15 @@ export type StoreRecord =
       readonly kind: 'deadletter'
       readonly remote: string
       readonly letter: DeadLetter
-      /** Somebody closed it. */
-      readonly discarded: boolean
+      /** Somebody closed it; or it was written again, so that the segment of the first can be freed. */
+      readonly state: LetterState
     }
   | { readonly kind: 'remote'; readonly record: RemoteRecord }
   | { readonly kind: 'conflict' | 'resolved'; readonly conflict: WriteConflict }
   | { readonly kind: 'upload' | 'abort'; readonly label: Buffer }
   | { readonly kind: 'part'; readonly label: Buffer; readonly part: PlacedBlob }
+
+export type LetterState = 'buried' | 'discarded' | 'copied'
 
 const inlineTag = 1
 const blobsTag = 2
@@ -130,15 +132,16 @@ export function joinRecord(
 }
 
 const discardedTag = 1
+const copiedTag = 2
 
 export function deadLetterRecord(
   remote: string,
   letter: DeadLetter,
-  { discarded }: { readonly discarded: boolean },
+  state: LetterState,
 ): RecordInput {
   const head = new ByteWriter(128).text(remote)
   encodeLetterFields(head, letter)
-  if (discarded) head.u8(discardedTag)
+  if (state !== 'buried') head.u8(state === 'discarded' ? discardedTag : copiedTag)
   const label = encodeLabel(letter.slot, letter.version)
   return { kind: recordKinds.deadletter, seq: 0, label, head: head.finish(), body: [] }
 }
@@ -224,8 +227,7 @@ export function decodeRecord(record: StoredRecord, body: Buffer | undefined): St
       const reader = new ByteReader(record.head)
       const remote = reader.text()
       const letter = decodeLetterFields(reader, record.label)
-      const discarded = reader.remaining > 0 && reader.u8() === discardedTag
-      return { kind: 'deadletter', remote, letter, discarded }
+      return { kind: 'deadletter', remote, letter, state: letterStateOf(reader) }
     }
     case recordKinds.remote: {
       const name = record.label.toString()
@@ -248,6 +250,12 @@ export function decodeRecord(record: StoredRecord, body: Buffer | undefined): St
     default:
       throw new MalformedBytesError(`no record of the log has kind ${record.kind}`)
   }
+}
+
+function letterStateOf(reader: ByteReader): LetterState {
+  const tag = reader.remaining > 0 ? reader.u8() : 0
+  if (tag === copiedTag) return 'copied'
+  return tag === discardedTag ? 'discarded' : 'buried'
 }
 
 function plain(kind: 'delete' | 'purge' | 'bucket', record: StoredRecord): StoreRecord {

@@ -25,6 +25,7 @@ import {
   bucketRecordMoved,
   entryAfterMove,
   entryWithBlobs,
+  letterMoved,
   putRewritten,
   type RecordCopy,
   remoteRecordMoved,
@@ -33,7 +34,7 @@ import {
 import { decodeRecord, needsBody, type PlacedBlob, type StoreRecord } from './records.ts'
 import type { ObjectSlot, Slot } from './slot.ts'
 import { sweepSeen } from './sweep-seen.ts'
-import { objectKey, tombstoneKey } from './tables/keys.ts'
+import { chunksUnplacedKey, objectKey, tombstoneKey } from './tables/keys.ts'
 import {
   decodeLiveEntry,
   decodeTombstone,
@@ -95,11 +96,13 @@ export async function recover(options: RecoveryOptions): Promise<number> {
 
 class Replay {
   readonly #options: RecoveryOptions
+  readonly #isBuiltAnew: boolean
   #batch: IndexBatch
   #records = 0
 
   constructor(options: RecoveryOptions) {
     this.#options = options
+    this.#isBuiltAnew = options.index.get(chunksUnplacedKey) !== undefined
     this.#batch = new IndexBatch(options.index)
   }
 
@@ -176,21 +179,33 @@ class Replay {
         this.#options.uploads.aborted(context, record.label)
         break
       case 'conflict':
-        this.#options.conflicts.noticed(context, record.conflict, at.location)
+        this.#options.conflicts.replayed(context, record.conflict, at.location)
         break
       case 'resolved':
         this.#options.conflicts.resolved(context, record.conflict)
         break
-      case 'deadletter': {
-        const { remote, letter } = record
-        if (record.discarded) closeLetter(context, remote, letter.seq)
-        else buryLetter(context, { remote, letter, location: at.location })
+      case 'deadletter':
+        this.#replayLetter(record, at.location)
         break
-      }
       case 'remote':
         remoteRecordMoved(context, { record: record.record, location: at.location })
         remoteChanged(context, { record: record.record, location: at.location })
         break
+    }
+  }
+
+  /**
+   * A copy may stand behind the end of its letter, which is in the index alone where it was queued again. Where
+   * there was no index, the copy may be all that is left of the letter.
+   */
+  #replayLetter(record: StoreRecord & { kind: 'deadletter' }, location: Location): void {
+    const context = this.#context()
+    const { remote, letter, state } = record
+    const { seq } = letter
+    if (state === 'discarded') closeLetter(context, remote, seq)
+    else if (state === 'buried') buryLetter(context, { remote, letter, location })
+    else if (!letterMoved(context, { remote, seq, location }) && this.#isBuiltAnew) {
+      buryLetter(context, { remote, letter, location })
     }
   }
 

@@ -8,6 +8,7 @@ import { CorruptLogError, CorruptRecordError, StaleLocationError } from '../volu
 import type { ListedRecord, SegmentInfo, SegmentUse } from '../volume/volume.ts'
 import type { LiveRecords } from './live-records.ts'
 import { recordKinds } from './records.ts'
+import type { UnplacedOwner } from './unplaced-records.ts'
 
 export interface TraceCheckOptions {
   readonly volume: {
@@ -66,7 +67,7 @@ export class TraceCheck {
       // Those of objects are read as the objects they are.
       if (record.kind === recordKinds.put) continue
       const owner = records.ownerOf(record)
-      if (owner === undefined || owner.kind === 'put') continue
+      if (owner === undefined || owner.kind === 'put' || isUnplaced(owner)) continue
       const { headLength, bodyLength } = record.location
       yield { bytes: headLength + bodyLength, damaged: await this.#check(record, owner) }
     }
@@ -102,7 +103,15 @@ export class TraceCheck {
   }
 }
 
-type TraceOwner = Exclude<NonNullable<ReturnType<LiveRecords['ownerOf']>>, { readonly kind: 'put' }>
+type TraceOwner = Exclude<
+  NonNullable<ReturnType<LiveRecords['ownerOf']>>,
+  UnplacedOwner | { readonly kind: 'put' }
+>
+
+/** An index that is built anew does without these: uploads and letters begin anew with it. */
+function isUnplaced(owner: TraceOwner | UnplacedOwner): owner is UnplacedOwner {
+  return ['upload', 'part', 'letter', 'conflict'].includes(owner.kind)
+}
 
 function nameOf(owner: TraceOwner): Pick<DamagedTrace, 'what' | 'bucket' | 'key'> {
   switch (owner.kind) {

@@ -12,6 +12,7 @@ import type { BlobWriter } from './blob-writer.ts'
 import type { BodyDigests, BodyHasher, OpenHasher } from './body-hasher.ts'
 import { blobDies, blobLives, type EffectContext } from './effects.ts'
 import { StoreUnavailableError } from './errors.ts'
+import { isSame } from './moved-records.ts'
 import { decodeLabel, encodeLabel, type PutMutation } from './mutation.ts'
 import type { StagedUpload, UploadName } from './object-store.ts'
 import { readAll } from './read-all.ts'
@@ -133,7 +134,11 @@ export class Uploads {
 
   began(context: EffectContext, label: Buffer, location: Location): void {
     const { slot, version } = decodeLabel(label)
-    if (slot.kind !== 'object' || this.#entries.has(label.toString('hex'))) return
+    if (this.#entries.has(label.toString('hex'))) {
+      this.recordMoved(context, label, { location, part: undefined })
+      return
+    }
+    if (slot.kind !== 'object') return
     context.accounts.recordLives(location)
     const { bucket, key } = slot
     this.#store(context, { label: Buffer.from(label), bucket, key, version, location, parts: [] })
@@ -145,7 +150,11 @@ export class Uploads {
     placed: { readonly part: PlacedBlob; readonly location: Location },
   ): void {
     const entry = this.#entries.get(label.toString('hex'))
-    if (entry === undefined || entry.parts.some((part) => part.id === placed.part.id)) return
+    if (entry === undefined) return
+    if (entry.parts.some((part) => part.id === placed.part.id)) {
+      this.recordMoved(context, label, { location: placed.location, part: placed.part.id })
+      return
+    }
     if (!this.#chunksMayHaveMoved && !areThere(context, placed.part.extents)) {
       this.aborted(context, label)
       return
@@ -160,19 +169,28 @@ export class Uploads {
     this.#store(context, { ...entry, parts: [...entry.parts, part] })
   }
 
+  /** Of an upload, or of one of its parts: the last copy in the log is the one that is referred to. */
+  recordMoved(
+    { accounts, batch }: EffectContext,
+    label: Buffer,
+    { location, part: id }: { readonly location: Location; readonly part: string | undefined },
+  ): void {
+    const entry = this.#entries.get(label.toString('hex'))
+    const record = id === undefined ? entry : entry?.parts.find((part) => part.id === id)
+    if (entry === undefined || record === undefined || isSame(record.location, location)) return
+    accounts.recordLives(location)
+    accounts.recordDies(record.location)
+    const parts = entry.parts.map((part) => (part.id === id ? { ...part, location } : part))
+    this.#store({ batch }, id === undefined ? { ...entry, location } : { ...entry, parts })
+  }
+
   /**
-   * Chunks that were moved have been found: what is missing now was given up, and the record that says so
-   * went with a segment that was freed.
+   * The index was built anew: how an upload ended may be nowhere in the log any more, so all begin anew
+   * that have not ended for sure.
    */
-  giveUpLost(context: EffectContext): void {
+  giveUpAll(context: EffectContext): void {
     this.#chunksMayHaveMoved = false
-    for (const { label, parts } of [...this.#entries.values()]) {
-      const areAllThere = parts.every(({ id }) => {
-        const extents = context.batch.read(blobKey(id))
-        return extents !== undefined && areThere(context, decodeExtents(extents))
-      })
-      if (!areAllThere) this.aborted(context, label)
-    }
+    for (const { label } of [...this.#entries.values()]) this.aborted(context, label)
   }
 
   /** The parts' bytes die too. */
@@ -210,6 +228,15 @@ export class Uploads {
     }
   }
 
+  entryOf(label: Buffer): UploadEntry | undefined {
+    return this.#entries.get(label.toString('hex'))
+  }
+
+  /** Its end is on its way into the log. */
+  isEnding(label: Buffer): boolean {
+    return this.#ending.has(label.toString('hex'))
+  }
+
   isOpen(label: Buffer): boolean {
     return this.#open.has(label.toString('hex'))
   }
@@ -229,7 +256,7 @@ export class Uploads {
     this.#drop(context, entry)
   }
 
-  #store({ batch }: EffectContext, entry: UploadEntry): void {
+  #store({ batch }: Pick<EffectContext, 'batch'>, entry: UploadEntry): void {
     this.#entries.set(entry.label.toString('hex'), entry)
     batch.put(uploadKey(entry.label), encodeUpload(entry))
   }

@@ -48,8 +48,6 @@ export interface UploadModel {
   durable: number
   /** Bytes that were appended, at most. */
   appended: number
-  /** The most that it ever was: an index that is built anew may not know of its end. */
-  most: number
   /** Of its slot, when it began: once that has changed, the upload is overtaken. */
   readonly changes: number
   /** Whether it may be there no more. */
@@ -202,7 +200,11 @@ export class CrashModel {
     this.settled.clear()
     this.buried.clear()
     this.peerThrough = 0
-    for (const upload of this.uploads) upload.appended = upload.most
+    for (const upload of this.uploads) {
+      upload.durable = 0
+      upload.appended = 0
+      upload.isDoubtful = false
+    }
   }
 
   #decideSlot(name: SlotName, found: SlotState): void {

@@ -8,7 +8,7 @@ import { siteName } from './crash-site.ts'
 const attemptsMax = 100
 const pauseMs = 50
 
-/** @throws Violation unless every delete, or a purge, is taken, and a write has room in the end */
+/** @throws Violation unless every delete is taken, and a write has room in the end */
 export async function emptySite(client: CrashClient): Promise<void> {
   const { model } = client.parts
   const { engine } = client.life
@@ -22,21 +22,9 @@ export async function emptySite(client: CrashClient): Promise<void> {
     const outcome = await client.change('empty', { slots: [[name, undefined]] }, () =>
       engine.deleteObject(name),
     )
-    if (isFull(outcome)) await purge(client, name.bucket)
-    else demand(outcome.kind === 'answered' && outcome.value, 'delete', () => text(outcome))
+    demand(outcome.kind === 'answered' && outcome.value, 'delete', () => text(outcome))
   }
   await writeAgain(client)
-}
-
-/** What nobody moves can keep every segment of a tiny volume: then there is still room for a purge. */
-async function purge(client: CrashClient, bucket: string): Promise<void> {
-  const names = client.parts.model.names.filter((name) => name.bucket === bucket)
-  const slots = names.map((name) => [name, undefined] as const)
-  const outcome = await client.change(`purge ${bucket}`, { slots }, () =>
-    client.life.engine.purgeBucket(bucket),
-  )
-  const say = (): string => `${text(outcome)} with ${segmentsOf(client)}`
-  demand(outcome.kind === 'answered', 'purge', say)
 }
 
 /** What was deleted gives its room back in the background. */

@@ -18,7 +18,7 @@ import type { CrashClient } from './crash-client.ts'
 import type { UploadModel } from './crash-model.ts'
 import { otherName, siteName } from './crash-site.ts'
 
-const nothing = { durable: 0, appended: 0, most: 0 }
+const nothing = { durable: 0, appended: 0 }
 const peer = { volumeId: '1'.repeat(32), incarnation: '2'.repeat(16), epoch: 1, ended: false }
 
 export class IncomingWork {
@@ -105,7 +105,6 @@ export class IncomingWork {
       const next = Math.min(end, upload.appended + chance.between(1, 9000))
       const piece = content.subarray(upload.appended, next)
       upload.appended = next
-      upload.most = Math.max(upload.most, next)
       const appended = await this.#client.run(`append ${id} to ${next}`, () => handle.append(piece))
       if (appended.kind !== 'answered') return false
       if (!chance.hits(0.5)) continue
