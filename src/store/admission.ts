@@ -77,6 +77,11 @@ export class Admission {
     return this.promise(bytes)
   }
 
+  /** Whether a write of so much has room, or can be made room for. */
+  canAdmit(bytes: number): boolean {
+    return this.#hasRoom(bytes) || this.#canReclaim(bytes)
+  }
+
   /** Waits while a segment can be freed; for a write that met a full volume although it was admitted. */
   async makeRoom(): Promise<boolean> {
     return (await this.#cleaner?.makeRoom()) ?? false

@@ -1,6 +1,9 @@
 /** What a store says of its own state, in words. */
 import type { Volume } from '../volume/volume.ts'
 
+const kib = 1024
+/** Blocks and heads, which the cleaner does not count when it says what it can make room for. */
+const slackBytes = 16 * kib
 /** Longer than senders pause between two tries. */
 const skewAlarmMs = 120_000
 
@@ -16,11 +19,13 @@ export function healthOf(engine: {
   readonly refusal: Error | undefined
   /** It has hardly any room on its disk. */
   readonly isIndexShort: boolean
+  /** Whether there is room for an object of so many bytes, or can be made. */
+  readonly canAdmit: (bytes: number) => boolean
   /** The last change that was put off since its version is ahead of this site's clock. */
   readonly skewed: { readonly aheadMs: number; readonly at: number }
   readonly now: number
 }): EngineHealth {
-  const { volume, refusal, skewed, now } = engine
+  const { volume, refusal, skewed, now, canAdmit } = engine
   const reasons: string[] = []
   const { writable, reason } = volume.health()
   if (refusal !== undefined) reasons.push(refusal.message)
@@ -33,6 +38,12 @@ export function healthOf(engine: {
       ? 'writes are answered 507, reads and deletes go on'
       : 'writes and deletes are answered 507 until there is room on the disk, reads go on'
     reasons.push(`the volume is full: ${what}`)
+  }
+  const largest = volume.largestLastWrite
+  // More than that the cleaner may still make room for.
+  if (writable && largest !== undefined && !canAdmit(largest + slackBytes)) {
+    const kibs = Math.floor(largest / kib)
+    reasons.push(`the volume is nearly full: objects above ${kibs} KiB are answered 507`)
   }
   if (skewed.at > 0 && now - skewed.at < skewAlarmMs) {
     const ahead = Math.round(skewed.aheadMs / 1000)

@@ -405,7 +405,8 @@ export class Engine implements ObjectStore, ChangeSink {
     const now = this.#clock.now()
     const { refusal } = this.#pipeline
     const isIndexShort = this.#index.isShort
-    return healthOf({ volume: this.#volume, refusal, isIndexShort, skewed, now })
+    const canAdmit = (bytes: number): boolean => this.#admission.canAdmit(bytes)
+    return healthOf({ volume: this.#volume, refusal, isIndexShort, canAdmit, skewed, now })
   }
 
   /** Changes that were put off for the difference of clocks, since the start. */

@@ -108,12 +108,17 @@ export class Space {
   }
 
   /**
-   * The largest write that fits while no segment can be opened for ordinary writes, by what `room`
-   * the open segments have; undefined while one can.
+   * The largest write that fits while at most one segment can be opened for ordinary writes, by what
+   * `room` the open segments have; undefined while more can.
    */
   largestLastWrite(room: Readonly<Record<Stream, number>>): number | undefined {
-    if (this.spareSegments() > reserveSegments) return undefined
+    const spare = this.spareSegments() - reserveSegments
+    if (spare > 1) return undefined
     const { inlineBytesMax } = this.#context.limits
+    if (spare === 1) {
+      const large = ((room.bulk + this.#usableBytes - lastWriteOverhead) * 7) / 8
+      return Math.max(inlineBytesMax, Math.floor(large))
+    }
     // As admission counts: what is left empty at the end of a segment, and what goes with a record.
     const small = Math.floor(((room.log - lastWriteOverhead) * 3) / 4)
     if (small < inlineBytesMax) return Math.max(0, small)

@@ -37,6 +37,6 @@ export interface VolumeHealth {
   readonly writable: boolean
   /** In words: why it is not writable, else the warnings; undefined when all is well. */
   readonly reason: string | undefined
-  /** What is wrong with a volume that takes writes: missing data, hardly any room. */
+  /** What is wrong with a volume that takes writes: missing data. */
   readonly warnings: readonly string[]
 }

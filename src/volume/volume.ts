@@ -302,6 +302,12 @@ export class Volume {
     return this.#space.usage(this.isRoomFor(1, { essential: false }))
   }
 
+  /** The largest ordinary write that there is room for, if it is nearly full; undefined while there is more. */
+  get largestLastWrite(): number | undefined {
+    if (!this.isRoomFor(1, { essential: false })) return undefined
+    return this.#space.largestLastWrite(this.openRoom)
+  }
+
   /** A full volume is writable here: it deletes. See `usage` for that. */
   health(): VolumeHealth {
     const warnings = this.#warnings()
@@ -334,12 +340,7 @@ export class Volume {
 
   #warnings(): readonly string[] {
     const missing = this.#context.table.missing.describe()
-    const warnings = missing === undefined ? [] : [missing]
-    if (!this.isRoomFor(1, { essential: false })) return warnings
-    const largest = this.#space.largestLastWrite(this.openRoom)
-    if (largest === undefined) return warnings
-    const kib = Math.floor(largest / 1024)
-    return [...warnings, `the volume is nearly full: objects above ${kib} KiB are answered 507`]
+    return missing === undefined ? [] : [missing]
   }
 
   async #pinned<T>(entry: SegmentEntry, work: () => Promise<T>): Promise<T> {

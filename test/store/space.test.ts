@@ -1,6 +1,10 @@
 import { hash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { BucketNotEmptyError, PreconditionFailedError } from '../../src/store/errors.ts'
+import {
+  BucketNotEmptyError,
+  PreconditionFailedError,
+  StorageFullError,
+} from '../../src/store/errors.ts'
 import type { PutMutation } from '../../src/store/mutation.ts'
 import { makeVersion } from '../../src/store/version.ts'
 import { fill } from './fill.ts'
@@ -51,6 +55,32 @@ describe('a volume that many writers fill at once', () => {
     expect(await store.engine.purgeBucket('photos')).toMatchObject({ count: stored.length })
     await store.engine.deleteBucket('photos')
     await store.put('photos', 'again', randomBytes(60_000))
+  })
+})
+
+describe('a volume that is nearly full', () => {
+  const nearlyFull = /^the volume is nearly full: objects above (\d+) KiB are answered 507$/
+
+  const sayingSo = (): number | undefined => {
+    const [reason, ...others] = store.engine.health().reasons
+    expect(others).toEqual([])
+    return reason === undefined ? undefined : Number(nearlyFull.exec(reason)?.[1]) * 1024
+  }
+
+  it('says which objects it refuses as soon as there are any, and nothing while it can make room', async () => {
+    let count = 0
+    for (; sayingSo() === undefined; count++)
+      await store.put('photos', `k${count}`, randomBytes(700_000))
+    const largest = sayingSo() ?? 0
+    expect(largest).toBeGreaterThan(mib)
+    const above = store.put('photos', 'above', randomBytes(largest + 64 * 1024))
+    await expect(above).rejects.toThrow(StorageFullError)
+    await store.put('photos', 'below', randomBytes(largest - 64 * 1024))
+    expect(sayingSo()).toBeLessThan(largest)
+    for (let at = 0; at < count; at += 2)
+      await store.engine.deleteObject({ bucket: 'photos', key: `k${at}` })
+    expect(sayingSo()).toBeUndefined()
+    await store.put('photos', 'above', randomBytes(largest + 64 * 1024))
   })
 })
 

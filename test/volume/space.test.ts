@@ -129,27 +129,32 @@ describe('A volume that is nearly full', () => {
   it('says which objects it has no room for, while small ones still fit', async () => {
     const { volume } = await startVolume(new FaultyDisk(), { capacityBytes: 8 * segmentBytes })
     expect(volume.health()).toEqual({ writable: true, reason: undefined, warnings: [] })
+    expect(volume.largestLastWrite).toBeUndefined()
     for (let index = 0; volume.isRoomFor(8000, ordinary); index++) {
       await volume.appendBulk(chunk(index, 8000))
     }
     expect(volume.usage().writable).toBe(true)
-    const { writable, reason } = volume.health()
-    expect(writable).toBe(true)
-    const kib = Number(
-      /nearly full: objects above (\d+) KiB are answered 507/.exec(reason ?? '')?.[1],
-    )
-    expect(kib * 1024).toBeGreaterThanOrEqual(volume.limits.inlineBytesMax)
-    expect(kib * 1024).toBeLessThan(8000)
-    const [oldest] = volume.segments().filter(({ state }) => state === 'sealed')
-    await volume.freeSegment(oldest?.segment ?? -1, oldest?.generation ?? -1)
-    expect(volume.health().reason).toBeUndefined()
+    expect(volume.largestLastWrite).toBeGreaterThanOrEqual(volume.limits.inlineBytesMax)
+    expect(volume.largestLastWrite).toBeLessThan(8000)
+    const free = async (): Promise<void> => {
+      const [oldest] = volume.segments().filter(({ state }) => state === 'sealed')
+      await volume.freeSegment(oldest?.segment ?? -1, oldest?.generation ?? -1)
+    }
+    await free()
+    // One segment is left beyond the reserve, and what the open one has.
+    const largest = volume.largestLastWrite ?? 0
+    expect(largest).toBeGreaterThan(segmentBytes / 2)
+    expect(volume.isRoomFor((largest * 8) / 7, { ...ordinary, stream: 'bulk' })).toBe(true)
+    expect(volume.isRoomFor((largest * 5) / 4, { ...ordinary, stream: 'bulk' })).toBe(false)
+    await free()
+    expect(volume.largestLastWrite).toBeUndefined()
   })
 
   it('says nothing of it once it is full: that is said elsewhere', async () => {
     const { volume } = await startVolume(new FaultyDisk(), { capacityBytes: 8 * segmentBytes })
     await writeUntilFull(volume)
     while (volume.isRoomFor(1, ordinary)) await volume.appendGroup(group(1, 1, 0))
-    expect(volume.health().warnings).toEqual([])
+    expect(volume.largestLastWrite).toBeUndefined()
   })
 })
 
