@@ -2,6 +2,7 @@ import { Flags } from '@oclif/core'
 import { formatByteSize } from '../../src/base/byte-size.ts'
 import { ProgressBar } from '../../src/base/progress-bar.ts'
 import { BaseCommand } from '../../src/cli/base-command.ts'
+import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { writeJson, writeNote, writeResult } from '../../src/cli/output.ts'
 import { countOf, printable } from '../../src/cli/printable.ts'
 import { readConfig } from '../../src/cli/read-config.ts'
@@ -33,8 +34,9 @@ export default class VolumeRebuild extends BaseCommand {
     const { rebuildVolumeIndex } = await import('../../src/server/volume-rebuild.ts')
     const bar = new ProgressBar(process.stderr)
     const onProgress = bar.update.bind(bar)
-    const rebuilt = await withStopSignal((signal) =>
-      rebuildVolumeIndex(config, { onProgress, signal }),
+    const rebuilt = await withStopSignal(
+      (signal) => rebuildVolumeIndex(config, { onProgress, signal }),
+      { forcedExitCode: exitCodes.stopped },
     ).finally(() => bar.close())
     if (json) {
       writeJson(rebuilt)

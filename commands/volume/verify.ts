@@ -13,7 +13,7 @@ export default class VolumeVerify extends BaseCommand {
   static override description =
     'Reads the whole log and compares every checksum; then every record with the index, and every ' +
     'entry of the index with its record. Changes nothing. No site may be running on the volume. Ends ' +
-    'with 0 when it is sound, with 1 when anything is wrong. Ctrl-C stops it.'
+    'with 0 when it is sound, with 1 when anything is wrong, with 130 when it was stopped by Ctrl-C.'
 
   static override examples = [
     '<%= config.bin %> volume verify --storage /srv/comio',
@@ -32,9 +32,9 @@ export default class VolumeVerify extends BaseCommand {
     const { formatVolumeVerify } = await import('../../src/cli/format-volume-verify.ts')
     const bar = new ProgressBar(process.stderr)
     const onProgress = bar.update.bind(bar)
-    const found = await withStopSignal((signal) =>
-      verifyVolume(config, { onProgress, signal }),
-    ).finally(() => bar.close())
+    const found = await withStopSignal((signal) => verifyVolume(config, { onProgress, signal }), {
+      forcedExitCode: exitCodes.stopped,
+    }).finally(() => bar.close())
     if (json) writeJson(found)
     else writeResult(formatVolumeVerify(found))
     if (!found.sound) this.exit(exitCodes.failed)

@@ -10,6 +10,8 @@ export const exitCodes = {
   usage: 2,
   /** Nobody answers at the site's address. */
   unreachable: 3,
+  /** Somebody stopped it before it was done, by Ctrl-C or a signal: as shells say of Ctrl-C. */
+  stopped: 130,
 } as const
 
 /** Errors that say: what you asked for cannot be, ask for something else. */
@@ -47,6 +49,7 @@ export function exitCodeOf(thrown: unknown): number {
   if (!(thrown instanceof ComioError)) return parserExitCode(thrown) ?? exitCodes.failed
   // The code is the site's own word then, and says nothing about this command line.
   if (thrown instanceof AdminRequestError) return exitCodes.failed
+  if (thrown.code === 'STOPPED') return exitCodes.stopped
   if (unreachableErrorCodes.has(thrown.code)) return exitCodes.unreachable
   return usageErrorCodes.has(thrown.code) ? exitCodes.usage : exitCodes.failed
 }

@@ -6,7 +6,7 @@
 import type { Command, Config, Interfaces } from '@oclif/core'
 import type { ComioError } from '../base/errors.ts'
 import { nearestName } from '../config/nearest-name.ts'
-import { UsageError } from './errors.ts'
+import { OutputError, UsageError } from './errors.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import { writeResult } from './output.ts'
 import { isSilent, printError } from './print-error.ts'
@@ -21,7 +21,7 @@ import {
 
 /** Runs the command that `argv` (without program and script) asks for, and sets the exit code. */
 export async function runCli(argv: readonly string[]): Promise<void> {
-  endQuietlyWhenNobodyReads()
+  endWhenNobodyReads(argv)
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => process.exit(report(error, argv)))
   }
@@ -49,12 +49,13 @@ function isDebugging(): boolean {
   return !['', '0', 'false', undefined].includes(process.env.DEBUG)
 }
 
-/** `comio ... | head` closes the pipe early, which is no error. */
-function endQuietlyWhenNobodyReads(): void {
+/** `comio ... | head` closes the pipe early, which is no error. What stderr does not take, nobody can be told. */
+function endWhenNobodyReads(argv: readonly string[]): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(process.exitCode ?? exitCodes.done)
-      throw error
+      if (stream === process.stderr) process.exit(exitCodes.failed)
+      process.exit(report(new OutputError(error), argv))
     })
   }
 }

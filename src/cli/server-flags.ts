@@ -30,8 +30,14 @@ const configFlag = Flags.string({
 /** No defaults here: a flag that was not given must leave the word to environment and file. */
 export const serverFlags = { config: configFlag, ...flagsOf(configKeyNames) }
 
-/** What says where a volume lies, for commands that need no more of a site. */
-export const volumeFlags = { config: configFlag, ...flagsOf(['server.storage_path']) }
+/** What says where a volume lies, for commands that need no more of a site, and make none. */
+export const volumeFlags = {
+  config: configFlag,
+  storage: Flags.string({
+    summary: `Directory, file or block device of the volume.${defaultOf(specOf('server.storage_path'))}`,
+    helpValue: helpValues.path ?? 'PATH',
+  }),
+}
 
 function flagsOf(keys: readonly ConfigKey[]) {
   return Object.fromEntries(

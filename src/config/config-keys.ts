@@ -83,7 +83,7 @@ export const configKeys = {
   },
   'server.index_path': {
     kind: 'path',
-    unset: 'beside the volume',
+    unset: 'in the directory of the volume, or beside its file',
     summary: 'Directory of the index. A volume on a block device needs it.',
   },
   'server.site_id': {

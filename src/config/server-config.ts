@@ -25,7 +25,7 @@ export interface ServerConfig {
     readonly storageType: 'directory' | 'file'
     /** Undefined: what the disk has. */
     readonly storageSize: number | undefined
-    /** Undefined: beside the volume. */
+    /** Undefined: in the directory of the volume, or beside its file. */
     readonly indexPath: string | undefined
     /** Undefined: the volume's own. */
     readonly siteId: string | undefined

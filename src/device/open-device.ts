@@ -39,12 +39,23 @@ export async function storageKindAt(path: string): Promise<StorageKind | undefin
     if (found.isBlockDevice()) return 'block device'
   } catch (error) {
     const code = systemCodeOf(error)
+    if (code === 'ENOENT') await refuseEmptyLink(path)
     // Whoever makes it is told what is in the way.
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined
     throw error
   }
   throw new StoragePathError(`${path} is neither a directory nor a file nor a block device`, {
     facts: { path },
+  })
+}
+
+/** What a link names is not made by its name: it may be a disk that is not there at the moment. */
+async function refuseEmptyLink(path: string): Promise<void> {
+  const target = await fs.readlink(path).catch(() => undefined) // no link
+  if (target === undefined) return
+  throw new StoragePathError(`${path} is a link to ${target}, where nothing is`, {
+    hint: 'Mount the disk that it leads to, or make a folder there, or name another storage path.',
+    facts: { path, target },
   })
 }
 

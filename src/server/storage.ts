@@ -151,7 +151,9 @@ async function openIndex(
 ): Promise<LevelIndex> {
   const options = { path, logger: logger.child({ component: 'index' }), lasting: { clock } }
   if (fresh) {
-    await moveAside(path)
+    await moveAside(path).catch((thrown: unknown) => {
+      throw new IndexOpenError(path, thrown)
+    })
     return LevelIndex.open(options)
   }
   try {
@@ -159,7 +161,11 @@ async function openIndex(
   } catch (error) {
     // One that is merely in use is another error, and stays where it is.
     if (!(error instanceof IndexOpenError)) throw error
-    await moveAside(path)
+    await moveAside(path).catch((failure: unknown) => {
+      // A folder that cannot be moved cannot be written: what kept the index from opening says so.
+      rethrowAssertion(failure)
+      throw error
+    })
     const index = await LevelIndex.open(options).catch((failure: unknown) => {
       rethrowAssertion(failure)
       return moveBack(path)

@@ -5,13 +5,13 @@ import {
   UnexpectedAnswerError,
 } from '../../src/admin/client-errors.ts'
 import { AssertionError } from '../../src/base/assert.ts'
-import { CommandFailedError, UsageError } from '../../src/cli/errors.ts'
+import { CommandFailedError, OutputError, UsageError } from '../../src/cli/errors.ts'
 import { exitCodeOf } from '../../src/cli/exit-codes.ts'
 import { ConfigError } from '../../src/config/errors.ts'
 import { ForeignContentError, VolumeInUseError } from '../../src/device/errors.ts'
 import { IndexInUseError, IndexOpenError } from '../../src/index/errors.ts'
 import { S3UnreachableError } from '../../src/s3/client-errors.ts'
-import { AddressInUseError } from '../../src/server/errors.ts'
+import { AddressInUseError, WorkStoppedError } from '../../src/server/errors.ts'
 import {
   CapacityTooSmallError,
   LostLogError,
@@ -30,6 +30,8 @@ test.each([
   [2, new CapacityTooSmallError(1, 2)],
   [3, new SiteUnreachableError('x')],
   [3, new S3UnreachableError('x')],
+  [130, new WorkStoppedError()],
+  [1, new OutputError(new Error('x'))],
   [1, new AdminRequestError('x', { status: 403, code: 'FORBIDDEN' })],
   [1, new AdminRequestError('x', { status: 400, code: 'USAGE' })],
   [1, new UnexpectedAnswerError('x')],

@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly cwd?: string
   /** Flags for Node itself. */
   readonly nodeFlags?: readonly string[]
+  /** A descriptor that stdout goes to; into the result unless told. */
+  readonly stdout?: number
 }
 
 export interface Finished {
@@ -29,14 +31,14 @@ export async function runComio(
   const child = spawn(process.execPath, [...(options.nodeFlags ?? []), program, ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: { PATH: process.env.PATH ?? '', HOME: tmpdir(), COLUMNS: '80', ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
   })
   let stdout = ''
   let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
   })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
   })
   const code = await new Promise<number | null>((resolve, reject) => {

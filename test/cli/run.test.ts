@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { open } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { runComio, runHere } from './run-comio.ts'
@@ -123,6 +124,19 @@ describe.concurrent('output', () => {
     for (const env of [{}, { NO_COLOR: '1' }, { NO_COLOR: '1', TERM: 'xterm-256color' }]) {
       const { stderr, stdout } = await runComio(['repl', 'statsu'], { env })
       expect(stdout + stderr).not.toContain('\u001b[')
+    }
+  })
+
+  test('what stdout does not take is an error in words', async ({ expect }) => {
+    const full = await open('/dev/full', 'w')
+    try {
+      const { code, stderr } = await runComio(['--version'], { stdout: full.fd })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(
+        /^error: the output could not be written: ENOSPC.*\nhint: .*\ncode: {2}OUTPUT_FAILED\n$/,
+      )
+    } finally {
+      await full.close()
     }
   })
 

@@ -15,7 +15,9 @@ test('what is shown names every value with its source, and loads again as it is'
     /^ {2}retry_delay: 90s +# environment variable COMIO_REPLICATION_RETRY_DELAY$/m,
   )
   expect(shown).toMatch(/^ {2}batch_size: 100 +# default$/m)
-  expect(shown).toMatch(/^ {2}# index_path: +# beside the volume \(default\)$/m)
+  expect(shown).toMatch(
+    /^ {2}# index_path: +# in the directory of the volume, or beside its file \(default\)$/m,
+  )
   const again = await loadFrom({ file: shown })
   expect(again.config).toEqual(loaded.config)
 })

@@ -48,6 +48,18 @@ describe('openDevice', () => {
     await again.device.close()
   })
 
+  it('makes nothing at the end of a link that leads nowhere, and says where it leads', async () => {
+    const target = join(folder, 'unmounted')
+    await fs.symlink(target, path)
+    for (const make of [making(), making({ type: 'file', size: 16 * mib }), undefined]) {
+      await expect(openDevice(path, make)).rejects.toMatchObject({
+        code: 'STORAGE_PATH',
+        message: `${path} is a link to ${target}, where nothing is`,
+      })
+    }
+    expect(await fs.readdir(folder)).toEqual(['volume'])
+  })
+
   it('writes the space of a file ahead, for its owner alone, and says so', async () => {
     const { device, segmentBytes, capacityBytes } = await openDevice(
       path,

@@ -36,12 +36,13 @@ const version = makeVersion(1_700_000_000_000, 1, 'site-a')
 function setUp(random = seededRandom(1)) {
   const clock = new ManualClock()
   const sink = new MemorySink()
+  const blobTransport = new MemoryBlobTransport()
   const receiver = new Receiver({
     sink,
     identity: identityOf('site-b'),
     responder: emptyResponder(),
     head: () => 0,
-    blobTransport: new MemoryBlobTransport(),
+    blobTransport,
     rangeBytes: 2 ** 20,
     abandonedAfterMs: defaultReplicationOptions.abandonedAfterMs,
     takesCompressed: false,
@@ -59,7 +60,14 @@ function setUp(random = seededRandom(1)) {
     const bytes = Buffer.concat(encodeBatch({ session, volumeId, incarnation, through }, frames))
     return decodeAnswer(await receiver.batch(bytes)).outcomes
   }
-  return { clock, sink, receiver, send }
+  /** Whether bytes of a large object are asked for in a minute. */
+  const isFetching = async (): Promise<boolean> => {
+    const before = blobTransport.ranges.length
+    clock.advance(60_000)
+    await settleTasks()
+    return blobTransport.ranges.length > before
+  }
+  return { clock, sink, receiver, send, isFetching }
 }
 
 function frameOf(mutation: Mutation, body: FrameBody, seq = 1): ChangeFrame {
@@ -227,7 +235,7 @@ describe('a completions query', () => {
   })
 
   test('of a link that has ended leaves nothing to be fetched, and a late farewell takes nothing back', async () => {
-    const { receiver, send } = setUp()
+    const { receiver, send, isFetching } = setUp()
     const { volumeId, incarnation } = sender
     const large = putOf('large', Buffer.alloc(2 ** 21), version)
     const offer = frameOf(large, { kind: 'offer', ticket: Buffer.alloc(32, 7), length: 2 ** 21 })
@@ -235,10 +243,10 @@ describe('a completions query', () => {
       const answer = receiver.handshake({ ...hello, epoch })
       expect(await send(answer, [offer])).toEqual([{ result: 'pulling' }])
       await receiver.farewell({ volumeId, incarnation, epoch: epoch - 1 })
-      expect(receiver.isReceiving).toBe(true)
+      expect(await isFetching()).toBe(true)
       await receiver.farewell({ volumeId, incarnation, epoch })
       await settleTasks()
-      expect(receiver.isReceiving).toBe(false)
+      expect(await isFetching()).toBe(false)
     }
   })
 })

@@ -199,6 +199,14 @@ describe('a site does not start', () => {
     })
   })
 
+  it('where no index can be made', async () => {
+    const file = join(site.folder, 'file')
+    await writeFile(file, 'x')
+    await expect(site.start({ server: { indexPath: join(file, 'index') } })).rejects.toMatchObject({
+      code: 'INDEX_OPEN_FAILED',
+    })
+  })
+
   it.skipIf(process.getuid?.() === 0)('without permission for the path', async () => {
     await chmod(site.folder, 0o500)
     try {
