@@ -262,6 +262,11 @@ export class Receiver {
     return this.#options.responder.answer(what, question)
   }
 
+  /** Whether anything is held of large objects that are not complete. */
+  get isReceiving(): boolean {
+    return this.#puller.isBusy
+  }
+
   /** Ends all pulls; what was fetched is kept. */
   async close(): Promise<void> {
     this.#outcomes.close()

@@ -150,8 +150,8 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly #links: RemoteLinks
 
   private constructor(parts: Parts, peers: Peers) {
-    const { options, index, accounts, versions, uploads, writers, admission, conflicts } = parts
-    const { openWriter, openHasher } = parts
+    const { options, index, accounts, versions, uploads, writers, admission } = parts
+    const { conflicts, openWriter, openHasher } = parts
     const { volume, clock, logger, endOfTurn } = options
     this.replayed = parts.replayed
     this.#volume = volume
@@ -207,15 +207,14 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#sweeper = new Sweeper({
       ...{ index, accounts, pipeline, sequencer, losers, clock, logger },
     })
-    const ways = { openWriter, openHasher, room: () => pipeline.room() }
-    this.mender = new Mender({ sequencer, admission, ...ways })
+    const room = (): Promise<void> => pipeline.room()
+    this.mender = new Mender({ sequencer, admission, openWriter, openHasher, room })
     this.#incoming = new Incoming({
-      ...{ sequencer, versions, admission, losers, openWriter },
+      ...{ sequencer, versions, admission, losers, openWriter, room },
       sites: new SiteCensus((bucket) => accounts.bucket(bucket).seen),
       maxClockSkewMs: options.maxClockSkewMs,
       reserved: this.#reserved,
       missingBytesOf: (mutation) => uploads.missingBytesOf(mutation),
-      room: () => pipeline.room(),
       answered: (done, late) => pipeline.answered(done, late),
       inlineBytesMax: volume.limits.inlineBytesMax,
     })
