@@ -258,7 +258,7 @@ export class Losers {
       }
       const writer = openWriter()
       try {
-        for await (const bytes of object.read()) {
+        for await (const bytes of object.read(undefined, { passing: true })) {
           await writer.write(bytes)
           promise.spend(bytes.length)
         }

@@ -150,7 +150,7 @@ export class ScrubPass {
     try {
       object = this.#options.store.openObject(name)
       if (object === undefined) return
-      for await (const piece of object.read()) {
+      for await (const piece of object.read(undefined, { passing: true })) {
         this.#count({ bytes: piece.length })
         await this.#pace(piece.length)
         if (this.#options.signal.aborted) return
