@@ -20,6 +20,8 @@ export class HandleCache {
   /** In order of use, the least recent first. */
   readonly #cached = new Map<number, CachedHandle>()
   readonly #waiting: (() => void)[] = []
+  /** Told, while all are being closed, when one is not in use any more. */
+  #onIdle = (): void => undefined
 
   constructor(device: Device, limit = openSegmentsMax) {
     this.#device = device
@@ -60,7 +62,9 @@ export class HandleCache {
     const cached = this.#cached.get(slot)
     assert(cached !== undefined && cached.users > 0, 'a handle is released that was acquired')
     cached.users--
-    if (cached.users === 0) this.#waiting.shift()?.()
+    if (cached.users > 0) return
+    this.#waiting.shift()?.()
+    this.#onIdle()
   }
 
   /** Closes the handle of a segment that is about to go. */
@@ -71,9 +75,16 @@ export class HandleCache {
     await this.#close(slot, cached)
   }
 
-  /** Closes all; nothing may be in use any more. */
+  /** Closes all, each when it is not in use any more: a read ahead outlives the reader that was cut off. */
   async close(): Promise<void> {
-    for (const [slot, cached] of [...this.#cached]) await this.#close(slot, cached)
+    for (const [slot, cached] of [...this.#cached]) {
+      while (cached.users > 0) {
+        await new Promise<void>((resolve) => {
+          this.#onIdle = resolve
+        })
+      }
+      await this.#close(slot, cached)
+    }
   }
 
   #use(slot: number, cached: CachedHandle): void {

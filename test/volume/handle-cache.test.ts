@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Device, DeviceSegment } from '../../src/device/device.ts'
 import { HandleCache } from '../../src/volume/handle-cache.ts'
 import { FaultyDisk } from './faulty-disk.ts'
@@ -82,6 +82,19 @@ describe('The cache of open segments', () => {
     await cache.evict(1)
     expect([...counted.open]).toEqual([0, 2])
     await cache.close()
+    expect(counted.open.size).toBe(0)
+  })
+
+  it('is closed when the last read that is under way has ended', async () => {
+    const counted = await countingDevice(2)
+    const cache = new HandleCache(counted.device, 8)
+    for (const slot of [0, 1, 1]) await cache.acquire(slot)
+    const closing = cache.close()
+    cache.release(1)
+    cache.release(0)
+    await vi.waitFor(() => expect([...counted.open]).toEqual([1]))
+    cache.release(1)
+    await closing
     expect(counted.open.size).toBe(0)
   })
 })
