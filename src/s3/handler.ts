@@ -100,9 +100,13 @@ export function createS3Handler(options: S3HandlerOptions): S3Handler {
       answerFailure(service, exchange, thrown)
     }
     if (pending === undefined) return finish(exchange)
-    void pending
-      .catch((thrown) => answerFailure(service, exchange, thrown))
-      .then(() => finish(exchange))
+    void pending.then(
+      () => finish(exchange),
+      (thrown) => {
+        answerFailure(service, exchange, thrown)
+        finish(exchange)
+      },
+    )
   }
 }
 

@@ -115,7 +115,12 @@ export class CommitPipeline {
     return this.#stall.settled
   }
 
-  /** Resolves when there is room for another record; at once in the usual case. */
+  /** Whether {@link room} has nothing to wait for: the usual case, in which a promise can be spared. */
+  get hasRoom(): boolean {
+    return this.#gatheredBytes <= gatheredBytesMax && this.refusal === undefined
+  }
+
+  /** Resolves when there is room for another record. */
   async room(): Promise<void> {
     while (this.#gatheredBytes > gatheredBytesMax && this.refusal === undefined) {
       await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve))

@@ -43,8 +43,8 @@ export function checkKey(key: string): void {
 export function checkMeta(meta: Pick<ObjectMeta, 'size' | 'headers' | 'userMetadata'>): void {
   let bytes = 0
   for (const texts of [meta.headers, meta.userMetadata]) {
-    for (const [name, value] of Object.entries(texts)) {
-      bytes += Buffer.byteLength(name) + Buffer.byteLength(value)
+    for (const name of Object.keys(texts)) {
+      bytes += Buffer.byteLength(name) + Buffer.byteLength(texts[name] ?? '')
     }
   }
   if (bytes > metadataBytesMax) throw new MetadataTooLargeError({ bytes, limit: metadataBytesMax })

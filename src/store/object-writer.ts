@@ -79,16 +79,17 @@ export class ObjectWriter {
     }
   }
 
-  async #putAdmitted(input: PutInput, promise: RoomPromise): Promise<ObjectInfo> {
+  /** Throws at once, or rejects: the caller awaits it. */
+  #putAdmitted(input: PutInput, promise: RoomPromise): Promise<ObjectInfo> {
     const { body, contentLength } = input
-    if (!(body instanceof Uint8Array) && contentLength > this.#volume.limits.inlineBytesMax) {
+    if (body instanceof Uint8Array) return this.#putBytes(input, body, promise)
+    if (contentLength > this.#volume.limits.inlineBytesMax) {
       return this.#putStream(input, body, promise)
     }
-    const bytes = body instanceof Uint8Array ? body : await collect(body, contentLength)
-    return this.#putBytes(input, bytes, promise)
+    return collect(body, contentLength).then((bytes) => this.#putBytes(input, bytes, promise))
   }
 
-  async #putBytes(input: PutInput, bytes: Uint8Array, promise: RoomPromise): Promise<ObjectInfo> {
+  #putBytes(input: PutInput, bytes: Uint8Array, promise: RoomPromise): Promise<ObjectInfo> {
     if (bytes.length !== input.contentLength) {
       throw new IncompleteBodyError({ expected: input.contentLength, received: bytes.length })
     }
@@ -135,7 +136,7 @@ export class ObjectWriter {
     }
   }
 
-  async #commitPut(input: PutInput, digests: BodyDigests, body: ReadyBody): Promise<ObjectInfo> {
+  #commitPut(input: PutInput, digests: BodyDigests, body: ReadyBody): Promise<ObjectInfo> {
     const { bucket, key, conditions, createBucket } = input
     if (input.expectedMd5 !== undefined && !input.expectedMd5.equals(digests.md5)) {
       throw new BadDigestError({ bucket, key })

@@ -38,7 +38,7 @@ export async function runDecision<T>(
     const held =
       room instanceof Promise ? await pipeline.answered(room, (late) => late?.release()) : room
     try {
-      await pipeline.room()
+      if (!pipeline.hasRoom) await pipeline.room()
       const decision = steps.decide()
       switch (decision.kind) {
         case 'sequenced':

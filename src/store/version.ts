@@ -95,6 +95,11 @@ export function covers(
 
 /** The smallest context that covers all that `context` and `versions` cover. */
 export function joinContext(context: Context, versions: readonly Version[]): Context {
+  const [only] = versions
+  if (only !== undefined && versions.length === 1) {
+    const replaced = replaceVersion(context, only)
+    if (replaced !== undefined) return replaced
+  }
   if (versions.every((version) => contextCovers(context, version))) return context
   const highest = new Map<SiteId, Version>()
   for (const version of [...context, ...versions]) {
@@ -103,6 +108,17 @@ export function joinContext(context: Context, versions: readonly Version[]): Con
     if (seen === undefined || seen < version) highest.set(site, version)
   }
   return [...highest.keys()].sort().map((site) => highest.get(site) as Version)
+}
+
+/** The usual case, one more write of a site that is known: its version in place, the order stays. */
+function replaceVersion(context: Context, version: Version): Context | undefined {
+  const site = siteOf(version)
+  for (let at = 0; at < context.length; at++) {
+    const seen = context[at] as Version
+    if (siteOf(seen) !== site) continue
+    return seen >= version ? context : context.with(at, version)
+  }
+  return undefined
 }
 
 /** Hands out versions that rise, and exceed every version it was shown, whatever the wall clock does. */
