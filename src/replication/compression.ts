@@ -23,14 +23,18 @@ export type CompressionMode = 'auto' | 'off'
 /** The value of Content-Encoding and Accept-Encoding. */
 export const zstdEncoding = 'zstd'
 
+/** A codec writes into buffers that are made before it is known how full they get: of a stream this large. */
+const pieceBytesMax = 256 * 1024
+/** Node takes no less than 64. */
+const pieceBytesMin = 1024
 const packing = {
   params: { [constants.ZSTD_c_compressionLevel]: 1 },
-  chunkSize: 256 * 1024,
+  chunkSize: pieceBytesMax,
 } as const
 /** No sender needs more memory at the other end than a window of 8 MiB. */
 const unpacking = {
   params: { [constants.ZSTD_d_windowLogMax]: 23 },
-  chunkSize: 256 * 1024,
+  chunkSize: pieceBytesMax,
 } as const
 
 /** Less is not worth the work. */
@@ -73,7 +77,8 @@ export class CompressionGate {
       return true
     }
     const sample = sampleOf(pieces, length)
-    const promises = hasPaid(sample.length, zstdCompressSync(sample, packing).length)
+    const small = zstdCompressSync(sample, packingOf(sample.length))
+    const promises = hasPaid(sample.length, small.length)
     if (!promises && this.#kind === 'batch') this.#pause()
     return promises
   }
@@ -120,11 +125,23 @@ function sampleOf(pieces: readonly Uint8Array[], length: number): Buffer {
 const compressWhole = promisify(zstdCompress)
 const decompressWhole = promisify(zstdDecompress)
 
-export async function packed(bytes: Uint8Array): Promise<Buffer> {
-  return await compressWhole(bytes, packing)
+/** Into one buffer that takes what comes of `length` bytes at most, or into several of a stream's. */
+function packingOf(length: number) {
+  // Bytes that do not become fewer grow by a 256th and the frame around them.
+  const most = length + Math.ceil(length / 256) + 128
+  return { ...packing, chunkSize: Math.min(pieceBytesMax, Math.max(pieceBytesMin, most)) }
 }
 
-/** @throws MalformedBytesError unless there are exactly `length` bytes in it */
+export async function packed(bytes: Uint8Array): Promise<Buffer> {
+  return await compressWhole(bytes, packingOf(bytes.length))
+}
+
+/**
+ * Into one buffer of that length: a batch of a hundred small changes is a few KiB, and must not keep
+ * the 256 KiB of a stream's pieces for as long as its changes are looked at.
+ *
+ * @throws MalformedBytesError unless there are exactly `length` bytes in it
+ */
 export async function unpacked(bytes: Uint8Array, length: number): Promise<Buffer> {
   const plain = await unpackedUpTo(bytes, length)
   if (plain.length === length) return plain
@@ -137,6 +154,8 @@ async function unpackedUpTo(bytes: Uint8Array, maxOutputLength: number): Promise
   try {
     return await decompressWhole(bytes, {
       ...unpacking,
+      // One more than are to come: a buffer that is full asks for a second one.
+      chunkSize: Math.max(pieceBytesMin, maxOutputLength + 1),
       maxOutputLength: Math.max(1, maxOutputLength),
     })
   } catch (cause) {

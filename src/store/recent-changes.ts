@@ -18,7 +18,8 @@ const bufferBytesMax = 2 ** 20
 
 interface RecentPlace {
   readonly place: FeedPlace
-  readonly written: WrittenChange | undefined
+  /** Undefined where nothing is kept, and once the place has gone: see `Layer` in `pending.ts`. */
+  written: WrittenChange | undefined
 }
 
 export class RecentChanges {
@@ -89,6 +90,7 @@ export class RecentChanges {
     if (found === undefined) return
     this.#places.delete(seq)
     const { written } = found
+    found.written = undefined
     if (written === undefined) return
     this.#hold(written.encoded.label.buffer, -1)
     if (written.bytes !== undefined) this.#hold(written.bytes.buffer, -1)

@@ -79,6 +79,18 @@ describe('what was compressed', () => {
     expect((await collected(stream)).equals(whole)).toBe(true)
   })
 
+  test('keeps no more memory than its bytes would take, and of any size comes back whole', async () => {
+    // Too long for the buffer that Node shares between short ones.
+    const batch = words.subarray(0, 60_000)
+    const small = await packed(batch)
+    expect(small.buffer.byteLength).toBeLessThan(1.1 * batch.length)
+    const plain = await unpacked(small, batch.length)
+    expect(plain.buffer.byteLength).toBeLessThan(1.1 * batch.length)
+    for (const bytes of [Buffer.of(), Buffer.of(1), noise, Buffer.concat(Array(20).fill(noise))]) {
+      expect((await unpacked(await packed(bytes), bytes.length)).equals(bytes)).toBe(true)
+    }
+  })
+
   test('is refused when it has more bytes than announced, before they are there', async () => {
     const bomb = zstdCompressSync(Buffer.alloc(64 * mib))
     expect(bomb.length).toBeLessThan(16_384)

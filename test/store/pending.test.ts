@@ -1,7 +1,15 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { PendingMap } from '../../src/store/pending.ts'
 
 const done = Promise.resolve()
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
 
 describe('pending values', () => {
   it('show the newest, and nothing once all have succeeded', () => {
@@ -34,5 +42,28 @@ describe('pending values', () => {
     const b = map.cover('b', 2, done)
     b(true)
     expect([...map.entries()].map(([key]) => key)).toEqual(['a'])
+  })
+
+  it('let go of what is settled, also below a write that is not', async () => {
+    const map = new PendingMap<object>()
+    const coverNew = () => {
+      const value = {}
+      return { settle: map.cover('k', value, done), value: new WeakRef(value) }
+    }
+    const first = coverNew()
+    const second = coverNew()
+    const third = coverNew()
+    first.settle(true)
+    second.settle(false)
+    // What was made in this turn is kept until it is over.
+    await nextTurn()
+    collectGarbage()
+    expect([first, second, third].map(({ value }) => value.deref() === undefined)).toEqual([
+      true,
+      true,
+      false,
+    ])
+    third.settle(true)
+    expect(map.size).toBe(0)
   })
 })
