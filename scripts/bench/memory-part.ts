@@ -22,6 +22,7 @@ interface Peak {
 export async function measureMemory(inputs: BenchInputs): Promise<readonly Finding[]> {
   const none = await restAndDrain(inputs, 0)
   const many = await restAndDrain(inputs, inputs.pending)
+  const live = await restAndDrain(inputs, 0, drainMs / 1000)
   const grown = (name: string, before: number, after: number): Finding => ({
     what: name,
     figure: `${after.toFixed(0)} MiB, ${(after - before).toFixed(0)} above the ${before.toFixed(0)} with none`,
@@ -33,23 +34,28 @@ export async function measureMemory(inputs: BenchInputs): Promise<readonly Findi
     grown('A while they drain, at most', none.peak.a, many.peak.a),
     grown('B while they drain, at most', none.peak.b, many.peak.b),
     {
+      what: `A and B with none, ${drainMs / 1000} s of writes as they come, at most`,
+      figure: `${live.peak.a.toFixed(0)} and ${live.peak.b.toFixed(0)} MiB`,
+    },
+    {
       what: 'A starts with them',
       figure: `${many.startMs.toFixed(0)} ms, ${none.startMs.toFixed(0)} ms with none`,
     },
   ]
 }
 
-/** MiB at rest with the remote away, and at most while it catches up. */
+/** MiB at rest with the remote away, and at most while it catches up, or while changes come for a while. */
 async function restAndDrain(
   inputs: BenchInputs,
   wanted: number,
+  seconds = burstSeconds,
 ): Promise<{
   readonly rest: number
   readonly peak: Peak
   readonly startMs: number
   readonly pending: number
 }> {
-  const pair = await Pair.make({ folder: join(inputs.folder, `memory-${wanted}`) })
+  const pair = await Pair.make({ folder: join(inputs.folder, `memory-${wanted}-${seconds}`) })
   try {
     await pair.start('a')
     const pending = await pile(pair, inputs, wanted)
@@ -61,7 +67,7 @@ async function restAndDrain(
     const rest = await memoryOf(pair, 'a')
     await pair.start('b')
     // With none pending, what is written meanwhile takes the same paths.
-    const work = wanted === 0 ? burst(pair, inputs, burstSeconds) : drained(pair)
+    const work = wanted === 0 ? burst(pair, inputs, seconds) : drained(pair)
     return { rest, peak: await peakDuring(pair, work), startMs, pending }
   } finally {
     await pair.stop('a', 'b')

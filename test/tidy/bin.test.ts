@@ -7,10 +7,13 @@ import { projectRoot, withFiles } from './planted-project.ts'
 
 const program = `
 export async function runCli(argv, packageUrl) {
-  const { UV_THREADPOOL_SIZE: threads, NODE_ENV: mode } = process.env
-  process.stdout.write(JSON.stringify({ argv, packageUrl, threads, mode, pid: process.pid }))
+  const { UV_THREADPOOL_SIZE: threads, NODE_ENV: mode, MALLOC_ARENA_MAX: arenas } = process.env
+  const { pid, execArgv: flags } = process
+  process.stdout.write(JSON.stringify({ argv, packageUrl, threads, mode, arenas, flags, pid }))
   process.exitCode = 7
 }`
+
+const siteFlags = ['--max-semi-space-size=32', '--no-allocation-site-pretenuring']
 
 describe('bin/comio', () => {
   it('says in one line which Node it needs when an older one runs it', () => {
@@ -41,6 +44,7 @@ describe('bin/comio', () => {
     expect(status).toBe(7)
     expect(seen).toMatchObject({ argv: ['repl', 'status', '--json'], threads: '16', pid })
     expect(seen).toMatchObject({
+      flags: [],
       mode: 'production',
       packageUrl: expect.stringMatching(/^file:.*\/package\.json$/),
     })
@@ -49,6 +53,21 @@ describe('bin/comio', () => {
   it('leaves a thread pool size that was asked for', () => {
     const { stdout } = run({ env: { UV_THREADPOOL_SIZE: '4' } })
     expect(JSON.parse(stdout)).toMatchObject({ threads: '4' })
+  })
+
+  it('runs a site with bounds on what V8 and malloc keep, in the same process', () => {
+    const argv = ['server', '--storage', 'a folder']
+    const { status, stdout, stderr, pid } = run({ args: argv, nodeArgs: ['--no-deprecation'] })
+    expect({ status, stderr }).toEqual({ status: 7, stderr: '' })
+    expect(JSON.parse(stdout)).toMatchObject({ argv, pid, threads: '16', arenas: '4' })
+    expect(JSON.parse(stdout)).toMatchObject({ flags: ['--no-deprecation', ...siteFlags] })
+  })
+
+  it('leaves bounds for a site that were asked for', () => {
+    const env = { NODE_OPTIONS: '--max-semi-space-size=24', MALLOC_ARENA_MAX: '8' }
+    const nodeArgs = ['--allocation_site_pretenuring']
+    const { stdout } = run({ args: ['server'], env, nodeArgs })
+    expect(JSON.parse(stdout)).toMatchObject({ flags: nodeArgs, arenas: '8' })
   })
 })
 
