@@ -21,7 +21,7 @@ import {
 
 /** Runs the command that `argv` (without program and script) asks for, and sets the exit code. */
 export async function runCli(argv: readonly string[]): Promise<void> {
-  endWhenNobodyReads(argv)
+  endWhenOutputFails(argv)
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => process.exit(report(error, argv)))
   }
@@ -49,8 +49,11 @@ function isDebugging(): boolean {
   return !['', '0', 'false', undefined].includes(process.env.DEBUG)
 }
 
-/** `comio ... | head` closes the pipe early, which is no error. What stderr does not take, nobody can be told. */
-function endWhenNobodyReads(argv: readonly string[]): void {
+/**
+ * `comio ... | head` closes the pipe early, which is no error. Of what stderr does not take nobody can be
+ * told.
+ */
+function endWhenOutputFails(argv: readonly string[]): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(process.exitCode ?? exitCodes.done)

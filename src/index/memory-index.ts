@@ -90,6 +90,7 @@ export interface MemoryIndexOptions {
 }
 
 export class MemoryIndex implements OrderedIndex {
+  readonly isShort = false
   readonly #disk: MemoryIndexDisk
   readonly #settle: () => Promise<void>
   /** The batch that must be written again. */
@@ -136,8 +137,6 @@ export class MemoryIndex implements OrderedIndex {
     if (this.#closing !== undefined) throw new IndexClosedError()
     return new MemoryCursor(this.#disk.durable, range, () => this.#pause())
   }
-
-  readonly isShort = false
 
   async size(): Promise<number> {
     return this.#disk.durable.byteSize()

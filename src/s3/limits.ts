@@ -19,12 +19,15 @@ export const copyOutBytesMax = 16 * 1024
 /** An object up to this size is read in one call; `wholeBytesMax` overrides it. */
 export const wholeBytesDefault = 256 * 1024
 
-/** What a streamed body counts for in the budget: the piece in the store plus that in the socket. */
+/**
+ * What a streamed body counts for in the budget while its bytes move: the piece in the store plus that in
+ * the socket. A download may count for more while there is much room.
+ */
 export const streamWindowBytes = 2 * 2 ** 20
 
 /**
- * Of what is streamed to a client that hardly takes anything: a piece, and all that it counts for. One of
- * them per idle time counts as making progress.
+ * What an upload counts for whose client is slow, and the pieces of a download that are read for a slow
+ * one. A piece per idle time counts as making progress.
  */
 export const slowPieceBytes = 64 * 1024
 

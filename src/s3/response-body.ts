@@ -4,8 +4,8 @@ import type { ProgressWatch, WatchedTransfer } from './progress-watch.ts'
 
 /**
  * Writes the pieces behind headers that are out already, no faster than the client takes them, and
- * ends the answer. A client that takes nothing for the idle time is cut off; one that goes away ends
- * the writing without an error. Whoever opened what the pieces come from closes it afterwards.
+ * ends the answer. A client that does not take a whole piece in the idle time is cut off; one that goes
+ * away ends the writing without an error. Whoever opened what the pieces come from closes it afterwards.
  */
 export async function writePieces(
   exchange: Exchange,

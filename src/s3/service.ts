@@ -13,7 +13,7 @@ export interface S3Service {
   readonly logger: Logger
   readonly budget: ByteBudget
   readonly watch: ProgressWatch
-  /** Notices much sooner who is slow. */
+  /** Notices who is slow, long before `watch` ends who stands still. */
   readonly pace: ProgressWatch
   readonly region: string
   readonly autoCreateBuckets: boolean

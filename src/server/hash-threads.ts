@@ -99,6 +99,7 @@ class HashThread {
     const ended = (cause: unknown): void => {
       if (this.#failure !== undefined) return
       const error = new HashThreadError(`a hashing thread has ended: ${messageOf(cause)}`, {
+        hint: 'Send the upload again: another thread takes its place.',
         cause,
       })
       this.fail(error)

@@ -114,7 +114,7 @@ async function recoverEngine(
 ): Promise<Engine> {
   const { config, volume, indexPath } = inputs
   const startedAt = clock.monotonic()
-  const hashing = new HashThreads({ count: hashThreads(), logger })
+  const hashing = new HashThreads({ count: hashThreadCount(), logger })
   teardown.add('hashing', () => hashing.close())
   const engine = await openEngine({
     volume,
@@ -177,7 +177,7 @@ async function openIndex(
 }
 
 /** One body needs two at a time; all bodies together leave some cores to everything else. */
-function hashThreads(): number {
+function hashThreadCount(): number {
   return Math.min(hashThreadsMax, Math.max(2, availableParallelism() - 1))
 }
 

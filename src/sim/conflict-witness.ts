@@ -51,9 +51,9 @@ export class ConflictWitness {
   /** By site and slot: deletes that came when the slot was deleted already. They replace nothing. */
   readonly #heard = new Map<string, Set<Version>>()
   /**
-   * By slot and version of a delete: the deletes that stand for it. Two deletes that met want the same, and the store goes on
-   * with the higher one, whose context says that it knows of the other: what that one loses to, is lost for both, and whoever
-   * has seen it has seen that the object was deleted.
+   * By slot and version of a delete: the deletes that stand for it. Two deletes that met want the same,
+   * and the store goes on with the higher one, whose context says that it knows of the other: what that
+   * one loses to, is lost for both, and whoever has seen it has seen that the object was deleted.
    */
   readonly #stoodFor = new Map<string, Set<Version>>()
   /** By slot and version: what somebody replaced who had it before himself. */
@@ -117,7 +117,10 @@ export class ConflictWitness {
     }
   }
 
-  /** Whether it need not be listed: of what was overwritten the next one counts, of a delete the one that stands for it. */
+  /**
+   * Whether it need not be listed: of what was overwritten the next one counts, of a delete the one that
+   * stands for it.
+   */
   #isAnswered(slot: string, loser: Version, listed: ReadonlySet<string>): boolean {
     if (this.#overwritten.has(`${slot} ${loser}`)) return true
     const standing = [...(this.#stoodFor.get(`${slot} ${loser}`) ?? [])]

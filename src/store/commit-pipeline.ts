@@ -34,7 +34,10 @@ export interface LogItem {
   logged(location: Location): void
   /** Adds what the record does to the batch. */
   effects(batch: IndexBatch): void
-  /** Called when it is indexed, or when it failed and left no trace. */
+  /**
+   * Called when it is indexed, or has failed: without a trace, unless the store is of no use any more and
+   * the record is in the log, where the next start finds it.
+   */
   settled(error: Error | undefined): void
 }
 

@@ -60,7 +60,10 @@ export class StorageFullError extends ComioError {
   }
 }
 
-/** The disk of the index is full. What was under way when that showed is in the log, and counts once there is room. */
+/**
+ * The disk of the index is full. What was under way when that showed may be in the log, and counts then
+ * once there is room.
+ */
 export class IndexFullError extends ComioError {
   readonly code = 'INDEX_FULL'
   constructor(cause?: unknown) {

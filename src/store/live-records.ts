@@ -3,7 +3,7 @@
  * the old copy is dead. What the index holds whole (deletes, joins, remotes) is encoded anew, puts and
  * the records of buckets are read. Those of uploads, dead letters and conflicts: `unplaced-records.ts`.
  */
-import type { ListedRecord, Location, RecordInput, StoredRecord } from '../volume/volume.ts'
+import type { ListedRecord, Location, ReadRecord, RecordInput } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import {
   bucketRecordMoved,
@@ -49,8 +49,6 @@ export interface LiveRecordsOptions extends UnplacedRecordsOptions {
     readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord>
   }
 }
-
-type ReadRecord = StoredRecord & { readonly body: Buffer }
 
 export class LiveRecords {
   readonly #accounts: Accounts

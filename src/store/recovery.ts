@@ -195,8 +195,8 @@ class Replay {
   }
 
   /**
-   * A copy may stand behind the end of its letter, which is in the index alone where it was queued again. Where
-   * there was no index, the copy may be all that is left of the letter.
+   * A copy may stand behind the end of its letter, which is in the index alone where it was queued again.
+   * Where there was no index, the copy may be all that is left of the letter.
    */
   #replayLetter(record: StoreRecord & { kind: 'deadletter' }, location: Location): void {
     const context = this.#context()

@@ -26,7 +26,10 @@ export class Stall {
     this.#look()
   }
 
-  /** Resolves when it is over and what anybody was told of has succeeded or failed; undefined in the usual case. */
+  /**
+   * Resolves when it is over and what anybody was told of has succeeded or failed; undefined in the
+   * usual case.
+   */
   get settled(): Promise<void> | undefined {
     if (this.#isSettled) return undefined
     this.#settled ??= Promise.withResolvers()

@@ -177,8 +177,7 @@ export function openStored(
 ): StoredObject | undefined {
   let entry = find()
   while (entry !== undefined) {
-    const { seq, version, meta } = entry
-    const info = { bucket: name.bucket, key: name.key, seq, version, meta }
+    const info = infoOf(name, entry)
     let reason: unknown
     try {
       const extents = extentsOf(entry, from.index)
@@ -191,7 +190,7 @@ export function openStored(
       reason = thrown
     }
     const again = find()
-    const isSameRecord = again?.seq === seq && isSame(again.location, entry.location)
+    const isSameRecord = again?.seq === entry.seq && isSame(again.location, entry.location)
     if (isSameRecord) throw lostBytes(info, reason)
     entry = again
   }

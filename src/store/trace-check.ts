@@ -1,6 +1,6 @@
 /**
- * Checks the records of the log that are no object's bytes: deletions, joins, buckets, purges and
- * remotes. No read ever meets them, and yet an index that is built anew rests on them.
+ * Checks those records of the log that no read ever meets, and on which an index that is built anew
+ * rests: deletions, joins, buckets, purges and remotes.
  */
 import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
@@ -108,7 +108,7 @@ type TraceOwner = Exclude<
   UnplacedOwner | { readonly kind: 'put' }
 >
 
-/** An index that is built anew does without these: uploads and letters begin anew with it. */
+/** Not read here: no object, and no deletion, rests on them. */
 function isUnplaced(owner: TraceOwner | UnplacedOwner): owner is UnplacedOwner {
   return ['upload', 'part', 'letter', 'conflict'].includes(owner.kind)
 }

@@ -18,8 +18,8 @@ export function contextAfter(
 }
 
 /**
- * The purge as it takes the place of the one before, which nobody will hear of any more: what the author of either had seen is
- * gone without a word.
+ * The purge as it takes the place of the one before, which nobody will hear of any more: what the author
+ * of either had seen is gone without a word.
  */
 export function behindFloor(purge: PurgeMutation, floor: Floor | undefined): PurgeMutation {
   if (floor === undefined) return purge

@@ -302,7 +302,7 @@ export class Volume {
     return this.#space.usage(this.isRoomFor(1, { essential: false }))
   }
 
-  /** The largest ordinary write that there is room for, if it is nearly full; undefined while there is more. */
+  /** The largest ordinary write that there is room for, if it is nearly full; else undefined. */
   get largestLastWrite(): number | undefined {
     if (!this.isRoomFor(1, { essential: false })) return undefined
     return this.#space.largestLastWrite(this.openRoom)

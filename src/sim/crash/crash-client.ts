@@ -57,7 +57,10 @@ export class CrashClient {
     this.parts = parts
   }
 
-  /** What was answered with an error shows without a restart: it was logged, and the index could not be written. */
+  /**
+   * What was answered with an error may show without a restart: it was logged, and the index could not be
+   * written.
+   */
   get mayComeLate(): boolean {
     return this.parts.options.indexFaults > 0
   }
@@ -152,8 +155,9 @@ export class CrashClient {
   }
 
   /**
-   * A group whose sync finds the disk full may be on it, and fails as one without room: the next opening decides.
-   * What another site sent is answered in the same words when the index has no room, which decides later.
+   * A group whose sync finds the disk full may be on it, and fails as one without room: the next opening
+   * decides. What another site sent is answered in the same words when the index has no room, which
+   * decides later.
    */
   #isRefusal(code: string): boolean {
     const { diskFaults, indexFaults } = this.parts.options
