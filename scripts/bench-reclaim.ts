@@ -14,14 +14,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseByteSize } from '../src/base/byte-size.ts'
-import { systemClock } from '../src/base/clock.ts'
-import { silentLogger } from '../src/base/log.ts'
-import { systemRandom } from '../src/base/random.ts'
-import { DirectoryDevice } from '../src/device/directory-device.ts'
-import { LevelIndex } from '../src/index/level-index.ts'
-import { type Engine, openEngine } from '../src/store/engine.ts'
+import type { Engine } from '../src/store/engine.ts'
 import { StorageFullError } from '../src/store/errors.ts'
-import { Volume } from '../src/volume/volume.ts'
+import type { Volume } from '../src/volume/volume.ts'
+import { openBareStore } from './bench/bare-store.ts'
 
 const { values } = parseArgs({
   options: {
@@ -65,27 +61,16 @@ try {
 }
 
 async function run(path: string): Promise<void> {
-  const volume = await Volume.open({
-    device: await DirectoryDevice.open(join(path, 'volume')),
-    random: systemRandom,
-    clock: systemClock,
-    logger: silentLogger,
+  const { volume, engine, close } = await openBareStore({
+    storage: join(path, 'volume'),
+    index: join(path, 'index'),
     format: { siteId: 'bench' },
     capacityBytes,
-  })
-  const engine = await openEngine({
-    volume,
-    openIndex: () => LevelIndex.open({ path: join(path, 'index') }),
-    clock: systemClock,
-    random: systemRandom,
-    logger: silentLogger,
-    maxClockSkewMs: 300_000,
   })
   try {
     await measure(volume, engine)
   } finally {
-    await engine.close()
-    await volume.close()
+    await close()
   }
 }
 

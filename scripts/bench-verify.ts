@@ -13,21 +13,18 @@ import { parseArgs } from 'node:util'
 import { systemClock } from '../src/base/clock.ts'
 import { silentLogger } from '../src/base/log.ts'
 import { systemRandom } from '../src/base/random.ts'
-import { DirectoryDevice } from '../src/device/directory-device.ts'
-import { LevelIndex } from '../src/index/level-index.ts'
 import { createHttpBlobTransport } from '../src/replication/http-blob-transport.ts'
 import { createHttpReceiver } from '../src/replication/http-receiver.ts'
 import { createHttpTransport } from '../src/replication/http-transport.ts'
 import { LinkTraffic } from '../src/replication/link-traffic.ts'
 import { defaultReplicationOptions } from '../src/replication/options.ts'
 import { createReplicator, type Replicator } from '../src/replication/replicator.ts'
-import { type Engine, openEngine } from '../src/store/engine.ts'
 import type { PutMutation } from '../src/store/mutation.ts'
 import type { IncomingChange } from '../src/store/object-store.ts'
 import { wantsEverything } from '../src/store/place-filter.ts'
 import { objectSlot } from '../src/store/slot.ts'
 import { makeVersion } from '../src/store/version.ts'
-import { Volume } from '../src/volume/volume.ts'
+import { type BareStore, openBareStore } from './bench/bare-store.ts'
 import { makeBenchFolder, removeBenchFolder } from './bench/site.ts'
 
 const { values } = parseArgs({
@@ -44,9 +41,7 @@ const rounds = Number(values.rounds)
 const token = 'bench'
 const options = defaultReplicationOptions
 
-interface Site {
-  readonly engine: Engine
-  readonly volume: Volume
+interface Site extends BareStore {
   readonly server: Server
   readonly url: string
 }
@@ -66,36 +61,25 @@ try {
   await Promise.all(writers)
 } finally {
   for (const link of links) await link.close()
-  for (const { engine, volume, server } of sites) {
+  for (const { close, server } of sites) {
     server.closeAllConnections()
     server.close()
-    await engine.close()
-    await volume.close()
+    await close()
   }
   await removeBenchFolder(folder)
 }
 
 async function openSite(siteId: string): Promise<Site> {
-  const volume = await Volume.open({
-    device: await DirectoryDevice.open(`${folder}/${siteId}/volume`),
-    random: systemRandom,
-    clock: systemClock,
-    logger: silentLogger,
+  const store = await openBareStore({
+    storage: `${folder}/${siteId}/volume`,
+    index: `${folder}/${siteId}/index`,
     format: { siteId, segmentBytes: 64 * 2 ** 20 },
-  })
-  const engine = await openEngine({
-    volume,
-    openIndex: () => LevelIndex.open({ path: `${folder}/${siteId}/index` }),
-    clock: systemClock,
-    random: systemRandom,
-    logger: silentLogger,
-    maxClockSkewMs: options.maxClockSkewMs,
   })
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  return { engine, volume, server, url: `http://127.0.0.1:${port}` }
+  return { ...store, server, url: `http://127.0.0.1:${port}` }
 }
 
 /** The same at both: as if a third site had shipped it to them. */

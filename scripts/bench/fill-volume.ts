@@ -1,17 +1,11 @@
 /** Makes a volume with very many small objects, without a server: what a benchmark then starts one on. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { systemClock } from '../../src/base/clock.ts'
-import { silentLogger } from '../../src/base/log.ts'
-import { systemRandom } from '../../src/base/random.ts'
-import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { defaultIndexPath } from '../../src/device/open-device.ts'
-import { LevelIndex } from '../../src/index/level-index.ts'
-import { openEngine } from '../../src/store/engine.ts'
 import type { IncomingChange } from '../../src/store/object-store.ts'
 import { objectSlot } from '../../src/store/slot.ts'
 import { makeVersion } from '../../src/store/version.ts'
-import { Volume } from '../../src/volume/volume.ts'
+import { openBareStore } from './bare-store.ts'
 import { progress } from './replication-report.ts'
 
 /** The keys of a bucket lie in so many folders, evenly. */
@@ -22,22 +16,8 @@ const atOnce = 2000
 
 /** As another site would have sent them, which is the fastest way in. */
 export async function fillVolume(storage: string, objects: number): Promise<void> {
-  const volume = await Volume.open({
-    device: await DirectoryDevice.open(storage),
-    random: systemRandom,
-    clock: systemClock,
-    logger: silentLogger,
-    format: { siteId: undefined },
-  })
-  const engine = await openEngine({
-    volume,
-    openIndex: () =>
-      LevelIndex.open({ path: defaultIndexPath(storage, 'directory') ?? join(storage, 'index') }),
-    clock: systemClock,
-    random: systemRandom,
-    logger: silentLogger,
-    maxClockSkewMs: 300_000,
-  })
+  const index = defaultIndexPath(storage, 'directory') ?? join(storage, 'index')
+  const { engine, close } = await openBareStore({ storage, index })
   try {
     for (let from = 0; from < objects; from += atOnce) {
       const count = Math.min(atOnce, objects - from)
@@ -50,8 +30,7 @@ export async function fillVolume(storage: string, objects: number): Promise<void
       if (from % 500_000 === 0) progress(`${from} of ${objects} objects written`)
     }
   } finally {
-    await engine.close()
-    await volume.close()
+    await close()
   }
 }
 

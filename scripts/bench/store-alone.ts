@@ -1,17 +1,13 @@
 /**
- * What the store makes durable without HTTP and without hashing in between: 4 KiB puts of many
- * writers, against `dd` that syncs each of its blocks, where a block is as large as a group of theirs.
+ * What the store makes durable without HTTP: 4 KiB puts of many writers, MD5 and SHA-256 included,
+ * against `dd` that syncs each of its blocks, where a block is as large as a group of theirs.
  */
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { endOfTurn, systemClock } from '../../src/base/clock.ts'
-import { silentLogger } from '../../src/base/log.ts'
-import { systemRandom } from '../../src/base/random.ts'
-import { DirectoryDevice } from '../../src/device/directory-device.ts'
-import { LevelIndex } from '../../src/index/level-index.ts'
-import { type Engine, openEngine } from '../../src/store/engine.ts'
-import { Volume } from '../../src/volume/volume.ts'
+import { endOfTurn } from '../../src/base/clock.ts'
+import type { Engine } from '../../src/store/engine.ts'
+import { openBareStore } from './bare-store.ts'
 import { run } from './child.ts'
 import { type Finding, median, progress } from './replication-report.ts'
 
@@ -25,22 +21,8 @@ export async function measureStoreAlone(inputs: {
   readonly seconds: number
 }): Promise<readonly Finding[]> {
   const storage = join(inputs.folder, 'alone')
-  const volume = await Volume.open({
-    device: await DirectoryDevice.open(storage),
-    random: systemRandom,
-    clock: systemClock,
-    logger: silentLogger,
-    format: { siteId: undefined },
-  })
-  const engine = await openEngine({
-    volume,
-    openIndex: () => LevelIndex.open({ path: join(storage, 'index') }),
-    clock: systemClock,
-    random: systemRandom,
-    logger: silentLogger,
-    maxClockSkewMs: 300_000,
-    endOfTurn,
-  })
+  const index = join(storage, 'index')
+  const { engine, close } = await openBareStore({ storage, index, endOfTurn })
   const own: number[] = []
   const dd: number[] = []
   try {
@@ -55,8 +37,7 @@ export async function measureStoreAlone(inputs: {
       dd.push(rates.dd)
     }
   } finally {
-    await engine.close()
-    await volume.close()
+    await close()
   }
   const ratio = median(own) / (median(dd) * writers)
   return [
