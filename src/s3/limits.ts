@@ -31,6 +31,9 @@ export const streamWindowBytes = 2 * 2 ** 20
  */
 export const slowPieceBytes = 64 * 1024
 
+/** Handed to the socket at a time: a client that takes so much in the idle time makes progress. */
+export const progressBytes = 256 * 1024
+
 /** Who has moved nothing for so long is slow, and holds as little as can be; noticed a quarter late. */
 export const slowAfterMs = 1000
 

@@ -1,10 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import type { Exchange } from './exchange.ts'
+import { progressBytes } from './limits.ts'
 import type { ProgressWatch, WatchedTransfer } from './progress-watch.ts'
 
 /**
  * Writes the pieces behind headers that are out already, no faster than the client takes them, and
- * ends the answer. A client that does not take a whole piece in the idle time is cut off; one that goes
+ * ends the answer. A client that does not take {@link progressBytes} in the idle time is cut off; one that goes
  * away ends the writing without an error. Whoever opened what the pieces come from closes it afterwards.
  */
 export async function writePieces(
@@ -25,10 +26,13 @@ export async function writePieces(
   watch.add(transfer)
   try {
     for await (const piece of pieces) {
-      await taken(response, piece)
-      if (response.destroyed) return
-      exchange.bytesOut += piece.length
-      transfer.progressAt = watch.now()
+      for (let at = 0; at < piece.length; at += progressBytes) {
+        const part = piece.subarray(at, at + progressBytes)
+        await taken(response, part)
+        if (response.destroyed) return
+        exchange.bytesOut += part.length
+        transfer.progressAt = watch.now()
+      }
     }
     response.end()
   } finally {
