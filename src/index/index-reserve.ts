@@ -9,7 +9,7 @@ import { rethrowAssertion } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import { seededRandom } from '../base/random.ts'
+import type { Random } from '../base/random.ts'
 
 /** Its name, and that of what proves that there is room. */
 const reserveFile = 'RESERVE'
@@ -28,9 +28,16 @@ const diskShare = 16
 /** How long the disk is left alone after it was asked. */
 const lookMs = 1000
 
+export interface ReserveParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
 export class IndexReserve {
   readonly #folder: string
   readonly #clock: Clock
+  readonly #random: Random
   readonly #logger: Logger
   #bytes: number
   /** Since the index was opened: what its log may have. */
@@ -39,19 +46,17 @@ export class IndexReserve {
   #lookAfter = 0
   #isClosed = false
 
-  private constructor(folder: string, parts: { clock: Clock; logger: Logger; bytes: number }) {
+  private constructor(folder: string, parts: ReserveParts & { readonly bytes: number }) {
     this.#folder = folder
     this.#clock = parts.clock
+    this.#random = parts.random
     this.#logger = parts.logger
     this.#bytes = parts.bytes
   }
 
-  static async open(
-    folder: string,
-    { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
-  ): Promise<IndexReserve> {
+  static async open(folder: string, parts: ReserveParts): Promise<IndexReserve> {
     const bytes = await sizeOf(join(folder, reserveFile))
-    const reserve = new IndexReserve(folder, { clock, logger, bytes })
+    const reserve = new IndexReserve(folder, { ...parts, bytes })
     reserve.look()
     await reserve.idle()
     return reserve
@@ -79,6 +84,16 @@ export class IndexReserve {
     )
     this.#bytes = 0
     this.#lookAfter = this.#clock.monotonic() + lookMs
+  }
+
+  /** Writes so much and takes it away again. @throws what the system says when there is no room */
+  async proveRoom(bytes: number): Promise<void> {
+    const path = join(this.#folder, probeFile)
+    try {
+      await appendBytes(path, bytes, this.#random)
+    } finally {
+      await rm(path, { force: true })
+    }
   }
 
   /** Makes it, or makes it larger, in the background, when the disk has room for it. */
@@ -111,7 +126,7 @@ export class IndexReserve {
     // As much again is left free: it would be given away in the next moment.
     if (wanted <= this.#bytes || free < 2 * wanted) return
     const isNew = this.#bytes === 0
-    await appendBytes(join(this.#folder, reserveFile), wanted - this.#bytes)
+    await appendBytes(join(this.#folder, reserveFile), wanted - this.#bytes, this.#random)
     this.#bytes = wanted
     if (isNew) this.#logger.debug({ path: this.#folder, bytes: wanted }, 'The index has a reserve')
   }
@@ -128,19 +143,9 @@ export class IndexReserve {
   }
 }
 
-/** Writes so much and takes it away again. @throws what the system says when there is no room */
-export async function proveRoom(folder: string, bytes: number): Promise<void> {
-  const path = join(folder, probeFile)
-  try {
-    await appendBytes(path, bytes)
-  } finally {
-    await rm(path, { force: true })
-  }
-}
-
 /** No zeros, which some file systems keep in no space at all. @throws after which nothing is left of it */
-async function appendBytes(path: string, bytes: number): Promise<void> {
-  const piece = seededRandom(1).bytes(Math.min(bytes, mib))
+async function appendBytes(path: string, bytes: number, random: Random): Promise<void> {
+  const piece = random.bytes(Math.min(bytes, mib))
   const file = await open(path, 'a', 0o600)
   try {
     const { size } = await file.stat()

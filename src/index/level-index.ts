@@ -14,9 +14,10 @@ import type { Clock } from '../base/clock.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/log.ts'
 import { makeFolders } from '../base/make-folders.ts'
+import type { Random } from '../base/random.ts'
 import { IndexClosedError, IndexOpenError, IndexWriteError } from './errors.ts'
 import { linkIndexFiles, logBytesOf } from './index-copy.ts'
-import { IndexReserve, openingBytes, probeFile, proveRoom } from './index-reserve.ts'
+import { IndexReserve, openingBytes, probeFile } from './index-reserve.ts'
 import { LevelHandle } from './level-handle.ts'
 import type { IndexCursor, IndexOperation, IndexRange, OrderedIndex } from './ordered-index.ts'
 
@@ -42,7 +43,7 @@ export interface LevelIndexOptions {
    * For one that is written for long: keeps a reserve on its disk, and can write again after a write has
    * failed. Without it a failed write is the last one.
    */
-  readonly lasting?: { readonly clock: Clock }
+  readonly lasting?: { readonly clock: Clock; readonly random: Random }
 }
 
 interface Lasting {
@@ -192,7 +193,7 @@ export class LevelIndex implements OrderedIndex {
     await reserve.release()
     await this.#retiring
     // Both read the log of LevelDB back into tables.
-    await proveRoom(path, 2 * (await logBytesOf(path)) + bytes + openingBytes)
+    await reserve.proveRoom(2 * (await logBytesOf(path)) + bytes + openingBytes)
     this.#view ??= await openView(path)
     const patience = { clock, ms: cursorsMs }
     await this.#main.close(patience)
@@ -236,8 +237,7 @@ async function openLasting({
   if (lasting === undefined) return undefined
   await rm(join(path, viewFolder), { recursive: true, force: true })
   await rm(join(path, probeFile), { force: true })
-  const { clock } = lasting
-  return { clock, reserve: await IndexReserve.open(path, { clock, logger }) }
+  return { clock: lasting.clock, reserve: await IndexReserve.open(path, { ...lasting, logger }) }
 }
 
 async function openView(index: string): Promise<LevelHandle> {

@@ -149,7 +149,11 @@ async function openIndex(
   path: string,
   { fresh, logger, clock }: Pick<Surroundings, 'clock' | 'logger'> & { readonly fresh: boolean },
 ): Promise<LevelIndex> {
-  const options = { path, logger: logger.child({ component: 'index' }), lasting: { clock } }
+  const options = {
+    path,
+    logger: logger.child({ component: 'index' }),
+    lasting: { clock, random: systemRandom },
+  }
   if (fresh) {
     await moveAside(path).catch((thrown: unknown) => {
       throw new IndexOpenError(path, thrown)

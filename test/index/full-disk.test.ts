@@ -22,7 +22,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'comio-index-'))
   reason = mountSmallDisk(folder, 96 * mib)
   clock = new ManualClock()
-  index = await LevelIndex.open({ path: join(folder, 'index'), lasting: { clock } })
+  index = await LevelIndex.open({ path: join(folder, 'index'), lasting: { clock, random } })
 })
 
 afterEach(async () => {
@@ -90,7 +90,7 @@ it('goes on out of its reserve, is read while it cannot be written, and goes on 
   await index.close()
   expect(await readdir(join(folder, 'index'))).toEqual(expect.arrayContaining(['RESERVE']))
   expect(await readdir(join(folder, 'index'))).not.toContain('view')
-  index = await LevelIndex.open({ path: join(folder, 'index'), lasting: { clock } })
+  index = await LevelIndex.open({ path: join(folder, 'index'), lasting: { clock, random } })
   expect(index.isShort).toBe(false)
   expectThere(0, at + 2)
 })

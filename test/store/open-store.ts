@@ -79,7 +79,10 @@ export class TestStore {
     const openIndex = async ({ fresh }: { readonly fresh: boolean }): Promise<OrderedIndex> => {
       const path = join(this.folder, 'index')
       if (fresh) await rename(path, `${path}.aside`)
-      return LevelIndex.open({ path, ...(lasting ? { lasting: { clock } } : {}) })
+      return LevelIndex.open({
+        path,
+        ...(lasting ? { lasting: { clock, random: systemRandom } } : {}),
+      })
     }
     const engine = await openEngine({
       volume,
