@@ -27,14 +27,17 @@ export const streamWindowBytes = 2 * 2 ** 20
 
 /**
  * What an upload counts for whose client is slow, and the pieces of a download that are read for a slow
- * one. A piece per idle time counts as making progress.
+ * one.
  */
 export const slowPieceBytes = 64 * 1024
 
 /** Handed to the socket at a time: a client that takes so much in the idle time makes progress. */
 export const progressBytes = 256 * 1024
 
-/** Who has moved nothing for so long is slow, and holds as little as can be; noticed a quarter late. */
+/**
+ * Who has moved less than {@link slowPieceBytes} in so long is slow, and holds as little as can be; noticed
+ * a quarter late.
+ */
 export const slowAfterMs = 1000
 
 /** A streamed upload pauses its socket while this much waits to be taken. */
