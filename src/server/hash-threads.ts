@@ -41,7 +41,7 @@ export class HashThreads {
 
   /** @throws HashThreadError once it was closed */
   open(): BodyHasher {
-    if (this.#closed) throw new HashThreadError('the site is closing')
+    if (this.#closed) throw stopping()
     const md5 = this.#take('md5')
     return new ThreadedHasher(md5, this.#take('sha256', md5.thread))
   }
@@ -130,7 +130,7 @@ class HashThread {
   }
 
   async close(): Promise<void> {
-    this.fail(new HashThreadError('the site is closing'))
+    this.fail(stopping())
     await this.#worker.terminate()
   }
 }
@@ -195,4 +195,10 @@ class ThreadedHasher implements BodyHasher {
     this.#md5.close()
     this.#sha256.close()
   }
+}
+
+function stopping(): HashThreadError {
+  return new HashThreadError('the upload was cut off: the site is stopping', {
+    hint: 'Send it again when the site has started.',
+  })
 }

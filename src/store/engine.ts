@@ -371,7 +371,7 @@ export class Engine implements ObjectStore, ChangeSink {
   }
 
   get isFull(): boolean {
-    return !this.#volume.isRoomFor(1, { essential: false })
+    return this.#index.isShort || !this.#volume.isRoomFor(1, { essential: false })
   }
 
   restingUploads(): readonly UploadName[] {
