@@ -38,7 +38,16 @@ export interface ScrubResultDocument extends ScrubCountsDocument {
 }
 
 export interface ScrubFindingDocument {
-  readonly what: 'object' | 'deletion' | 'bucket' | 'purge' | 'remote' | 'segment'
+  readonly what:
+    | 'object'
+    | 'deletion'
+    | 'bucket'
+    | 'purge'
+    | 'remote'
+    | 'upload'
+    | 'letter'
+    | 'conflict'
+    | 'segment'
   readonly bucket: string | null
   readonly key: string | null
   readonly result: 'healed' | 'gone' | 'damaged'

@@ -26,7 +26,10 @@ const counts = {
   listed: z
     .array(
       z.object({
-        what: z.enum(['object', 'deletion', 'bucket', 'purge', 'remote', 'segment']),
+        what: z.enum([
+          ...['object', 'deletion', 'bucket', 'purge', 'remote'],
+          ...['upload', 'letter', 'conflict', 'segment'],
+        ] as const),
         bucket: z.string().optional(),
         key: z.string().optional(),
         result: z.enum(['healed', 'gone', 'damaged']),

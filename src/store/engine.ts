@@ -191,11 +191,11 @@ export class Engine implements ObjectStore, ChangeSink {
     this.holdings = holdings
     this.#sequencer = sequencer
     const records = new LiveRecords({ ...parts, sequencer, reader: volume })
-    this.traces = new TraceCheck({ volume, records })
     const freed = (): Promise<void> => this.#freer.idle()
     const { reclaim = defaultReclaimOptions } = options
     const base = { volume, index, accounts, admission, writers, pipeline, sequencer, freed }
     this.#cleaner = openCleaner({ ...base, records, clock, logger, reclaim })
+    this.traces = new TraceCheck({ ...base, records, clock, rate: reclaim.rate })
     this.#admission = admission
     this.#reserved = new ReservedRoom({ admission, cleaner: this.#cleaner })
     this.#links = this.#createLinks(parts, sequencer)

@@ -109,11 +109,12 @@ export class ScrubPass {
       await this.#readObject(name)
       if (this.#options.signal.aborted) return false
     }
-    for await (const { bytes, damaged } of this.#options.store.traces.run()) {
-      this.#count({ records: 1 })
+    const { store, signal } = this.#options
+    for await (const { records, bytes, damaged } of store.traces.run(signal)) {
+      this.#count({ records })
       if (damaged !== undefined) this.#noteTrace(damaged)
       await this.#pace(bytes)
-      if (this.#options.signal.aborted) return false
+      if (signal.aborted) return false
     }
     return true
   }

@@ -1,57 +1,76 @@
 /**
  * Checks those records of the log that no read ever meets, and on which an index that is built anew
- * rests: deletions, joins, buckets, purges and remotes.
+ * rests: all that are not of objects. What the index holds whole is written once more from it; and since
+ * a rebuild would stop at the damaged copy although it is dead, its segment is emptied, so that it goes.
  */
-import { rethrowAssertion } from '../base/assert.ts'
 import { messageOf } from '../base/errors.ts'
 import { CorruptLogError, CorruptRecordError, StaleLocationError } from '../volume/errors.ts'
-import type { ListedRecord, SegmentInfo, SegmentUse } from '../volume/volume.ts'
+import type { ListedRecord, SegmentInfo } from '../volume/volume.ts'
 import type { LiveRecords } from './live-records.ts'
+import { decodeLabel } from './mutation.ts'
 import { recordKinds } from './records.ts'
-import type { UnplacedOwner } from './unplaced-records.ts'
+import { SegmentEmptier, type SegmentEmptierOptions } from './segment-emptier.ts'
 
-export interface TraceCheckOptions {
-  readonly volume: {
+export interface TraceCheckOptions extends SegmentEmptierOptions {
+  readonly volume: SegmentEmptierOptions['volume'] & {
     segments(): readonly SegmentInfo[]
-    recordsOf(use: SegmentUse): Promise<readonly ListedRecord[]>
     readRecord(
       location: ListedRecord['location'],
       expect: { readonly seq: number },
     ): Promise<unknown>
   }
-  readonly records: LiveRecords
 }
 
 /** A damaged record, or the damaged list of a segment's records. */
 export interface DamagedTrace {
-  readonly what: 'deletion' | 'bucket' | 'purge' | 'remote' | 'segment'
+  readonly what:
+    | 'deletion'
+    | 'bucket'
+    | 'purge'
+    | 'remote'
+    | 'upload'
+    | 'letter'
+    | 'conflict'
+    | 'segment'
   readonly bucket: string | undefined
   readonly key: string | undefined
-  /** Undefined when the record was written anew from what the index holds. */
+  /** Undefined when the record was written anew from what the index holds, and the damaged one went. */
   readonly problem: string | undefined
 }
 
 export interface CheckedTrace {
+  /** How many were read. */
+  readonly records: number
   readonly bytes: number
   readonly damaged: DamagedTrace | undefined
 }
 
+interface DamagedRecord {
+  readonly record: ListedRecord
+  readonly owner: TraceOwner
+  readonly damage: CorruptRecordError
+}
+
+type TraceOwner = Exclude<NonNullable<ReturnType<LiveRecords['ownerOf']>>, { readonly kind: 'put' }>
+
 export class TraceCheck {
   readonly #options: TraceCheckOptions
+  readonly #emptier: SegmentEmptier
 
   constructor(options: TraceCheckOptions) {
     this.#options = options
+    this.#emptier = new SegmentEmptier(options)
   }
 
   /** Every live one of the segments that are sealed and indexed, one after the other. */
-  async *run(): AsyncGenerator<CheckedTrace> {
+  async *run(signal: AbortSignal): AsyncGenerator<CheckedTrace> {
     for (const segment of this.#options.volume.segments()) {
       if (segment.stream !== 'log' || segment.state !== 'sealed' || !segment.hasFooter) continue
-      yield* this.#checkSegment(segment)
+      yield* this.#checkSegment(segment, signal)
     }
   }
 
-  async *#checkSegment(segment: SegmentInfo): AsyncGenerator<CheckedTrace> {
+  async *#checkSegment(segment: SegmentInfo, signal: AbortSignal): AsyncGenerator<CheckedTrace> {
     const { volume, records } = this.#options
     let listed: readonly ListedRecord[]
     try {
@@ -60,60 +79,61 @@ export class TraceCheck {
       if (!(error instanceof CorruptLogError)) throw error
       const problem = messageOf(error)
       const damaged = { what: 'segment', bucket: undefined, key: undefined, problem } as const
-      yield { bytes: 0, damaged }
+      yield { records: 0, bytes: 0, damaged }
       return
     }
+    const found: DamagedRecord[] = []
     for (const record of listed) {
       // Those of objects are read as the objects they are.
       if (record.kind === recordKinds.put) continue
       const owner = records.ownerOf(record)
-      if (owner === undefined || owner.kind === 'put' || isUnplaced(owner)) continue
+      if (owner === undefined || owner.kind === 'put') continue
+      const damage = await this.#damageOf(record)
+      if (damage !== undefined) found.push({ record, owner, damage })
       const { headLength, bodyLength } = record.location
-      yield { bytes: headLength + bodyLength, damaged: await this.#check(record, owner) }
+      yield { records: 1, bytes: headLength + bodyLength, damaged: undefined }
     }
+    if (found.length === 0) return
+    const stuck = found.find(({ owner }) => isReadToMove(owner))
+    const problem = stuck?.damage.message ?? (await this.#emptier.empty(segment, signal))
+    // The next pass finds them once more.
+    if (signal.aborted) return
+    for (const one of found) yield { records: 0, bytes: 0, damaged: reportOf(one, problem) }
   }
 
-  /** What became of it, if it is damaged. */
-  async #check(record: ListedRecord, owner: TraceOwner): Promise<DamagedTrace | undefined> {
+  async #damageOf({ location, seq }: ListedRecord): Promise<CorruptRecordError | undefined> {
     try {
-      await this.#options.volume.readRecord(record.location, { seq: record.seq })
+      await this.#options.volume.readRecord(location, { seq })
       return undefined
     } catch (error) {
       // It was moved, or died, since it was listed.
       if (error instanceof StaleLocationError) return undefined
       if (!(error instanceof CorruptRecordError)) throw error
-      return { ...nameOf(owner), problem: await this.#rewrite(record, owner, error) }
-    }
-  }
-
-  /** What the index holds whole is written once more at the log's end. */
-  async #rewrite(
-    record: ListedRecord,
-    { kind }: TraceOwner,
-    damage: CorruptRecordError,
-  ): Promise<string | undefined> {
-    if (kind === 'register' || kind === 'floorPlace') return damage.message
-    try {
-      await this.#options.records.move(record, undefined)
-      return undefined
-    } catch (error) {
-      rethrowAssertion(error)
-      return `${damage.message}; writing it anew failed: ${messageOf(error)}`
+      return error
     }
   }
 }
 
-type TraceOwner = Exclude<
-  NonNullable<ReturnType<LiveRecords['ownerOf']>>,
-  UnplacedOwner | { readonly kind: 'put' }
->
-
-/** Not read here: no object, and no deletion, rests on them. */
-function isUnplaced(owner: TraceOwner | UnplacedOwner): owner is UnplacedOwner {
-  return ['upload', 'part', 'letter', 'conflict'].includes(owner.kind)
+/** The index has these in part: they cannot be written anew without their bytes. */
+function isReadToMove({ kind }: TraceOwner): boolean {
+  return kind === 'register' || kind === 'floorPlace'
 }
 
-function nameOf(owner: TraceOwner): Pick<DamagedTrace, 'what' | 'bucket' | 'key'> {
+/** @param problem why its segment cannot be emptied */
+function reportOf(
+  { record, owner, damage: { message } }: DamagedRecord,
+  problem: string | undefined,
+): DamagedTrace {
+  const name = nameOf(owner, record)
+  if (problem === undefined) return { ...name, problem }
+  if (isReadToMove(owner)) return { ...name, problem: message }
+  return { ...name, problem: `${message}; writing it anew failed: ${problem}` }
+}
+
+function nameOf(
+  owner: TraceOwner,
+  { label }: ListedRecord,
+): Pick<DamagedTrace, 'what' | 'bucket' | 'key'> {
   switch (owner.kind) {
     case 'delete':
     case 'join':
@@ -124,5 +144,16 @@ function nameOf(owner: TraceOwner): Pick<DamagedTrace, 'what' | 'bucket' | 'key'
       return { what: 'purge', bucket: owner.bucket, key: undefined }
     case 'remote':
       return { what: 'remote', bucket: undefined, key: owner.remote }
+    case 'upload':
+    case 'part':
+      return { what: 'upload', ...slotNameOf(label) }
+    case 'letter':
+    case 'conflict':
+      return { what: owner.kind, ...slotNameOf(label) }
   }
+}
+
+function slotNameOf(label: Uint8Array): Pick<DamagedTrace, 'bucket' | 'key'> {
+  const { slot } = decodeLabel(label)
+  return { bucket: slot.bucket, key: slot.kind === 'object' ? slot.key : undefined }
 }

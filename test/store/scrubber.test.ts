@@ -1,12 +1,16 @@
+import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
-import { encodeLabel } from '../../src/store/mutation.ts'
+import { encodeLabel, type PutMutation } from '../../src/store/mutation.ts'
+import { recordKinds } from '../../src/store/records.ts'
 import type { HealOutcome } from '../../src/store/scrub-pass.ts'
 import { Scrubber, type ScrubberOptions, type ScrubMemory } from '../../src/store/scrubber.ts'
 import { objectSlot } from '../../src/store/slot.ts'
+import { makeVersion } from '../../src/store/version.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
+import { fill } from './fill.ts'
 import { TestStore } from './open-store.ts'
 import { spoil } from './spoil.ts'
 
@@ -63,6 +67,61 @@ function labelOf(key: string): Buffer {
 const content = (seed: number, bytes: number): Buffer =>
   Buffer.from(seededRandom(seed).bytes(bytes))
 
+/** Filled up, the segment is sealed, and the next one begun. */
+async function fillSegment(): Promise<void> {
+  for (let i = 0; i < 40; i++) await store.put('box', `fill${i}`, content(i, 30_000))
+}
+
+/** A write of another site, which has seen nothing. */
+function mutationOf(key: string, body: Buffer): PutMutation {
+  return {
+    kind: 'put',
+    slot: objectSlot('box', key),
+    version: makeVersion(1_700_000_000_000, 0, 'elsewhere'),
+    context: [],
+    meta: {
+      size: body.length,
+      etag: hash('md5', body, 'hex'),
+      contentHash: { algorithm: 'sha256', digest: hash('sha256', body, 'buffer') },
+      lastModified: 0,
+      headers: {},
+      userMetadata: {},
+    },
+  }
+}
+
+/** An upload with one part of 1000 bytes, a letter that was refused, and a conflict. */
+async function leaveUnplaced(): Promise<{ upload: PutMutation; letter: number }> {
+  const ledger = await store.engine.ledger('there')
+  await store.put('box', 'refused', 'x')
+  const places = await ledger.take(10)
+  const place = places.find(({ slot }) => slot.kind === 'object')
+  if (place === undefined) throw new Error('nothing is to be shipped')
+  await ledger.bury(place, { reason: 'not here', attempts: 1 })
+  const upload = mutationOf('upload', content(3, 2000))
+  const staged = await store.engine.stageUpload(upload)
+  await staged.append(content(3, 2000).subarray(0, 1000))
+  await staged.checkpoint()
+  await staged.close()
+  await store.put('box', 'both', 'here')
+  const bytes = Buffer.from('there')
+  const change = { mutation: mutationOf('both', bytes), body: { kind: 'inline', bytes } as const }
+  await store.engine.apply([change], undefined)
+  return { upload, letter: place.seq }
+}
+
+/** The first record of the kind in the log, on the disk. */
+async function spoilRecord(kind: number): Promise<void> {
+  for (const segment of store.volume.segments()) {
+    const record = (await store.volume.recordsOf(segment)).find((one) => one.kind === kind)
+    if (record === undefined) continue
+    const { head, body, label } = await store.volume.readRecord(record.location, record)
+    const what = [head, body].find(({ length }) => length > 0) ?? label
+    return await spoil(join(store.folder, 'volume'), what)
+  }
+  throw new Error('no finished segment has such a record')
+}
+
 describe('a scrub', () => {
   it('reads every object of every bucket once, the chunks of large ones included', async () => {
     const keys = Array.from({ length: 600 }, (_, i) => i)
@@ -102,8 +161,7 @@ describe('a scrub', () => {
   it('writes the damaged trace of a deletion anew, so that the index can be built from the log', async () => {
     await store.put('box', 'gone-forever', 'x')
     await store.engine.deleteObject({ bucket: 'box', key: 'gone-forever' })
-    // Filled up, the segment is sealed, and the next one begun.
-    for (let i = 0; i < 40; i++) await store.put('box', `fill${i}`, content(i, 30_000))
+    await fillSegment()
     await spoil(join(store.folder, 'volume'), labelOf('gone-forever'))
     const scrub = scrubber()
     scrub.begin()
@@ -113,6 +171,92 @@ describe('a scrub', () => {
     scrub.begin()
     await ended(scrub)
     expect(scrub.last?.damaged).toBe(0)
+    await store.loseIndex()
+    expect(store.engine.survey.stateOf(objectSlot('box', 'gone-forever')).version).toBeDefined()
+    expect(await store.get('box', 'fill0')).toEqual(content(0, 30_000))
+  })
+
+  it('writes damaged records of uploads, dead letters and conflicts anew, so that the index can be built from the log', async () => {
+    const { upload, letter } = await leaveUnplaced()
+    const conflicts = store.engine.conflicts.conflicts(10)
+    expect(conflicts).toHaveLength(1)
+    await fillSegment()
+    for (const kind of ['upload', 'part', 'deadletter', 'conflict'] as const) {
+      await spoilRecord(recordKinds[kind])
+    }
+    const scrub = scrubber()
+    scrub.begin()
+    await ended(scrub)
+    expect(scrub.last).toMatchObject({ damaged: 4, healed: 4 })
+    const found = scrub.last?.listed.map(({ what, key }) => `${what} ${key}`)
+    expect(found?.sort()).toEqual([
+      'conflict both',
+      'letter refused',
+      'upload upload',
+      'upload upload',
+    ])
+    scrub.begin()
+    await ended(scrub)
+    expect(scrub.last?.damaged).toBe(0)
+
+    await store.reopen()
+    const staged = await store.engine.stageUpload(upload)
+    expect(staged.heldBytes).toBe(1000)
+    await staged.close()
+    const ledger = await store.engine.ledger('there')
+    expect(ledger.deadLetter(letter)).toMatchObject({ reason: 'not here' })
+    await store.loseIndex()
+    expect(store.engine.conflicts.conflicts(10)).toEqual(conflicts)
+  })
+
+  it('says what keeps a damaged record from being written anew', async () => {
+    const body = content(2, 20_000)
+    await store.put('box', 'bad', body)
+    await store.put('box', 'gone-forever', 'x')
+    await store.engine.deleteObject({ bucket: 'box', key: 'gone-forever' })
+    await fillSegment()
+    await spoil(join(store.folder, 'volume'), body.subarray(-500))
+    await spoil(join(store.folder, 'volume'), labelOf('gone-forever'))
+    const scrub = scrubber()
+    for (const _ of ['first', 'second']) {
+      scrub.begin()
+      await ended(scrub)
+      expect(scrub.last?.listed).toMatchObject([
+        { what: 'object', key: 'bad', result: 'damaged' },
+        {
+          ...{ what: 'deletion', key: 'gone-forever', result: 'damaged' },
+          problem: expect.stringMatching(
+            /record header .*; writing it anew failed: .*body block 0/,
+          ),
+        },
+      ])
+    }
+    await store.engine.deleteObject({ bucket: 'box', key: 'bad' })
+    scrub.begin()
+    await ended(scrub)
+    expect(scrub.last).toMatchObject({ damaged: 1, healed: 1 })
+  })
+
+  it('leaves a damaged record where it is while there is no room, and heals it when there is', async () => {
+    const segmentBytes = 256 * 1024
+    await store.remove()
+    store = await TestStore.open({ segmentBytes, capacityBytes: 12 * segmentBytes })
+    await store.put('box', 'gone-forever', 'x')
+    await store.engine.deleteObject({ bucket: 'box', key: 'gone-forever' })
+    const keys = Array.from({ length: 100 }, (_, i) => `k${100 + i}`)
+    await Promise.all(keys.map((key, i) => store.put('box', key, content(i, 3000))))
+    await spoil(join(store.folder, 'volume'), labelOf('gone-forever'))
+    const large = await fill(store, 60_000)
+    const scrub = scrubber()
+    scrub.begin()
+    await ended(scrub)
+    expect(scrub.last?.listed).toMatchObject([{ problem: expect.stringContaining('no room') }])
+    for (const key of large) await store.engine.deleteObject({ bucket: 'photos', key })
+    scrub.begin()
+    await ended(scrub)
+    expect(scrub.last).toMatchObject({ damaged: 1, healed: 1 })
+    await store.loseIndex()
+    expect(await store.keys('box')).toEqual(keys)
   })
 
   it('goes on where it was after a restart, and begins anew after it was stopped', async () => {
