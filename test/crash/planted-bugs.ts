@@ -15,6 +15,7 @@ export function reordersWrites(device: Device): Device {
 class LateSegment implements DeviceSegment {
   readonly #segment: DeviceSegment
   #late: { readonly bytes: Buffer; readonly position: number } | undefined
+  #catchingUp: Promise<void> | undefined
 
   constructor(segment: DeviceSegment) {
     this.#segment = segment
@@ -57,7 +58,9 @@ class LateSegment implements DeviceSegment {
   async #catchUp(): Promise<void> {
     const late = this.#late
     this.#late = undefined
-    if (late !== undefined) await this.#segment.write([late.bytes], late.position)
+    if (late !== undefined) this.#catchingUp = this.#segment.write([late.bytes], late.position)
+    // Also of whoever comes while it is being written.
+    await this.#catchingUp
   }
 }
 
