@@ -78,7 +78,9 @@ describe('hashing threads', () => {
   it('fail what is under way when they are closed, and take nothing more', async () => {
     openThreads(mute)
     const hasher = threads.open()
-    const waiting = expect(hasher.update(Buffer.from('bytes'))).rejects.toThrow('the site is stopping')
+    const waiting = expect(hasher.update(Buffer.from('bytes'))).rejects.toThrow(
+      'the site is stopping',
+    )
     await threads.close()
     await waiting
     expect(threads.running).toBe(0)

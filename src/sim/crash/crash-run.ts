@@ -10,6 +10,7 @@
  */
 import { ComioError } from '../../base/errors.ts'
 import { ShortWriteError } from '../../device/errors.ts'
+import { CorruptObjectError } from '../../store/errors.ts'
 import { Chance } from '../chance.ts'
 import { EventQueue } from '../event-queue.ts'
 import { History } from '../history.ts'
@@ -333,6 +334,9 @@ class CrashRun {
       return undefined
     } catch (error) {
       if (error instanceof Violation) return error
+      // Rot is none of this suite's faults: bytes that were answered are lost.
+      if (error instanceof CorruptObjectError)
+        return new Violation('content', stackOf(error), error)
       const isNamed = error instanceof ComioError || error instanceof SimSystemError
       return new Violation(isNamed ? 'errors' : 'assertion', stackOf(error), error)
     }
