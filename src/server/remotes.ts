@@ -323,15 +323,13 @@ export class Remotes implements RemotesControl {
   #transportOf(remote: RemoteConfig, traffic = this.#trafficOf(remote)): RemoteTransport {
     const { config, remoteTokens, certificates } = this.#options
     const { workers, allowPlaintext } = config.replication
-    const { token, tokenFile, urls } = remote
-    const transports = urls.map((url) =>
+    const transports = remote.urls.map((url) =>
       createHttpTransport({
         url,
         token: remoteTokens.sourceOf(remote),
         tls: certificates.sourceOf(remote),
         workers: remote.workers ?? workers,
-        // Without a token there is nothing that could be read on the way.
-        allowPlaintext: allowPlaintext || (token === undefined && tokenFile === undefined),
+        allowPlaintext: allowPlaintext || !showsToken(remote),
         traffic,
         clock: systemClock,
       }),
@@ -341,12 +339,11 @@ export class Remotes implements RemotesControl {
 
   #readerOf(remote: RemoteConfig): SiteReader {
     const { config, remoteTokens, certificates } = this.#options
-    const { token, urls } = remote
     return createHttpSiteReader({
-      urls,
+      urls: remote.urls,
       token: remoteTokens.sourceOf(remote),
       tls: certificates.sourceOf(remote),
-      allowPlaintext: config.replication.allowPlaintext || token === undefined,
+      allowPlaintext: config.replication.allowPlaintext || !showsToken(remote),
     })
   }
 
@@ -443,4 +440,9 @@ export class Remotes implements RemotesControl {
     this.#turn = turn.catch(() => undefined) // the caller has it; the next in line goes on
     return turn
   }
+}
+
+/** Without a token there is nothing that could be read on the way. */
+function showsToken({ token = '', tokenFile }: RemoteConfig): boolean {
+  return token !== '' || tokenFile !== undefined
 }

@@ -132,6 +132,22 @@ describe('two sites', () => {
     expect((await b.send('GET', '/docs/two')).body.toString()).toBe('two')
   })
 
+  it('need no token between them, and show none over plain HTTP beyond loopback', async () => {
+    await a.start({ replication: { enabled: true } })
+    // Of this machine, and no loopback address.
+    const add = (remote: object) =>
+      a.json('POST', '/admin/replication/remotes', {
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ name: 'open', url: ['http://0.0.0.0:1'], ...remote }),
+      })
+    const error = {
+      code: 'REMOTE_SETTINGS',
+      message: expect.stringContaining('readable on the way'),
+    }
+    expect(await add({ token })).toMatchObject({ error })
+    expect(await add({})).toMatchObject({ name: 'open', paused: false })
+  })
+
   it('keep count of what was sent while the remote is paused', async () => {
     await b.start(accepting)
     await a.start(shippingTo(b.url))
