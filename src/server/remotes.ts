@@ -40,6 +40,12 @@ export interface RemotesOptions {
   readonly logger: Logger
 }
 
+/** What a transport has that is not the remote's usual. */
+interface TransportParts {
+  readonly traffic?: LinkTraffic
+  readonly token?: string
+}
+
 /** How long a remote that is being removed is given to hear of it. */
 const farewellMs = 5000
 /** How long one that is being added is given to say who it is. */
@@ -277,7 +283,7 @@ export class Remotes implements RemotesControl {
     return {
       ...{ name, ledger, epoch, filter, traffic },
       url: remote.urls.join(', '),
-      transport: this.#transportOf(remote, traffic),
+      transport: this.#transportOf(remote, { traffic }),
       reader: this.#readerOf(remote),
       options: overridesOf(remote),
       isSync: (remote.mode ?? this.#options.config.replication.mode) === 'sync',
@@ -320,13 +326,14 @@ export class Remotes implements RemotesControl {
   }
 
   /** @throws PlaintextRefusedError, BadRemoteUrlError */
-  #transportOf(remote: RemoteConfig, traffic = this.#trafficOf(remote)): RemoteTransport {
+  #transportOf(remote: RemoteConfig, other: TransportParts = {}): RemoteTransport {
     const { config, remoteTokens, certificates } = this.#options
+    const { traffic = this.#trafficOf(remote), token = remoteTokens.sourceOf(remote) } = other
     const { workers, allowPlaintext } = config.replication
     const transports = remote.urls.map((url) =>
       createHttpTransport({
         url,
-        token: remoteTokens.sourceOf(remote),
+        token,
         tls: certificates.sourceOf(remote),
         workers: remote.workers ?? workers,
         allowPlaintext: allowPlaintext || !showsToken(remote),
@@ -396,9 +403,9 @@ export class Remotes implements RemotesControl {
     }
   }
 
-  /** If it answers: one that is away is added all the same. */
+  /** If it answers: one that is away is added all the same. The token of an old address is not for the new one. */
   async #assertOtherSite(remote: RemoteConfig, token: string): Promise<void> {
-    const transport = this.#transportOf({ ...remote, token, tokenFile: undefined })
+    const transport = this.#transportOf(remote, { token })
     try {
       const asked = { transport, waitMs: recogniseMs }
       const objection = await this.#replicator?.objectionTo(remote.name, asked)

@@ -132,6 +132,23 @@ describe('two sites', () => {
     expect((await b.send('GET', '/docs/two')).body.toString()).toBe('two')
   })
 
+  it('are told apart by the token that comes with a new address', async () => {
+    await b.start(accepting)
+    await a.start(shippingTo(b.url))
+    await a.send('PUT', '/docs/one', { body: 'one' })
+    await statusWhen(a, shipped)
+    const say = (path: string, remote: object) =>
+      a.json('POST', `/admin/replication/remotes${path}`, {
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(remote),
+      })
+    const old = 'a-token-that-another-site-knows!'
+    await say('', { name: 'again', url: ['http://127.0.0.1:1'], token: old })
+    const url = [b.url.replace('127.0.0.1', 'localhost')]
+    const error = { message: expect.stringContaining('the site that remote default leads to') }
+    expect(await say('/again', { url, token })).toMatchObject({ error })
+  })
+
   it('need no token between them, and show none over plain HTTP beyond loopback', async () => {
     await a.start({ replication: { enabled: true } })
     // Of this machine, and no loopback address.
