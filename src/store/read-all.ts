@@ -19,6 +19,30 @@ export async function* readChunks(
   }
 }
 
+/**
+ * The same for who waits for a batch in between, and may so wait for the index to be opened anew, which
+ * waits for cursors: none is open meanwhile, and each chunk is what is there by then.
+ */
+export async function* readSteps(
+  index: OrderedIndex,
+  { gte: from, lt }: Pick<IndexRange, 'gte' | 'lt'>,
+): AsyncGenerator<readonly IndexEntry[]> {
+  for (let gte = from; ; ) {
+    const cursor = index.iterate({ gte, lt })
+    let entries: readonly IndexEntry[]
+    try {
+      entries = await cursor.next(chunk)
+    } finally {
+      await cursor.close()
+    }
+    const last = entries.at(-1)
+    if (last === undefined) return
+    yield entries
+    const [key] = last
+    gte = Buffer.concat([key, Buffer.of(0)])
+  }
+}
+
 /** A whole range in memory: for tables that are small by nature. */
 export async function readAll(index: OrderedIndex, range: IndexRange): Promise<IndexEntry[]> {
   const all: IndexEntry[] = []

@@ -24,7 +24,7 @@ import type {
   RemoteRegistry,
 } from './object-store.ts'
 import { wantsEverything } from './place-filter.ts'
-import { readChunks } from './read-all.ts'
+import { readSteps } from './read-all.ts'
 import { remoteRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { deadLettersRange, seqOf } from './tables/keys.ts'
@@ -200,7 +200,7 @@ export class RemoteLinks implements RemoteRegistry {
   /** In steps, since there may be many. */
   async #dropLetters(name: string): Promise<void> {
     const { index, pipeline, sequencer } = this.#options
-    for await (const entries of readChunks(index, deadLettersRange(name))) {
+    for await (const entries of readSteps(index, deadLettersRange(name))) {
       await pipeline.runTask((batch) => {
         const context = sequencer.effectContext(batch)
         for (const [key] of entries) dropLetter(context, name, seqOf(key))

@@ -14,7 +14,7 @@ import { IndexFullError, StorageFullError } from './errors.ts'
 import type { IndexBatch } from './index-batch.ts'
 import type { Losers } from './losers.ts'
 import type { ObjectName } from './object-store.ts'
-import { readChunks } from './read-all.ts'
+import { readSteps } from './read-all.ts'
 import type { Sequencer } from './sequencer.ts'
 import { keyBytesOf, objectKey, objectsRange } from './tables/keys.ts'
 import { decodeLiveEntry } from './tables/slot-entry.ts'
@@ -120,7 +120,7 @@ export class Sweeper {
     const bucketLength = Buffer.byteLength(bucket)
     const left: Promise<void>[] = []
     let full: StorageFullError | IndexFullError | undefined
-    for await (const entries of readChunks(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
+    for await (const entries of readSteps(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
       if (this.#stopped) return left
       const { floor } = this.#accounts.bucket(bucket)
       const swept: Swept[] = []
