@@ -63,13 +63,14 @@ export async function putSteadily(
 class Putter {
   readonly #pool: Pool
   readonly #path: string
-  readonly #body: Buffer
+  readonly #bytes: number
+  readonly #content: Buffer
 
   constructor({ url, path, bytes, connections }: PutOrder) {
     this.#pool = new Pool(url, { connections, pipelining: 1 })
     this.#path = path
-    // Random, so that nothing on the way can make it smaller.
-    this.#body = randomFillSync(Buffer.allocUnsafe(bytes))
+    this.#bytes = bytes
+    this.#content = randomFillSync(Buffer.allocUnsafe(contentBytes(bytes)))
   }
 
   async put(number: number): Promise<void> {
@@ -77,13 +78,23 @@ class Putter {
     const { statusCode, body } = await this.#pool.request({
       path,
       method: 'PUT',
-      body: this.#body,
+      body: this.#bodyOf(number),
     })
     await body.dump()
     if (statusCode !== 200) throw new Error(`PUT ${path} was answered with ${statusCode}`)
+  }
+
+  /** Random, and not what the last ones had either, so that nothing on the way can make them smaller. */
+  #bodyOf(number: number): Buffer {
+    const places = Math.floor(this.#content.length / this.#bytes)
+    const at = (number % places) * this.#bytes
+    return this.#content.subarray(at, at + this.#bytes)
   }
 
   async close(): Promise<void> {
     await this.#pool.close()
   }
 }
+
+/** More than is compressed together. */
+const contentBytes = (bytes: number): number => Math.max(bytes, 32 * 2 ** 20)

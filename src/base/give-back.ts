@@ -16,6 +16,11 @@ export function giveBack(bytes: Uint8Array): void {
   if (!isPooled && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
+/** The same where `bytes` are all of their memory, for pieces of unknown origin: others may hold the rest. */
+export function giveBackWhole(bytes: Uint8Array): void {
+  if (isWholeMemory(bytes)) giveBack(bytes)
+}
+
 /** Whether `bytes` are all of the memory that they lie in, so that nothing else can be in it. */
 export function isWholeMemory({ byteLength, buffer }: Uint8Array): boolean {
   return byteLength === buffer.byteLength

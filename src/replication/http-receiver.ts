@@ -18,7 +18,7 @@ import {
   RemoteUnreachableError,
   TicketGoneError,
 } from './errors.ts'
-import { type LinkTraffic, packedWhereItPays } from './link-traffic.ts'
+import { type LinkTraffic, packedWhereItPays, type WireBytes } from './link-traffic.ts'
 import {
   decodedLengthHeader,
   documentBytesMax,
@@ -265,7 +265,7 @@ class HttpReceiver {
       'content-range': `bytes ${range.start}-${range.end - 1}/${size}`,
       'cache-control': 'no-store',
     })
-    await this.#stream(response, wire.bytes, traffic)
+    await this.#stream(response, wire, traffic)
     response.end()
   }
 
@@ -279,25 +279,26 @@ class HttpReceiver {
     reply(response, 'application/json', Buffer.from(JSON.stringify({ held })))
   }
 
-  /** Writes with backpressure; a reader that takes nothing for 30 s is cut off. */
+  /** One piece at a time; a reader that takes none for 30 s is cut off. */
   async #stream(
     response: ServerResponse,
-    bytes: AsyncIterable<Uint8Array>,
+    { bytes, isPacked }: WireBytes,
     traffic: LinkTraffic,
   ): Promise<void> {
     const left = new AbortController()
     const leave = (): void => left.abort()
     response.once('close', leave)
     try {
-      for await (const piece of traffic.paced(bytes, { urgent: false, signal: left.signal })) {
-        if (response.destroyed) return
-        if (response.write(piece)) continue
+      // As it came from the store it is nobody else's.
+      const pace = { urgent: false, passing: !isPacked, signal: left.signal }
+      for await (const piece of traffic.paced(bytes, pace)) {
         const timer = this.#options.clock.after(stallMs, () => response.destroy())
         try {
-          await drained(response)
+          await taken(response, piece)
         } finally {
           timer.cancel()
         }
+        if (response.destroyed) return
       }
     } finally {
       response.off('close', leave)
@@ -419,6 +420,19 @@ function decodedLengthOf({ headers }: IncomingMessage): number | undefined {
   throw new MalformedBytesError(
     `a batch that is encoded is so as ${zstdEncoding}, with its length in ${decodedLengthHeader}`,
   )
+}
+
+/** Resolves when the system has the bytes, or the reader has gone. */
+function taken(response: ServerResponse, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.destroyed) return resolve()
+    const settle = (): void => {
+      response.off('close', settle)
+      resolve()
+    }
+    response.on('close', settle)
+    response.write(bytes, settle)
+  })
 }
 
 export async function drained(response: ServerResponse): Promise<void> {

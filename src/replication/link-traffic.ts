@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { giveBack } from '../base/give-back.ts'
 import { Bandwidth } from './bandwidth.ts'
 import {
   type CompressedKind,
@@ -51,14 +52,18 @@ export class LinkTraffic {
     return this.#gates[what]
   }
 
-  /** The same bytes, counted, and as fast as the remote may be sent to. */
+  /**
+   * The same bytes, counted, and as fast as the remote may be sent to.
+   * @param options `passing`: a piece is good until the next one is asked for, and its memory is given back then
+   */
   async *paced(
     bytes: AsyncIterable<Uint8Array>,
-    options: { readonly urgent: boolean; readonly signal: AbortSignal },
+    options: { readonly urgent: boolean; readonly passing?: boolean; readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
     const { bandwidth } = this
     for await (const piece of bytes) {
-      for (let at = 0; at < piece.length; ) {
+      const { length } = piece
+      for (let at = 0; at < length; ) {
         const step = bandwidth.isLimited
           ? piece.subarray(at, at + bandwidth.pieceBytes)
           : piece.subarray(at)
@@ -67,6 +72,7 @@ export class LinkTraffic {
         at += step.length
         yield step
       }
+      if (options.passing === true) giveBack(piece)
     }
   }
 

@@ -7,6 +7,7 @@
 import { assert, rethrowAssertion } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
+import { giveBackWhole } from '../base/give-back.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { isSeenBy } from '../store/losers.ts'
@@ -333,6 +334,7 @@ export class Puller {
         const piece = await fetch.next()
         if (piece === undefined) break
         await this.#held.append(held, piece)
+        giveBackWhole(piece)
       }
     } finally {
       await fetch.close()
@@ -382,7 +384,10 @@ export class Puller {
     }
     const { upload } = held
     try {
-      for await (const piece of untilFailure(bytes, note)) await this.#held.append(held, piece)
+      for await (const piece of untilFailure(bytes, note)) {
+        await this.#held.append(held, piece)
+        giveBackWhole(piece)
+      }
       if (pull.end !== undefined) await this.#held.giveUp(held)
       else if (upload.heldBytes < pull.mutation.meta.size) await this.#keep(pull, held)
       else this.#conclude(pull, await this.#apply(pull.mutation, held))

@@ -1,6 +1,6 @@
 /** Bodies on their way in: small ones at once, large ones as a stream that holds its socket back. */
 
-import { giveBack, isWholeMemory } from '../base/give-back.ts'
+import { giveBackWhole } from '../base/give-back.ts'
 import { S3Error } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { copyOutBytesMax, uploadQueueBytesMax } from './limits.ts'
@@ -171,7 +171,7 @@ export class BodyStream implements AsyncIterable<Buffer>, AsyncIterator<Buffer, 
   #takeBack(): void {
     const piece = this.#handedOut
     this.#handedOut = undefined
-    if (piece !== undefined && isWholeMemory(piece)) giveBack(piece)
+    if (piece !== undefined) giveBackWhole(piece)
   }
 
   #taken(piece: Buffer): void {
