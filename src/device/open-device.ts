@@ -51,12 +51,23 @@ export async function storageKindAt(path: string): Promise<StorageKind | undefin
 
 /** What a link names is not made by its name: it may be a disk that is not there at the moment. */
 async function refuseEmptyLink(path: string): Promise<void> {
-  const target = await fs.readlink(path).catch(() => undefined) // no link
+  const target = await targetOf(path)
   if (target === undefined) return
   throw new StoragePathError(`${path} is a link to ${target}, where nothing is`, {
     hint: 'Mount the disk that it leads to, or make a folder there, or name another storage path.',
     facts: { path, target },
   })
+}
+
+/** Undefined where there is no link. */
+async function targetOf(path: string): Promise<string | undefined> {
+  try {
+    return await fs.readlink(path)
+  } catch (error) {
+    const code = systemCodeOf(error)
+    if (code === 'EINVAL' || code === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 /** Where the index goes unless told; undefined for a block device, beside which nothing can be. */

@@ -2,12 +2,12 @@
  * Replication's endpoints as plain `node:http` handlers, to be routed by the server: batches are too
  * large for a JSON framework's body limit. The token is checked before a byte of the body is read.
  */
-import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { rethrowAssertion } from '../base/assert.ts'
 import { MalformedBytesError } from '../base/byte-reader.ts'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
+import { handOver } from '../base/hand-over.ts'
 import type { Logger } from '../base/log.ts'
 import type { ByteRange } from '../store/object-store.ts'
 import { frameOverheadBytes } from './batch-codec.ts'
@@ -294,7 +294,7 @@ class HttpReceiver {
       for await (const piece of traffic.paced(bytes, pace)) {
         const timer = this.#options.clock.after(stallMs, () => response.destroy())
         try {
-          await taken(response, piece)
+          await handOver(response, piece)
         } finally {
           timer.cancel()
         }
@@ -420,32 +420,4 @@ function decodedLengthOf({ headers }: IncomingMessage): number | undefined {
   throw new MalformedBytesError(
     `a batch that is encoded is so as ${zstdEncoding}, with its length in ${decodedLengthHeader}`,
   )
-}
-
-/** Resolves when the system has the bytes, or the reader has gone. */
-function taken(response: ServerResponse, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve) => {
-    if (response.destroyed) return resolve()
-    const settle = (): void => {
-      response.off('close', settle)
-      resolve()
-    }
-    response.on('close', settle)
-    response.write(bytes, settle)
-  })
-}
-
-export async function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed) return
-  const stop = new AbortController()
-  const close = (): void => stop.abort()
-  response.once('close', close)
-  try {
-    await once(response, 'drain', { signal: stop.signal })
-  } catch (error) {
-    // The reader has gone: the next write finds out.
-    if (!stop.signal.aborted) throw error
-  } finally {
-    response.off('close', close)
-  }
 }

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { handOver } from '../base/hand-over.ts'
 import type { Exchange } from './exchange.ts'
 import { progressBytes } from './limits.ts'
 import type { ProgressWatch, WatchedTransfer } from './progress-watch.ts'
@@ -28,7 +28,7 @@ export async function writePieces(
     for await (const piece of pieces) {
       for (let at = 0; at < piece.length; at += progressBytes) {
         const part = piece.subarray(at, at + progressBytes)
-        await taken(response, part)
+        await handOver(response, part)
         if (response.destroyed) return
         exchange.bytesOut += part.length
         transfer.progressAt = watch.now()
@@ -38,17 +38,4 @@ export async function writePieces(
   } finally {
     watch.remove(transfer)
   }
-}
-
-/** Resolves when the system has taken the bytes, so that their memory may go, or the client is gone. */
-function taken(response: ServerResponse, bytes: Buffer): Promise<void> {
-  return new Promise((resolve) => {
-    if (response.destroyed) return resolve()
-    const settle = (): void => {
-      response.off('close', settle)
-      resolve()
-    }
-    response.on('close', settle)
-    response.write(bytes, settle)
-  })
 }

@@ -107,6 +107,7 @@ export class StoredObject implements OpenObject {
         if (passing) giveBack(piece)
       }
     } finally {
+      // Nobody asked for these yet: whoever reads there meets what is wrong with them.
       for (const read of reads) read.then(giveBack, () => undefined)
     }
   }

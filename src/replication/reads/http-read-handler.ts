@@ -3,15 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { rethrowAssertion } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
+import { handOver } from '../../base/hand-over.ts'
 import type { Logger } from '../../base/log.ts'
 import { ObjectGoneError } from '../errors.ts'
-import {
-  type Denial,
-  drained,
-  type ReplicationHandler,
-  readBody,
-  watchedBody,
-} from '../http-receiver.ts'
+import { type Denial, type ReplicationHandler, readBody, watchedBody } from '../http-receiver.ts'
 import { startingWith } from '../link-traffic.ts'
 import { replicationPaths } from '../protocol.ts'
 import { answerRefusal, refusalFor } from '../refusal.ts'
@@ -88,10 +83,9 @@ class ReadHandler {
   }
 
   async #write(response: ServerResponse, piece: Buffer): Promise<void> {
-    if (response.write(piece)) return
     const timer = this.#options.clock.after(stallMs, () => response.destroy())
     try {
-      await drained(response)
+      await handOver(response, piece)
     } finally {
       timer.cancel()
     }
