@@ -6,7 +6,11 @@ export async function spoil(folder: string, what: Buffer): Promise<void> {
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
-    const bytes = await readFile(path)
+    // The store is running: a file that is about to be renamed, or freed, may be gone by now.
+    const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return Buffer.alloc(0)
+      throw error
+    })
     const at = bytes.indexOf(what)
     if (at === -1) continue
     bytes[at] = (bytes[at] ?? 0) ^ 1
