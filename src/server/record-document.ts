@@ -60,9 +60,12 @@ function fieldsOf(record: StoreRecord): Omit<RecordDocument, 'kind'> {
       return { ...slotFields(slot), version, context, ...metaFields(meta), ...bytes }
     }
     case 'delete':
-    case 'purge':
     case 'bucket':
       return mutationFields(record.mutation)
+    case 'purge': {
+      const { mutation, swept } = record
+      return { ...mutationFields(mutation), ...(swept === undefined ? {} : { swept }) }
+    }
     case 'join': {
       const { slot, version, context } = record
       return { ...slotFields(slot), version, context }

@@ -38,6 +38,9 @@ interface Purge {
   readonly had: ReadonlyMap<string, readonly Version[]>
 }
 
+/** What a purge says to all sites alike. */
+type FloorWords = Pick<Floor, 'version' | 'context'>
+
 export class ConflictWitness {
   /** By site and slot: what its index holds, as it was last written. */
   readonly #held = new Map<string, Held>()
@@ -60,7 +63,7 @@ export class ConflictWitness {
   readonly #overwritten = new Set<string>()
   readonly #losses: Loss[] = []
   /** By bucket and version: all that there ever were. */
-  readonly #floors = new Map<string, Map<Version, Omit<Floor, 'seq'>>>()
+  readonly #floors = new Map<string, Map<Version, FloorWords>>()
   /** By bucket. */
   readonly #purges = new Map<string, Purge[]>()
   /** Objects that a sweep took out somewhere. */
@@ -168,7 +171,7 @@ export class ConflictWitness {
     const { floor, floorContext } = decodeBucketEntry(value)
     if (floor === undefined) return
     const bucket = nameOf(key)
-    const floors = this.#floors.get(bucket) ?? new Map<Version, Omit<Floor, 'seq'>>()
+    const floors = this.#floors.get(bucket) ?? new Map<Version, FloorWords>()
     this.#floors.set(bucket, floors)
     if (siteOf(floor) === site && !floors.has(floor)) this.#purge(site, bucket, floor)
     floors.set(floor, { version: floor, context: floorContext })

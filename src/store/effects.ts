@@ -141,10 +141,16 @@ export function mergeBucket(
 /** A purge raises the floor; the space is swept in the background. */
 export function raiseFloor(
   context: EffectContext,
-  change: { readonly mutation: PurgeMutation; readonly seq: number; readonly location: Location },
+  change: {
+    readonly mutation: PurgeMutation
+    readonly seq: number
+    readonly location: Location
+    /** How far it was swept before. */
+    readonly swept: Version | undefined
+  },
 ): void {
   const { accounts } = context
-  const { mutation, seq, location } = change
+  const { mutation, seq, location, swept } = change
   const { bucket } = mutation.slot
   const entry = accounts.bucket(bucket)
   const hidden = hiddenBy(context, entry)
@@ -157,6 +163,7 @@ export function raiseFloor(
     floor: mutation.version,
     floorContext: mutation.context,
     floorPlace: { seq, location },
+    swept,
     hidden,
     sweeping: entry.objectCount > 0,
   })

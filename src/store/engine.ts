@@ -205,7 +205,7 @@ export class Engine implements ObjectStore, ChangeSink {
       ...{ volume, sequencer, losers, pipeline, admission, clock, openWriter, openHasher },
     })
     this.#sweeper = new Sweeper({
-      ...{ index, accounts, pipeline, sequencer, losers, clock, logger },
+      ...{ index, accounts, pipeline, sequencer, losers, clock, logger, reserved: this.#reserved },
     })
     const room = (): Promise<void> => pipeline.room()
     this.mender = new Mender({ sequencer, admission, openWriter, openHasher, room })

@@ -18,6 +18,7 @@ import type { ObjectName } from './object-store.ts'
 import { copiedPut, joinRecord, plainRecord, recordKinds, remoteRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { type ObjectSlot, objectSlot } from './slot.ts'
+import { writeFloorAgain } from './swept-floor.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
 import {
   type UnplacedOwner,
@@ -175,6 +176,7 @@ export class LiveRecords {
     { kind: place, bucket }: BucketOwner,
     { kind, seq, label, head }: ReadRecord,
   ): Promise<void> {
+    if (place === 'floorPlace') return writeFloorAgain(this.#sequencer, { bucket, seq })
     const record = { kind, seq, label, head, body: [] }
     return this.#sequencer.sequenceUnplaced(record, (context, location) =>
       bucketRecordMoved(context, { bucket, place, seq, location }),

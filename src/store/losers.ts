@@ -280,7 +280,8 @@ export function copyMutation(copy: KeptCopy, meta: ObjectMeta): PutMutation {
 
 /**
  * Whether nobody loses anything when the entry goes. What lay here when this site itself purged was seen,
- * whatever the purge can say of it to others.
+ * whatever the purge can say of it to others; what has been swept before comes from a log that holds dead
+ * records still, and was overwritten in its time.
  */
 export function isSeenHere(
   siteId: SiteId,
@@ -288,11 +289,18 @@ export function isSeenHere(
   { key, entry }: { readonly key: string; readonly entry: SlotEntry },
 ): boolean {
   const isOwn = siteOf(floor.version) === siteId
-  return (isOwn && entry.seq < floor.seq) || isSeenBy(floor, key, entry.version)
+  if (isOwn && entry.seq < floor.seq) return true
+  // What a sweep took out was listed and kept then, or it was dead already.
+  if (floor.swept !== undefined && entry.version <= floor.swept) return true
+  return isSeenBy(floor, key, entry.version)
 }
 
 /** Whether the purging site had seen a write that falls under its floor. */
-export function isSeenBy(floor: Omit<Floor, 'seq'>, key: string, version: Version): boolean {
+export function isSeenBy(
+  floor: Pick<Floor, 'version' | 'context'>,
+  key: string,
+  version: Version,
+): boolean {
   const origin = originOf(key, version)
   return contextCovers(floor.context, origin) || siteOf(floor.version) === siteOf(origin)
 }

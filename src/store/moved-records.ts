@@ -15,6 +15,7 @@ import {
   type LiveEntry,
   type SlotEntry,
 } from './tables/slot-entry.ts'
+import type { Version } from './version.ts'
 
 /** Of a slot's record, somewhere in the log. */
 export interface RecordCopy {
@@ -99,7 +100,7 @@ export function entryWithBlobs(
   return { ...entry, body }
 }
 
-/** Of the bucket's register, or of its floor. */
+/** Of the bucket's register, or of its floor, which may have been swept since. */
 export function bucketRecordMoved(
   { accounts }: EffectContext,
   moved: {
@@ -107,14 +108,16 @@ export function bucketRecordMoved(
     readonly place: 'register' | 'floorPlace'
     readonly seq: number
     readonly location: Location
+    readonly swept?: Version | undefined
   },
 ): void {
-  const { bucket, place, seq, location } = moved
+  const { bucket, place, seq, location, swept } = moved
   const previous = accounts.bucket(bucket)[place]
   if (previous?.seq !== seq || isSame(previous.location, location)) return
   accounts.recordLives(location)
   accounts.recordDies(previous.location)
   accounts.updateBucket(bucket, { [place]: { seq, location } })
+  if (place === 'floorPlace') accounts.updateBucket(bucket, { swept })
 }
 
 export function remoteRecordMoved(

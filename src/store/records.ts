@@ -15,6 +15,7 @@ import {
   encodeLabel,
   encodeMutation,
   type Mutation,
+  type PurgeMutation,
   type PutMutation,
 } from './mutation.ts'
 import type { DeadLetter, WriteConflict } from './object-store.ts'
@@ -27,7 +28,7 @@ import {
 import { decodeLetterFields, encodeLetterFields } from './tables/letter-entry.ts'
 import { decodeRemoteRecord, encodeRemoteRecord, type RemoteRecord } from './tables/remote-entry.ts'
 import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
-import type { Context, Version } from './version.ts'
+import { type Context, decodeVersion, encodeVersion, type Version } from './version.ts'
 
 /** Numbers are part of the disk format: never reused. */
 export const recordKinds = {
@@ -60,8 +61,14 @@ export type StoreRecord =
       readonly blobs: readonly PlacedBlob[] | undefined
     }
   | {
-      readonly kind: 'delete' | 'purge' | 'bucket'
+      readonly kind: 'delete' | 'bucket'
       readonly mutation: Exclude<Mutation, PutMutation>
+    }
+  | {
+      readonly kind: 'purge'
+      readonly mutation: PurgeMutation
+      /** How far this site has swept the bucket. */
+      readonly swept: Version | undefined
     }
   | {
       readonly kind: 'join'
@@ -119,6 +126,19 @@ export function copiedPut(
 export function plainRecord(seq: number, mutation: Exclude<Mutation, PutMutation>): RecordInput {
   const { label, head } = encodeMutation(mutation)
   return { kind: recordKinds[mutation.kind], seq, label, head, body: [] }
+}
+
+/** @param swept how far this site has swept the bucket: its own affair, other sites are not told */
+export function purgeRecord(
+  seq: number,
+  mutation: PurgeMutation,
+  swept: Version | undefined,
+): RecordInput {
+  const record = plainRecord(seq, mutation)
+  if (swept === undefined) return record
+  const body = new ByteWriter(48)
+  encodeVersion(body, swept)
+  return { ...record, body: [body.finish()] }
 }
 
 export function joinRecord(
@@ -196,6 +216,7 @@ export function decodeChunkLabel(label: Uint8Array): {
 export function needsBody(record: StoredRecord): boolean {
   return (
     record.kind === recordKinds.part ||
+    record.kind === recordKinds.purge ||
     (record.kind === recordKinds.put && record.head[0] === blobsTag)
   )
 }
@@ -216,7 +237,7 @@ export function decodeRecord(record: StoredRecord, body: Buffer | undefined): St
     case recordKinds.delete:
       return plain('delete', record)
     case recordKinds.purge:
-      return plain('purge', record)
+      return decodePurge(record, body)
     case recordKinds.bucket:
       return plain('bucket', record)
     case recordKinds.join: {
@@ -258,7 +279,14 @@ function letterStateOf(reader: ByteReader): LetterState {
   return tag === discardedTag ? 'discarded' : 'buried'
 }
 
-function plain(kind: 'delete' | 'purge' | 'bucket', record: StoredRecord): StoreRecord {
+function decodePurge({ label, head }: StoredRecord, body: Buffer = Buffer.alloc(0)): StoreRecord {
+  const mutation = decodeMutation({ kind: 'purge', label, head })
+  assert(mutation.kind === 'purge', 'a purge decodes to a purge')
+  const swept = body.length === 0 ? undefined : decodeVersion(new ByteReader(body))
+  return { kind: 'purge', mutation, swept }
+}
+
+function plain(kind: 'delete' | 'bucket', record: StoredRecord): StoreRecord {
   const mutation = decodeMutation({ kind, label: record.label, head: record.head })
   if (mutation.kind === 'put') return unreachable(mutation as never)
   return { kind, mutation }

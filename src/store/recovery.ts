@@ -9,6 +9,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location, LogPosition, ReplayedRecord, StoredRecord } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { Conflicts } from './conflicts.ts'
+import { readSlot } from './current-slot.ts'
 import {
   buryLetter,
   closeLetter,
@@ -36,8 +37,6 @@ import type { ObjectSlot, Slot } from './slot.ts'
 import { sweepSeen } from './sweep-seen.ts'
 import { chunksUnplacedKey, objectKey, tombstoneKey } from './tables/keys.ts'
 import {
-  decodeLiveEntry,
-  decodeTombstone,
   encodeLiveEntry,
   encodeTombstone,
   type LiveEntry,
@@ -144,14 +143,14 @@ class Replay {
         this.#replayJoin(record, at)
         break
       case 'purge': {
-        const { mutation } = record
-        assert(mutation.kind === 'purge', 'a purge record holds a purge')
-        const { floorPlace } = context.accounts.bucket(mutation.slot.bucket)
+        const { mutation, swept } = record
+        const { bucket } = mutation.slot
+        const { floorPlace } = context.accounts.bucket(bucket)
         if (floorPlace !== undefined && floorPlace.seq >= at.seq) {
-          bucketRecordMoved(context, { bucket: mutation.slot.bucket, place: 'floorPlace', ...at })
+          bucketRecordMoved(context, { bucket, place: 'floorPlace', ...at, swept })
           break
         }
-        raiseFloor(context, { mutation, seq: at.seq, location: at.location })
+        raiseFloor(context, { mutation, ...at, swept })
         this.#overtake(mutation.slot, mutation.version)
         break
       }
@@ -237,7 +236,7 @@ class Replay {
   }
 
   #replayDelete(
-    record: StoreRecord & { kind: 'delete' | 'purge' | 'bucket' },
+    record: StoreRecord & { kind: 'delete' | 'bucket' },
     { seq, location }: { seq: number; location: Location },
   ): void {
     const { mutation } = record
@@ -330,10 +329,7 @@ class Replay {
   }
 
   #read(slot: ObjectSlot): SlotEntry | undefined {
-    const live = this.#batch.read(objectKey(slot.bucket, slot.key))
-    if (live !== undefined) return decodeLiveEntry(live)
-    const tombstone = this.#batch.read(tombstoneKey(slot.bucket, slot.key))
-    return tombstone === undefined ? undefined : decodeTombstone(tombstone)
+    return readSlot(slot, (key) => this.#batch.read(key))
   }
 
   /** Later records of the same batch must see it; the live path has its pending map for that. */

@@ -16,7 +16,13 @@ import {
   registerVersion,
 } from './bucket-register.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
-import type { CurrentSlot, Floor, StampedWrite } from './current-slot.ts'
+import {
+  type CurrentSlot,
+  type Floor,
+  indexedFloor,
+  readSlot,
+  type StampedWrite,
+} from './current-slot.ts'
 import { type EffectContext, joinSlot, mergeBucket, raiseFloor, replaceSlot } from './effects.ts'
 import { BucketNotEmptyError, NoSuchBucketError } from './errors.ts'
 import type { IndexBatch } from './index-batch.ts'
@@ -29,16 +35,9 @@ import {
 } from './mutation.ts'
 import type { DeleteInput, ObjectName, WriteConditions } from './object-store.ts'
 import { PendingMap, type PendingValue } from './pending.ts'
-import { joinRecord, type PlacedBlob, plainRecord, putRecord } from './records.ts'
+import { joinRecord, type PlacedBlob, plainRecord, purgeRecord, putRecord } from './records.ts'
 import { objectSlot, type Slot } from './slot.ts'
-import { objectKey, tombstoneKey } from './tables/keys.ts'
-import {
-  decodeLiveEntry,
-  decodeTombstone,
-  type LiveEntry,
-  type SlotEntry,
-  type TombstoneEntry,
-} from './tables/slot-entry.ts'
+import type { LiveEntry, SlotEntry, TombstoneEntry } from './tables/slot-entry.ts'
 import { type Context, joinContext, type Version, type VersionClock } from './version.ts'
 import { behindFloor, contextAfter, refusalOf } from './write-rules.ts'
 
@@ -122,9 +121,7 @@ export class Sequencer {
   } {
     const pending = this.#floors.get(bucket)
     if (pending !== undefined) return pending
-    const { floor, floorContext: context, floorPlace } = this.#options.accounts.bucket(bucket)
-    const seq = floorPlace?.seq ?? 0
-    return { value: floor && { version: floor, context, seq }, done: undefined }
+    return { value: indexedFloor(this.#options.accounts.bucket(bucket)), done: undefined }
   }
 
   /** Whether this write, or one that is newer, has been sequenced: its bytes change nothing more. */
@@ -172,6 +169,10 @@ export class Sequencer {
   /** Lets later writes see the slot as what is under way will leave it: removed, or moved. */
   coverSlot(name: ObjectName, entry: SlotEntry | undefined, done: Promise<void>): Uncover {
     return this.#slots.cover(slotKeyOf(name), entry, done)
+  }
+
+  coverFloor(bucket: string, floor: Floor, done: Promise<void>): Uncover {
+    return this.#floors.cover(bucket, floor, done)
   }
 
   // --- local writes
@@ -357,13 +358,15 @@ export class Sequencer {
     purge: PurgeMutation,
     onBuild: () => void,
   ): WriteDecision & { readonly kind: 'sequenced' } {
-    const mutation = behindFloor(purge, this.floorOf(purge.slot.bucket).value)
+    const { bucket } = purge.slot
+    const before = this.floorOf(bucket).value
+    const mutation = behindFloor(purge, before)
     const seq = this.#nextSeq()
     const { version, context } = mutation
-    const { bucket } = mutation.slot
+    const swept = before?.swept
     let at: Location | undefined
-    const done = this.#append(plainRecord(seq, mutation), {
-      cover: (promise) => this.#floors.cover(bucket, { version, context, seq }, promise),
+    const done = this.#append(purgeRecord(seq, mutation, swept), {
+      cover: (promise) => this.coverFloor(bucket, { version, context, seq, swept }, promise),
       logged: (location) => {
         at = location
       },
@@ -371,7 +374,7 @@ export class Sequencer {
         assert(at !== undefined, 'effects follow the log')
         onBuild()
         const context = this.effectContext(batch)
-        raiseFloor(context, { mutation, seq, location: at })
+        raiseFloor(context, { mutation, seq, location: at, swept })
         this.#options.onEffect({ bucket, key: undefined, version, context })
       },
     })
@@ -448,10 +451,7 @@ export class Sequencer {
 
   #indexed(name: ObjectName): SlotEntry | undefined {
     const { index } = this.#options
-    const live = index.get(objectKey(name.bucket, name.key))
-    if (live !== undefined) return decodeLiveEntry(live)
-    const tombstone = index.get(tombstoneKey(name.bucket, name.key))
-    return tombstone === undefined ? undefined : decodeTombstone(tombstone)
+    return readSlot(name, (key) => index.get(key))
   }
 
   *#pendingIn(

@@ -4,6 +4,7 @@
  */
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Accounts } from './accounts.ts'
+import { indexedFloor } from './current-slot.ts'
 import { removeSwept } from './effects.ts'
 import { IndexBatch } from './index-batch.ts'
 import { isSeenHere } from './losers.ts'
@@ -24,9 +25,8 @@ export interface SweepSeenOptions {
 /** @returns how many objects are left under the floor */
 export async function sweepSeen(bucket: string, options: SweepSeenOptions): Promise<number> {
   const { index, accounts, siteId, now } = options
-  const { floor: version, floorContext: context, floorPlace } = accounts.bucket(bucket)
-  if (version === undefined) return 0
-  const floor = { version, context, seq: floorPlace?.seq ?? 0 }
+  const floor = indexedFloor(accounts.bucket(bucket))
+  if (floor === undefined) return 0
   const bucketLength = Buffer.byteLength(bucket)
   let left = 0
   for await (const entries of readChunks(index, objectsRange(bucket, Buffer.alloc(0)))) {
@@ -34,7 +34,7 @@ export async function sweepSeen(bucket: string, options: SweepSeenOptions): Prom
     const effects = { batch, accounts, launched: { has: () => false }, now }
     for (const [indexKey, value] of entries) {
       const entry = decodeLiveEntry(value)
-      if (entry.version > version) continue
+      if (entry.version > floor.version) continue
       const key = keyBytesOf(indexKey, bucketLength).toString()
       if (isSeenHere(siteId, floor, { key, entry })) removeSwept(effects, { bucket, key, entry })
       else left++

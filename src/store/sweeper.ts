@@ -7,6 +7,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
+import { VolumeFullError } from '../volume/errors.ts'
 import type { Accounts } from './accounts.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import { removeSwept } from './effects.ts'
@@ -15,7 +16,9 @@ import type { IndexBatch } from './index-batch.ts'
 import type { Losers } from './losers.ts'
 import type { ObjectName } from './object-store.ts'
 import { readSteps } from './read-all.ts'
+import type { ReservedRoom } from './reserved-room.ts'
 import type { Sequencer } from './sequencer.ts'
+import { writeSwept } from './swept-floor.ts'
 import { keyBytesOf, objectKey, objectsRange } from './tables/keys.ts'
 import { decodeLiveEntry } from './tables/slot-entry.ts'
 import type { Version } from './version.ts'
@@ -34,6 +37,7 @@ export class Sweeper {
   readonly #pipeline: CommitPipeline
   readonly #sequencer: Sequencer
   readonly #losers: Losers
+  readonly #reserved: ReservedRoom
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #retries = new Map<string, Timer>()
@@ -46,6 +50,7 @@ export class Sweeper {
     readonly pipeline: CommitPipeline
     readonly sequencer: Sequencer
     readonly losers: Losers
+    readonly reserved: ReservedRoom
     readonly clock: Clock
     readonly logger: Logger
   }) {
@@ -54,6 +59,7 @@ export class Sweeper {
     this.#pipeline = options.pipeline
     this.#sequencer = options.sequencer
     this.#losers = options.losers
+    this.#reserved = options.reserved
     this.#clock = options.clock
     this.#logger = options.logger
   }
@@ -104,6 +110,7 @@ export class Sweeper {
       })
       const left = await this.#pass(bucket)
       if (this.#stopped) return
+      if (left.length === 0 && floor !== undefined) await this.#noteSwept(bucket, floor)
       let finished = false
       await this.#pipeline.runTask(() => {
         finished = left.length === 0 && this.#accounts.bucket(bucket).floor === floor
@@ -112,6 +119,21 @@ export class Sweeper {
       if (finished) return
       // Whether those writes succeed or fail, their slots can be looked at again afterwards.
       await Promise.allSettled(left)
+    }
+  }
+
+  /** For who builds the index anew. Where there is no room for it the sweep has ended all the same. */
+  async #noteSwept(bucket: string, floor: Version): Promise<void> {
+    if (this.#accounts.bucket(bucket).swept === floor) return
+    try {
+      await this.#reserved.forPurge()
+      await writeSwept(this.#sequencer, bucket, floor)
+    } catch (thrown) {
+      if (!(thrown instanceof VolumeFullError)) throw thrown
+      this.#logger.debug(
+        { bucket, error: thrown.message },
+        'It is not noted that a purge was swept',
+      )
     }
   }
 

@@ -179,6 +179,7 @@ describe('index values', () => {
       floor: optionalVersion,
       floorContext: context,
       floorPlace: place,
+      swept: optionalVersion,
       sweeping: fc.boolean(),
       objectCount: fc.nat(),
       objectBytes: fc.maxSafeNat(),

@@ -24,6 +24,8 @@ export interface BucketEntry {
   readonly floorPlace: RegisterPlace | undefined
   /** Objects that remotes may still have because they have not heard of the floor: at most so many. */
   readonly hidden?: number
+  /** What is at or below was dealt with: whoever finds it again, in an index built anew, has found what was dead. */
+  readonly swept: Version | undefined
   /** True until everything under the floor is out of the index and the counters. */
   readonly sweeping: boolean
   /** Objects in the index and their bytes; includes what waits for the sweep. */
@@ -46,6 +48,7 @@ export const emptyBucket: BucketEntry = {
   floor: undefined,
   floorContext: [],
   floorPlace: undefined,
+  swept: undefined,
   sweeping: false,
   objectCount: 0,
   objectBytes: 0,
@@ -66,6 +69,7 @@ export function encodeBucketEntry(entry: BucketEntry): Buffer {
     .u64(entry.objectBytes)
   encodeContext(writer, entry.seen)
   if (entry.hidden !== undefined && entry.hidden > 0) writer.u8(hiddenTag).u64(entry.hidden)
+  if (entry.swept !== undefined) encodeVersion(writer.u8(sweptTag), entry.swept)
   encodePolicy(writer, entry.conflictPolicy)
   return writer.finish()
 }
@@ -91,14 +95,19 @@ export function decodeBucketEntry(bytes: Uint8Array): BucketEntry {
 
 /** What may follow, each with a tag; the policy brings its own, which is 1. */
 const hiddenTag = 2
+const sweptTag = 3
 
-function decodeRest(reader: ByteReader): Pick<BucketEntry, 'hidden' | 'conflictPolicy'> {
+function decodeRest(reader: ByteReader): Pick<BucketEntry, 'hidden' | 'swept' | 'conflictPolicy'> {
   const bytes = reader.raw(reader.remaining)
   const rest = new ByteReader(bytes)
-  if (bytes[0] !== hiddenTag) return { ...decodePolicy(rest) }
-  rest.u8()
-  const hidden = rest.u64()
-  return { hidden, ...decodePolicy(rest) }
+  const has = (tag: number): boolean => {
+    const isNext = bytes[bytes.length - rest.remaining] === tag
+    if (isNext) rest.u8()
+    return isNext
+  }
+  const hidden = has(hiddenTag) ? { hidden: rest.u64() } : {}
+  const swept = has(sweptTag) ? decodeVersion(rest) : undefined
+  return { ...hidden, swept, ...decodePolicy(rest) }
 }
 
 function optional<T>(
