@@ -23,6 +23,8 @@ export interface AbandonmentOptions {
   /** A sender that is in touch for so long without asking for an object does not want it. */
   readonly afterMs: number
   readonly begun: () => readonly Begun[]
+  /** The volumes of all that ship to this site. */
+  readonly senders: () => readonly string[]
   readonly giveUp: (upload: UploadName) => Promise<void>
   /** Whether clients' writes are refused for want of room. */
   readonly isFull: () => boolean
@@ -125,7 +127,7 @@ export class Abandonment {
     { from }: Begun,
     { since, now }: { readonly since: number; readonly now: number },
   ): boolean {
-    const { afterMs, isFull } = this.#options
+    const { afterMs, isFull, senders } = this.#options
     const patienceMs = isFull() ? afterMs : afterMs * awayFactor
     if (now - since >= patienceMs) return true
     const hasLeft = (volumeId: string): boolean => {
@@ -133,7 +135,8 @@ export class Abandonment {
       if (contact === undefined || now - contact.heardAt >= awayMs) return false
       return now - Math.max(since, contact.since) >= afterMs
     }
-    // Who had offered it before a restart offers it anew as soon as it is in touch.
-    return from.size > 0 ? [...from].every(hasLeft) : [...this.#contacts.keys()].some(hasLeft)
+    // Who had offered it before a restart is not known, and offers it anew as soon as it is in touch.
+    const owners = from.size > 0 ? [...from] : senders()
+    return owners.length > 0 && owners.every(hasLeft)
   }
 }

@@ -93,6 +93,7 @@ export class Puller {
     this.#abandonment = new Abandonment({
       afterMs: abandonedAfterMs,
       begun: () => this.#begun(),
+      senders: () => sink.senders(),
       giveUp: (upload) => this.#abandon(upload),
       isFull: () => sink.isFull,
       clock,

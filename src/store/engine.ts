@@ -358,6 +358,10 @@ export class Engine implements ObjectStore, ChangeSink {
     return this.#peers.get(volumeId)
   }
 
+  senders(): readonly string[] {
+    return this.#peers.linked()
+  }
+
   async endLink(link: Omit<PeerMark, 'ended' | 'through'>): Promise<void> {
     const through = this.#peers.get(link.volumeId)?.through ?? 0
     const mark = { ...link, through, ended: true }

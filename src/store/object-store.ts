@@ -462,6 +462,8 @@ export interface ChangeSink {
   ): Promise<readonly ApplyOutcome[]>
   /** What this site has stored of a sender's low-water mark. */
   peerMark(volumeId: string): PeerMark | undefined
+  /** The volumes of those that have sent something, and have not cut their link since. */
+  senders(): readonly string[]
   /** Durably remembers that a sender has cut its link to this site. */
   endLink(mark: Omit<PeerMark, 'ended' | 'through'>): Promise<void>
   /**

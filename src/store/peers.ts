@@ -24,6 +24,10 @@ export class Peers {
     return this.#marks.get(volumeId)
   }
 
+  linked(): readonly string[] {
+    return [...this.#marks.values()].flatMap(({ volumeId, ended }) => (ended ? [] : volumeId))
+  }
+
   all(): Iterable<PeerMark> {
     return this.#marks.values()
   }

@@ -37,6 +37,10 @@ export class MemorySink implements ChangeSink {
     return this.marks.get(volumeId)
   }
 
+  senders(): readonly string[] {
+    return [...this.marks.values()].flatMap(({ volumeId, ended }) => (ended ? [] : volumeId))
+  }
+
   async endLink(mark: Omit<PeerMark, 'ended' | 'through'>): Promise<void> {
     await undefined
     this.marks.set(mark.volumeId, { ...mark, through: 0, ended: true })

@@ -5,6 +5,7 @@ import { systemRandom } from '../../src/base/random.ts'
 import { defaultReplicationOptions } from '../../src/replication/options.ts'
 import { Puller } from '../../src/replication/puller.ts'
 import type { PurgeMutation, PutMutation } from '../../src/store/mutation.ts'
+import type { PeerMark } from '../../src/store/object-store.ts'
 import { makeVersion, type Version } from '../../src/store/version.ts'
 import { ManualClock, settleTasks } from './manual-clock.ts'
 import { MemorySink } from './memory-sink.ts'
@@ -130,10 +131,15 @@ describe('what was begun', () => {
     sink = new MemorySink()
     clock = new ManualClock()
     open()
+    await sink.apply([], markOf('v'))
     puller.accept(offer)
     await expect(puller.push(range, cutInTheMiddle())).rejects.toThrow('cut')
   })
   afterEach(() => puller.close())
+
+  function markOf(volumeId: string): PeerMark {
+    return { volumeId, incarnation: 'first', through: 0, epoch: 1, ended: false }
+  }
 
   function open(): void {
     const opened = openPuller(sink, clock)
@@ -178,7 +184,39 @@ describe('what was begun', () => {
     expect(sink.uploads.size).toBe(1)
     await puller.close()
     open()
-    await pass(1.3 * hour, () => puller.heard('w'))
+    await pass(1.3 * hour, () => puller.heard('v'))
+    expect(sink.uploads.size).toBe(0)
+  })
+
+  test('is not given up after a restart for what another sender says while its own is away', async () => {
+    await sink.apply([], markOf('w'))
+    await puller.close()
+    open()
+    await pass(20 * hour, () => puller.heard('w'))
+    expect(sink.uploads.size).toBe(1)
+    // It is back, and has its time to offer it anew.
+    await pass(0.9 * hour, () => [puller.heard('v'), puller.heard('w')])
+    expect(sink.uploads.size).toBe(1)
+    await pass(0.4 * hour, () => [puller.heard('v'), puller.heard('w')])
+    expect(sink.uploads.size).toBe(0)
+  })
+
+  test('is given up after a restart when those that ship here do not want it, without one that has cut its link', async () => {
+    await sink.apply([], markOf('w'))
+    await sink.endLink(markOf('w'))
+    await puller.close()
+    open()
+    await pass(1.3 * hour, () => puller.heard('v'))
+    expect(sink.uploads.size).toBe(0)
+  })
+
+  test('is given up a day after a restart when none of its senders has come back', async () => {
+    await sink.apply([], markOf('w'))
+    await puller.close()
+    open()
+    await pass(23 * hour, () => puller.heard('w'))
+    expect(sink.uploads.size).toBe(1)
+    await pass(2 * hour, () => puller.heard('w'))
     expect(sink.uploads.size).toBe(0)
   })
 })
