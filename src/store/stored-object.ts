@@ -21,7 +21,11 @@ import { decodeExtents } from './tables/small-entries.ts'
 export interface RecordReader {
   readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord>
   readRecordNow(location: Location, expect: { readonly seq: number }): ReadRecord | undefined
-  readBody(location: Location, range: ByteRange): Promise<Buffer>
+  readBody(
+    location: Location,
+    range: ByteRange,
+    expect?: { readonly seq: number; readonly label: Uint8Array },
+  ): Promise<Buffer>
   /** Keeps the segments from being freed until released. */
   pin(locations: readonly Location[]): () => void
 }
@@ -82,7 +86,8 @@ export class StoredObject implements OpenObject {
     assert(!this.#closed, 'a closed object is not read')
     if (this.#entry.body.kind === 'blobs') yield* this.#readBlobs(range, options)
     else if (range.end > range.start) {
-      yield (await this.#readInline()).subarray(range.start, range.end)
+      const isWhole = range.start === 0 && range.end === this.info.meta.size
+      yield isWhole ? await this.#readInline() : await this.#readInlinePart(range)
     }
   }
 
@@ -126,14 +131,30 @@ export class StoredObject implements OpenObject {
     )
   }
 
+  /** Of its blocks only those are looked at that the range touches: what is damaged elsewhere is no obstacle. */
+  #readInlinePart(range: ByteRange): Promise<Buffer> {
+    const { location, recordSeq, meta } = this.#entry
+    assert(location !== undefined, 'an indexed entry has a location')
+    return this.#checked(async () => {
+      if (location.bodyLength !== meta.size) throw this.#otherRecord()
+      const expect = { seq: recordSeq, label: this.#expectedLabel }
+      return await this.#reader.readBody(location, range, expect)
+    })
+  }
+
   #bodyOf({ label, body }: ReadRecord): Buffer {
-    const { version, meta } = this.#entry
-    const expected =
-      this.#label ?? encodeLabel(objectSlot(this.info.bucket, this.info.key), version)
-    if (!label.equals(expected) || body.length !== meta.size) {
-      throw this.#corrupt('another record lies where the index says it is')
-    }
+    const isIt = label.equals(this.#expectedLabel) && body.length === this.#entry.meta.size
+    if (!isIt) throw this.#otherRecord()
     return body
+  }
+
+  get #expectedLabel(): Uint8Array {
+    const { bucket, key } = this.info
+    return this.#label ?? encodeLabel(objectSlot(bucket, key), this.#entry.version)
+  }
+
+  #otherRecord(): CorruptObjectError {
+    return this.#corrupt('another record lies where the index says it is')
   }
 
   #readPiece(piece: { readonly extent: Location; readonly range: ByteRange }): Promise<Buffer> {

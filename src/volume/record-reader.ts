@@ -28,6 +28,12 @@ export interface BodyRange {
   readonly end: number
 }
 
+/** What tells a record from any other that may lie in its place. */
+export interface RecordIdentity {
+  readonly seq: number
+  readonly label: Uint8Array
+}
+
 export class RecordReader {
   readonly #context: VolumeContext
   readonly #reclaimer: SegmentReclaimer
@@ -69,7 +75,7 @@ export class RecordReader {
   }
 
   /** @throws StaleLocationError, CorruptRecordError */
-  async readBody(location: Location, range: BodyRange): Promise<Buffer> {
+  async readBody(location: Location, range: BodyRange, expect?: RecordIdentity): Promise<Buffer> {
     const { start, end } = range
     assert(start >= 0 && start <= end && end <= location.bodyLength, 'a range inside the body')
     assert(end - start <= readBytesMax, 'a range of at most 1 MiB')
@@ -82,6 +88,8 @@ export class RecordReader {
       )
       const { head, blocks } = await readParts(handle, location, { from, to })
       const header = headerOf(location, head, seed)
+      if (expect !== undefined && !isOf(header, expect))
+        throw damaged(location, 'it is another record than the one asked for')
       if (start === end) return Buffer.alloc(0)
       assertIntact(location, header, { bytes: blocks, firstBlock, seed, wanted: to - from })
       return blocks.subarray(start - from, end - from)
@@ -133,6 +141,10 @@ function verifiedRecord(
   assertIntact(location, header, { bytes: body, firstBlock: 0, seed, wanted: bodyLength })
   const { kind, seq, label, head } = header
   return { kind, seq, label, head, body }
+}
+
+function isOf(header: RecordHeader, { seq, label }: RecordIdentity): boolean {
+  return header.seq === seq && header.label.equals(label)
 }
 
 function headerOf(location: Location, bytes: Buffer, seed: SegmentSeed): RecordHeader {

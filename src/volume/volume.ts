@@ -22,7 +22,7 @@ import type {
   SegmentUse,
 } from './record.ts'
 import { assertRecord, recordLength } from './record-codec.ts'
-import { type BodyRange, RecordReader } from './record-reader.ts'
+import { type BodyRange, type RecordIdentity, RecordReader } from './record-reader.ts'
 import type { SegmentChain } from './segment-chain.ts'
 import type { Seal } from './segment-header.ts'
 import { SegmentReclaimer } from './segment-reclaimer.ts'
@@ -209,8 +209,8 @@ export class Volume {
    * Bytes of a body, at most 1 MiB in a call; only the 64 KiB blocks touched are read and verified.
    * @throws StaleLocationError (look up once more), CorruptRecordError
    */
-  readBody(location: Location, range: BodyRange): Promise<Buffer> {
-    return this.#reader.readBody(location, range)
+  readBody(location: Location, range: BodyRange, expect?: RecordIdentity): Promise<Buffer> {
+    return this.#reader.readBody(location, range, expect)
   }
 
   /**

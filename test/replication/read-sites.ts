@@ -89,8 +89,11 @@ export class ReadingSite {
     })
   }
 
-  static async open(siteId: string, { timeoutMs = 5000 } = {}): Promise<ReadingSite> {
-    return new ReadingSite(await TestStore.open({ siteId }), timeoutMs)
+  static async open(
+    siteId: string,
+    { timeoutMs = 5000, segmentBytes = 2 ** 20 } = {},
+  ): Promise<ReadingSite> {
+    return new ReadingSite(await TestStore.open({ siteId, segmentBytes }), timeoutMs)
   }
 
   /** Adds a remote; this site ships to it what `filter` wants. */

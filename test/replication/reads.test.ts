@@ -15,7 +15,10 @@ let here: ReadingSite
 let there: ReadingSite
 const opened: ReadingSite[] = []
 
-async function openSite(siteId: string, options: { timeoutMs?: number } = {}) {
+async function openSite(
+  siteId: string,
+  options: { timeoutMs?: number; segmentBytes?: number } = {},
+) {
   const site = await ReadingSite.open(siteId, options)
   opened.push(site)
   return site
@@ -307,20 +310,36 @@ describe.each([
 })
 
 describe('an object that is damaged here and at the remote, in different places', () => {
-  beforeEach(openBoth)
+  const spoilAt = (site: ReadingSite, body: Buffer, at: number) =>
+    spoil(join(site.store.folder, 'volume'), body.subarray(at, at + 1000))
 
   it('is put together from both, for the reader and for good', async () => {
+    await openBoth()
     await readsThere()
     await put(here, 'x', large)
     await bring('x', here.store, there.store)
-    const spoilAt = (site: typeof here, at: number) =>
-      spoil(join(site.store.folder, 'volume'), large.subarray(at, at + 1000))
     // Apart by less than what is read at a time, and by more.
-    for (const at of [80_000, 500_000]) await spoilAt(here, at)
-    for (const at of [10_000, 300_000, 850_000]) await spoilAt(there, at)
+    for (const at of [80_000, 500_000]) await spoilAt(here, large, at)
+    for (const at of [10_000, 300_000, 850_000]) await spoilAt(there, large, at)
     expect((await here.readOwn('x')).equals(large)).toBe(true)
     await eventually(() => here.tally.mended === 1, 'it is mended')
     expect((await here.store.get('box', 'x'))?.equals(large)).toBe(true)
+    expect(here.tally).toMatchObject({ damagedReads: 1, rescuedReads: 1, mendFailures: 0 })
+  })
+
+  it('is put together from both as well where it is small enough to lie in the log', async () => {
+    const segmentBytes = 4 * 2 ** 20
+    here = await openSite('here', { segmentBytes })
+    there = await openSite('there', { segmentBytes })
+    await readsThere()
+    const body = large.subarray(0, here.store.volume.limits.inlineBytesMax)
+    await put(here, 'x', body)
+    await bring('x', here.store, there.store)
+    await spoilAt(here, body, 80_000)
+    for (const at of [10_000, 150_000]) await spoilAt(there, body, at)
+    expect((await here.readOwn('x')).equals(body)).toBe(true)
+    await eventually(() => here.tally.mended === 1, 'it is mended')
+    expect((await here.store.get('box', 'x'))?.equals(body)).toBe(true)
     expect(here.tally).toMatchObject({ damagedReads: 1, rescuedReads: 1, mendFailures: 0 })
   })
 })
