@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
+import { LevelIndex } from '../../src/index/level-index.ts'
 import { parseDigestQuery, verifyLimits } from '../../src/replication/verify/documents.ts'
 import type { Difference } from '../../src/replication/verify/judge.ts'
+import { Responder } from '../../src/replication/verify/responder.ts'
 import type { VerifyReport } from '../../src/replication/verify/verification.ts'
 import { spoil } from '../store/spoil.ts'
 import { eventually, HttpSite } from './http-site.ts'
@@ -12,6 +14,7 @@ vi.setConfig({ testTimeout: 60_000 })
 
 const opened: HttpSite[] = []
 afterEach(async () => {
+  vi.restoreAllMocks()
   for (const site of opened.splice(0).reverse()) await site.close()
 })
 
@@ -49,6 +52,24 @@ const found = (report: VerifyReport): readonly string[] =>
   report.listed.map(({ kind, what, slot }: Difference) =>
     [kind, what, slot.bucket, 'key' in slot ? slot.key : ''].join(' ').trim(),
   )
+
+/** Counts the cursors of all indexes. */
+function watchCursors(): { open: number; opened: number } {
+  const cursors = { open: 0, opened: 0 }
+  const { iterate } = LevelIndex.prototype
+  vi.spyOn(LevelIndex.prototype, 'iterate').mockImplementation(function (this: LevelIndex, range) {
+    const cursor = iterate.call(this, range)
+    const close = cursor.close.bind(cursor)
+    cursors.open++
+    cursors.opened++
+    cursor.close = async () => {
+      await close()
+      cursors.open--
+    }
+    return cursor
+  })
+  return cursors
+}
 
 function expectBalanced(site: HttpSite): void {
   const { queued, replicated, failed, superseded, pending } = site.ledger.counters()
@@ -112,6 +133,24 @@ describe('two sites that are compared', () => {
     })
     const onlyNew = await a.verify({ bucket: 'new-at-b' })
     expect(onlyNew.differences).toBe(2)
+  })
+
+  test('keep no cursor of their index open while the other one takes its time to answer', async () => {
+    const [a, b] = await openPair(3000)
+    await b.store.put('box', 'key-3', 'newer at b')
+    const cursors = watchCursors()
+    const { answer } = Responder.prototype
+    const slow = vi.spyOn(Responder.prototype, 'answer')
+    slow.mockImplementation(async function (this: Responder, ...question) {
+      // It answers once what was begun beside the question is over: a cursor that waits for it never is.
+      await vi.waitFor(() => expect(cursors.open).toBe(0))
+      return await answer.apply(this, question)
+    })
+    const report = await a.verify({ deep: true })
+    expect(slow.mock.calls.length).toBeGreaterThan(5)
+    expect(cursors.opened).toBeGreaterThan(5)
+    expect([report.verdict, report.reason]).toEqual(['different', undefined])
+    expect(found(report)).toEqual(['newer-there object box key-3'])
   })
 
   test('are repaired from both sides, large objects and deletions included', async () => {
