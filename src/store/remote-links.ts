@@ -1,7 +1,7 @@
 /**
  * Where this site ships to, kept in the volume: each remote with its settings, what of the feed it
  * wants, and the epoch that names its link. A removed remote leaves its epoch behind, so that the next
- * link of that name has a higher one and nobody takes the one for the other.
+ * link, under whatever name, has a higher one and nobody takes the one for the other.
  */
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
@@ -127,12 +127,20 @@ export class RemoteLinks implements RemoteRegistry {
       return {
         ...{ name, ...change },
         revision: (previous?.revision ?? 0) + 1,
-        epoch: Math.max((previous?.epoch ?? 0) + 1, Math.floor(this.#options.clock.now())),
+        epoch: this.#nextEpoch(),
         begunAt: this.#options.accounts.state.seq,
         discards: noDiscards,
       }
     })
     return this.#filled(name)
+  }
+
+  /** Above that of every link there was: the same site may have been linked by another name, and clocks go back. */
+  #nextEpoch(): number {
+    const { accounts, clock } = this.#options
+    let epoch = Math.floor(clock.now())
+    for (const { record } of accounts.remotes.values()) epoch = Math.max(epoch, record.epoch + 1)
+    return epoch
   }
 
   #recordOf(name: string): RemoteRecord | undefined {

@@ -93,6 +93,15 @@ describe('a remote', () => {
     expect(await handed('b')).toEqual(['a', '-late'])
   })
 
+  it('that is linked by another name when the clock has gone back has a higher epoch, too', async () => {
+    const first = await store.engine.remotes.link('b', everything)
+    await store.engine.remotes.unlink('b')
+    store.skewMs = -3_600_000
+    await store.loseIndex()
+    const second = await store.engine.remotes.link('the same site', everything)
+    expect(second.epoch).toBeGreaterThan(first.epoch)
+  })
+
   it('that was removed keeps nothing, and a new link of its name has a higher epoch', async () => {
     const first = await store.engine.remotes.link('b', everything)
     await store.put('docs', 'a', '1')
