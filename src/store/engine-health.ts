@@ -1,5 +1,8 @@
 /** What a store says of its own state, in words. */
+import { formatByteSize } from '../base/byte-size.ts'
+import { formatCount } from '../base/format-count.ts'
 import type { Volume } from '../volume/volume.ts'
+import type { WaitingLosers } from './sweeper.ts'
 
 const kib = 1024
 /** Blocks and heads, which the cleaner does not count when it says what it can make room for. */
@@ -24,8 +27,10 @@ export function healthOf(engine: {
   /** The last change that was put off since its version is ahead of this site's clock. */
   readonly skewed: { readonly aheadMs: number; readonly at: number }
   readonly now: number
+  /** What purges had not seen, and cannot be kept for want of room. */
+  readonly waiting: WaitingLosers
 }): EngineHealth {
-  const { volume, refusal, skewed, now, canAdmit } = engine
+  const { volume, refusal, skewed, now, canAdmit, waiting } = engine
   const reasons: string[] = []
   const { writable, reason } = volume.health()
   if (refusal !== undefined) reasons.push(refusal.message)
@@ -44,6 +49,11 @@ export function healthOf(engine: {
   if (writable && largest !== undefined && !canAdmit(largest + slackBytes)) {
     const kibs = Math.floor(largest / kib)
     reasons.push(`the volume is nearly full: objects above ${kibs} KiB are answered 507`)
+  }
+  if (waiting.objects > 0) {
+    const what = waiting.objects === 1 ? '1 object' : `${formatCount(waiting.objects)} objects`
+    const size = formatByteSize(waiting.bytes)
+    reasons.push(`a purge waits for room to keep ${what} (${size}) that its site had not seen`)
   }
   if (skewed.at > 0 && now - skewed.at < skewAlarmMs) {
     const ahead = Math.round(skewed.aheadMs / 1000)

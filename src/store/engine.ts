@@ -152,7 +152,7 @@ export class Engine implements ObjectStore, ChangeSink {
   private constructor(parts: Parts, peers: Peers) {
     const { options, index, accounts, versions, uploads, writers, admission } = parts
     const { conflicts, openWriter, openHasher } = parts
-    const { volume, clock, logger, endOfTurn } = options
+    const { volume, clock, logger, endOfTurn, reclaim = defaultReclaimOptions } = options
     this.replayed = parts.replayed
     this.#volume = volume
     this.#index = index
@@ -190,9 +190,9 @@ export class Engine implements ObjectStore, ChangeSink {
     const holdings = new HoldingsBook({ versions, accounts, peers, sequencer })
     this.holdings = holdings
     this.#sequencer = sequencer
-    const records = new LiveRecords({ ...parts, sequencer, reader: volume })
+    const waitsIn = (bucket: string): boolean => this.#sweeper.waitsIn(bucket)
+    const records = new LiveRecords({ ...parts, sequencer, reader: volume, waitsIn })
     const freed = (): Promise<void> => this.#freer.idle()
-    const { reclaim = defaultReclaimOptions } = options
     const base = { volume, index, accounts, admission, writers, pipeline, sequencer, freed }
     this.#cleaner = openCleaner({ ...base, records, clock, logger, reclaim })
     this.traces = new TraceCheck({ ...base, records, clock, rate: reclaim.rate })
@@ -409,7 +409,9 @@ export class Engine implements ObjectStore, ChangeSink {
     const { refusal } = this.#pipeline
     const isIndexShort = this.#index.isShort
     const canAdmit = (bytes: number): boolean => this.#admission.canAdmit(bytes)
-    return healthOf({ volume: this.#volume, refusal, isIndexShort, canAdmit, skewed, now })
+    const { waiting } = this.#sweeper
+    const parts = { volume: this.#volume, refusal, isIndexShort, canAdmit, skewed, now, waiting }
+    return healthOf(parts)
   }
 
   /** Changes that were put off for the difference of clocks, since the start. */

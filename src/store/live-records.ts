@@ -49,6 +49,8 @@ export interface LiveRecordsOptions extends UnplacedRecordsOptions {
   readonly reader: {
     readRecord(location: Location, expect: { readonly seq: number }): Promise<ReadRecord>
   }
+  /** Whether what a purge hides in the bucket is there to stay for a while. */
+  readonly waitsIn: (bucket: string) => boolean
 }
 
 export class LiveRecords {
@@ -56,12 +58,14 @@ export class LiveRecords {
   readonly #sequencer: Sequencer
   readonly #unplaced: UnplacedRecords
   readonly #reader: LiveRecordsOptions['reader']
+  readonly #waitsIn: LiveRecordsOptions['waitsIn']
 
   constructor(options: LiveRecordsOptions) {
     this.#accounts = options.accounts
     this.#sequencer = options.sequencer
     this.#unplaced = new UnplacedRecords(options)
     this.#reader = options.reader
+    this.#waitsIn = options.waitsIn
   }
 
   /** Undefined for a record that is dead, or about to die. */
@@ -141,10 +145,11 @@ export class LiveRecords {
     if (entry?.kind === 'tombstone') {
       return isSame(entry.location, location) ? { kind: 'delete', name, entry } : undefined
     }
-    // What lies under a floor is about to be swept.
-    if (live === undefined) return undefined
-    if (isSame(live.location, location)) return { kind: 'put', name, entry: live }
-    return isSame(live.joinLocation, location) ? { kind: 'join', name, entry: live } : undefined
+    // What lies under a floor is about to be swept, unless it waits for room that moving it may make.
+    const kept = live ?? (this.#waitsIn(name.bucket) ? entry : undefined)
+    if (kept === undefined) return undefined
+    if (isSame(kept.location, location)) return { kind: 'put', name, entry: kept }
+    return isSame(kept.joinLocation, location) ? { kind: 'join', name, entry: kept } : undefined
   }
 
   #bucketOwner(record: ListedRecord, kind: 'register' | 'floorPlace'): RecordOwner | undefined {

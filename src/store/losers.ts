@@ -114,6 +114,15 @@ export class Losers {
     return loss.kind === 'first' ? loss.until : undefined
   }
 
+  /** Whether an object under the floor is to be kept before it is swept, and is not yet. */
+  waitsToBeKept(name: ObjectName, entry: LiveEntry): boolean {
+    const floor = this.#options.sequencer.floorOf(name.bucket).value
+    if (floor === undefined || this.#hasSeen(floor, name.key, entry)) return false
+    if (this.#wasDead(entry)) return false
+    const winner = { kind: 'purge', version: floor.version } as const
+    return this.unkept(name, entry.version, winner) !== undefined
+  }
+
   /** An object under the floor is about to be swept; resolves once it is listed, and kept if need be. */
   async loseSwept(name: ObjectName, entry: LiveEntry): Promise<void> {
     for (;;) {

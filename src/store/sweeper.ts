@@ -4,7 +4,7 @@
  */
 import { rethrowAssertion } from '../base/assert.ts'
 import type { Clock, Timer } from '../base/clock.ts'
-import { messageOf } from '../base/errors.ts'
+import { type ComioError, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
 import { VolumeFullError } from '../volume/errors.ts'
@@ -31,6 +31,11 @@ interface Swept extends ObjectName {
   readonly version: Version
 }
 
+export interface WaitingLosers {
+  readonly objects: number
+  readonly bytes: number
+}
+
 export class Sweeper {
   readonly #index: OrderedIndex
   readonly #accounts: Accounts
@@ -42,6 +47,8 @@ export class Sweeper {
   readonly #logger: Logger
   readonly #retries = new Map<string, Timer>()
   readonly #running = new Map<string, Promise<void>>()
+  /** By bucket. */
+  readonly #waiting = new Map<string, WaitingLosers>()
   #stopped = false
 
   constructor(options: {
@@ -72,7 +79,9 @@ export class Sweeper {
       .catch((thrown: unknown) => {
         rethrowAssertion(thrown)
         // Until it goes on the objects stay absent, only their space is held.
-        this.#logger.warn({ bucket, error: messageOf(thrown) }, 'A purge could not be swept')
+        const isTold = isFull(thrown) && this.#waiting.has(bucket)
+        if (!isTold)
+          this.#logger.warn({ bucket, error: messageOf(thrown) }, 'A purge could not be swept')
         this.#retryLater(bucket)
       })
       .finally(() => this.#running.delete(bucket))
@@ -85,10 +94,40 @@ export class Sweeper {
     await this.#running.get(bucket)
   }
 
+  /** Of all purges: what they had not seen, and is to be kept as soon as there is room. */
+  get waiting(): WaitingLosers {
+    const all = { objects: 0, bytes: 0 }
+    for (const { objects, bytes } of this.#waiting.values()) {
+      all.objects += objects
+      all.bytes += bytes
+    }
+    return all
+  }
+
+  waitsIn(bucket: string): boolean {
+    return this.#waiting.has(bucket)
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true
     for (const timer of this.#retries.values()) timer.cancel()
     await Promise.all(this.#running.values())
+  }
+
+  /** Said once of each bucket, and when it is over. */
+  #waits(bucket: string, waiting: WaitingLosers): void {
+    const { objects, bytes } = waiting
+    if (objects === 0) {
+      if (this.#waiting.delete(bucket))
+        this.#logger.info({ bucket }, 'The purge waits for no room any more')
+      return
+    }
+    if (!this.#waiting.has(bucket))
+      this.#logger.warn(
+        { bucket, objects, bytes },
+        'There is no room to keep what a purge had not seen',
+      )
+    this.#waiting.set(bucket, waiting)
   }
 
   #retryLater(bucket: string): void {
@@ -141,7 +180,9 @@ export class Sweeper {
   async #pass(bucket: string): Promise<readonly Promise<void>[]> {
     const bucketLength = Buffer.byteLength(bucket)
     const left: Promise<void>[] = []
-    let full: StorageFullError | IndexFullError | undefined
+    const waiting = { objects: 0, bytes: 0 }
+    let full: ComioError | undefined
+    let refusedBytes = Number.POSITIVE_INFINITY
     for await (const entries of readSteps(this.#index, objectsRange(bucket, Buffer.alloc(0)))) {
       if (this.#stopped) return left
       const { floor } = this.#accounts.bucket(bucket)
@@ -150,20 +191,29 @@ export class Sweeper {
         const entry = decodeLiveEntry(value)
         if (floor === undefined || entry.version > floor) continue
         const name = { bucket, key: keyBytesOf(indexKey, bucketLength).toString() }
+        const { size } = entry.meta
+        if (size >= refusedBytes && this.#losers.waitsToBeKept(name, entry)) {
+          waiting.objects++
+          waiting.bytes += size
+          continue
+        }
         // A purge never removes silently what its author had not seen.
         try {
           await this.#losers.loseSwept(name, entry)
         } catch (thrown) {
-          const isFull = thrown instanceof StorageFullError || thrown instanceof IndexFullError
-          if (!isFull) throw thrown
+          if (!isFull(thrown)) throw thrown
           // What else lies under the floor makes the room in which this one can be kept.
           full = thrown
+          refusedBytes = Math.min(refusedBytes, size)
+          waiting.objects++
+          waiting.bytes += size
           continue
         }
         swept.push({ ...name, version: entry.version })
       }
       if (swept.length > 0) left.push(...(await this.#remove(swept)))
     }
+    this.#waits(bucket, waiting)
     if (full !== undefined) throw full
     return left
   }
@@ -200,4 +250,12 @@ export class Sweeper {
     removeSwept(this.#sequencer.effectContext(batch), { ...name, entry })
     return true
   }
+}
+
+function isFull(error: unknown): error is ComioError {
+  return (
+    error instanceof StorageFullError ||
+    error instanceof IndexFullError ||
+    error instanceof VolumeFullError
+  )
 }
