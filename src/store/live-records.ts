@@ -1,10 +1,11 @@
 /**
  * Which records of the log something refers to, and how to write one again at the log's end so that
- * the old copy is dead. What the index holds whole (deletes, joins, remotes) is encoded anew, puts and
- * the records of buckets are read. Those of uploads, dead letters and conflicts: `unplaced-records.ts`.
+ * the old copy is dead. What the index holds whole (deletes, joins, remotes, buckets, purges) is encoded
+ * anew, puts are read. Those of uploads, dead letters and conflicts: `unplaced-records.ts`.
  */
 import type { ListedRecord, Location, ReadRecord, RecordInput } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
+import { registerVersion } from './bucket-register.ts'
 import {
   bucketRecordMoved,
   entryAfterMove,
@@ -13,12 +14,13 @@ import {
   remoteRecordMoved,
   slotRecordMoved,
 } from './moved-records.ts'
-import { decodeLabel, encodeMutation } from './mutation.ts'
+import { type BucketMutation, decodeLabel, encodeMutation } from './mutation.ts'
 import type { ObjectName } from './object-store.ts'
 import { copiedPut, joinRecord, plainRecord, recordKinds, remoteRecord } from './records.ts'
 import type { Sequencer } from './sequencer.ts'
 import { type ObjectSlot, objectSlot } from './slot.ts'
 import { writeFloorAgain } from './swept-floor.ts'
+import type { BucketEntry } from './tables/bucket-entry.ts'
 import type { LiveEntry, SlotEntry } from './tables/slot-entry.ts'
 import {
   type UnplacedOwner,
@@ -91,8 +93,7 @@ export class LiveRecords {
 
   /** What must be read before the record can be written again. */
   async bodyOf(record: ListedRecord): Promise<ReadRecord | undefined> {
-    const { put, bucket, purge } = recordKinds
-    if (![put, bucket, purge].some((kind) => kind === record.kind)) return undefined
+    if (record.kind !== recordKinds.put) return undefined
     return await this.#reader.readRecord(record.location, { seq: record.seq })
   }
 
@@ -128,7 +129,7 @@ export class LiveRecords {
       }
       case 'register':
       case 'floorPlace':
-        return stored && this.#moveBucketRecord(owner, stored)
+        return this.#moveBucketRecord(owner)
       case 'remote':
         return this.#moveRemote(owner.remote)
     }
@@ -177,13 +178,14 @@ export class LiveRecords {
     )
   }
 
-  #moveBucketRecord(
-    { kind: place, bucket }: BucketOwner,
-    { kind, seq, label, head }: ReadRecord,
-  ): Promise<void> {
+  #moveBucketRecord({ kind: place, bucket }: BucketOwner): Promise<void> {
+    const entry = this.#accounts.bucket(bucket)
+    const seq = entry[place]?.seq
+    if (seq === undefined) return Promise.resolve()
     if (place === 'floorPlace') return writeFloorAgain(this.#sequencer, { bucket, seq })
-    const record = { kind, seq, label, head, body: [] }
-    return this.#sequencer.sequenceUnplaced(record, (context, location) =>
+    const mutation = registerOf(bucket, entry)
+    if (mutation === undefined) return Promise.resolve()
+    return this.#sequencer.sequenceUnplaced(plainRecord(seq, mutation), (context, location) =>
       bucketRecordMoved(context, { bucket, place, seq, location }),
     )
   }
@@ -199,4 +201,19 @@ export class LiveRecords {
 
 function slotOf({ bucket, key }: ObjectName): ObjectSlot {
   return objectSlot(bucket, key)
+}
+
+/** Each record of a bucket is its register as it was by then, so the last one is what the index has. */
+function registerOf(bucket: string, entry: BucketEntry): BucketMutation | undefined {
+  const version = registerVersion(entry)
+  if (version === undefined) return undefined
+  const { created, deleted, conflictPolicy } = entry
+  return {
+    kind: 'bucket',
+    slot: { kind: 'bucket', bucket },
+    version,
+    created,
+    deleted,
+    conflictPolicy,
+  }
 }

@@ -94,8 +94,7 @@ export class TraceCheck {
       yield { records: 1, bytes: headLength + bodyLength, damaged: undefined }
     }
     if (found.length === 0) return
-    const stuck = found.find(({ owner }) => isReadToMove(owner))
-    const problem = stuck?.damage.message ?? (await this.#emptier.empty(segment, signal))
+    const problem = await this.#emptier.empty(segment, signal)
     // The next pass finds them once more.
     if (signal.aborted) return
     for (const one of found) yield { records: 0, bytes: 0, damaged: reportOf(one, problem) }
@@ -114,11 +113,6 @@ export class TraceCheck {
   }
 }
 
-/** The index has these in part: they cannot be written anew without their bytes. */
-function isReadToMove({ kind }: TraceOwner): boolean {
-  return kind === 'register' || kind === 'floorPlace'
-}
-
 /** @param problem why its segment cannot be emptied */
 function reportOf(
   { record, owner, damage: { message } }: DamagedRecord,
@@ -126,7 +120,6 @@ function reportOf(
 ): DamagedTrace {
   const name = nameOf(owner, record)
   if (problem === undefined) return { ...name, problem }
-  if (isReadToMove(owner)) return { ...name, problem: message }
   return { ...name, problem: `${message}; writing it anew failed: ${problem}` }
 }
 

@@ -12,7 +12,7 @@ import { makeVersion } from '../../src/store/version.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 import { fill } from './fill.ts'
 import { TestStore } from './open-store.ts'
-import { spoil } from './spoil.ts'
+import { spoil, spoilAt } from './spoil.ts'
 
 const hour = 3_600_000
 const day = 24 * hour
@@ -110,16 +110,15 @@ async function leaveUnplaced(): Promise<{ upload: PutMutation; letter: number }>
   return { upload, letter: place.seq }
 }
 
-/** The first record of the kind in the log, on the disk. */
+/** The header of the last record of the kind in the log, on the disk. */
 async function spoilRecord(kind: number): Promise<void> {
+  const listed = []
   for (const segment of store.volume.segments()) {
-    const record = (await store.volume.recordsOf(segment)).find((one) => one.kind === kind)
-    if (record === undefined) continue
-    const { head, body, label } = await store.volume.readRecord(record.location, record)
-    const what = [head, body].find(({ length }) => length > 0) ?? label
-    return await spoil(join(store.folder, 'volume'), what)
+    listed.push(...(await store.volume.recordsOf(segment)))
   }
-  throw new Error('no finished segment has such a record')
+  const record = listed.findLast((one) => one.kind === kind)
+  if (record === undefined) throw new Error('no finished segment has such a record')
+  await spoilAt(join(store.folder, 'volume'), record.location)
 }
 
 describe('a scrub', () => {
@@ -207,6 +206,30 @@ describe('a scrub', () => {
     expect(ledger.deadLetter(letter)).toMatchObject({ reason: 'not here' })
     await store.loseIndex()
     expect(store.engine.conflicts.conflicts(10)).toEqual(conflicts)
+  })
+
+  it('writes damaged records of buckets and purges anew, so that the index can be built from the log', async () => {
+    await store.put('box', 'purged', 'x')
+    await store.engine.purgeBucket('box')
+    await store.put('box', 'kept', 'y')
+    await store.engine.conflicts.setConflictPolicy('box', 'keep-both')
+    await fillSegment()
+    for (const kind of ['bucket', 'purge'] as const) await spoilRecord(recordKinds[kind])
+    const before = store.engine.survey.stateOf({ kind: 'floor', bucket: 'box' }).version
+    expect(before).toBeDefined()
+    const scrub = scrubber()
+    scrub.begin()
+    await ended(scrub)
+    const found = scrub.last?.listed.map(({ what, result }) => `${what} ${result}`)
+    expect(found?.sort()).toEqual(['bucket healed', 'purge healed'])
+    await store.loseIndex()
+    expect(store.engine.survey.stateOf({ kind: 'floor', bucket: 'box' }).version).toBe(before)
+    expect(store.engine.conflicts.conflictPolicy('box')).toEqual({
+      policy: 'keep-both',
+      isOwn: true,
+    })
+    expect(await store.get('box', 'purged')).toBeUndefined()
+    expect((await store.get('box', 'kept'))?.toString()).toBe('y')
   })
 
   it('says what keeps a damaged record from being written anew', async () => {
