@@ -16,7 +16,7 @@ import type { IndexBatch } from './index-batch.ts'
 import type { Losers } from './losers.ts'
 import type { ObjectName } from './object-store.ts'
 import { readSteps } from './read-all.ts'
-import type { ReservedRoom } from './reserved-room.ts'
+import type { HeldRoom, ReservedRoom } from './reserved-room.ts'
 import type { Sequencer } from './sequencer.ts'
 import { writeSwept } from './swept-floor.ts'
 import { keyBytesOf, objectKey, objectsRange } from './tables/keys.ts'
@@ -164,15 +164,18 @@ export class Sweeper {
   /** For who builds the index anew. Where there is no room for it the sweep has ended all the same. */
   async #noteSwept(bucket: string, floor: Version): Promise<void> {
     if (this.#accounts.bucket(bucket).swept === floor) return
+    let room: HeldRoom | undefined
     try {
-      await this.#reserved.forPurge()
+      room = await this.#reserved.forDelete()
       await writeSwept(this.#sequencer, bucket, floor)
     } catch (thrown) {
-      if (!(thrown instanceof VolumeFullError)) throw thrown
+      if (!isFull(thrown)) throw thrown
       this.#logger.debug(
         { bucket, error: thrown.message },
         'It is not noted that a purge was swept',
       )
+    } finally {
+      room?.release()
     }
   }
 
