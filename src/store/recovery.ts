@@ -6,6 +6,7 @@
 import { assert } from '../base/assert.ts'
 import type { Logger } from '../base/log.ts'
 import type { OrderedIndex } from '../index/ordered-index.ts'
+import { CorruptRecordError } from '../volume/errors.ts'
 import type { Location, LogPosition, ReplayedRecord, StoredRecord } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { Conflicts } from './conflicts.ts'
@@ -32,7 +33,13 @@ import {
   remoteRecordMoved,
   slotRecordMoved,
 } from './moved-records.ts'
-import { decodeRecord, needsBody, type PlacedBlob, type StoreRecord } from './records.ts'
+import {
+  decodeRecord,
+  needsBody,
+  type PlacedBlob,
+  recordKinds,
+  type StoreRecord,
+} from './records.ts'
 import type { ObjectSlot, Slot } from './slot.ts'
 import { sweepSeen } from './sweep-seen.ts'
 import { chunksUnplacedKey, objectKey, tombstoneKey } from './tables/keys.ts'
@@ -78,10 +85,7 @@ export async function recover(options: RecoveryOptions): Promise<number> {
       await replay.groupDone(groupEnd)
     }
     groupEnd = record.groupEnd
-    const body = needsBody(record)
-      ? (await options.log.readRecord(record.location, { seq: record.seq })).body
-      : undefined
-    const decoded = decodeRecord(record, body)
+    const decoded = decodeRecord(record, await bodyOf(record, options.log))
     if (decoded.kind === 'purge') await replay.beforePurge(decoded.mutation.slot.bucket)
     replay.apply(decoded, record)
     replayed++
@@ -91,6 +95,17 @@ export async function recover(options: RecoveryOptions): Promise<number> {
   const { version } = options.accounts.state
   if (version !== undefined) options.versions.observe(version)
   return replayed
+}
+
+/** Only what cannot do without: how far a bucket was swept, which a purge has there, may be forgotten. */
+async function bodyOf(record: ReplayedRecord, log: ReplayLog): Promise<Buffer | undefined> {
+  if (!needsBody(record)) return undefined
+  try {
+    return (await log.readRecord(record.location, { seq: record.seq })).body
+  } catch (thrown) {
+    if (record.kind !== recordKinds.purge || !(thrown instanceof CorruptRecordError)) throw thrown
+    return undefined
+  }
 }
 
 class Replay {

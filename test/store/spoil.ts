@@ -20,14 +20,15 @@ export async function spoil(folder: string, what: Buffer): Promise<void> {
   throw new Error('the bytes are nowhere')
 }
 
-/** Turns a bit over in the label of a record, on the disk: its header does not check out any more. */
+/** Turns a bit over in a record, on the disk: in its label, unless told where, so that its header does not check out. */
 export async function spoilAt(
   volume: string,
   { segment, offset }: { readonly segment: number; readonly offset: number },
+  inRecord = 24,
 ): Promise<void> {
   const path = join(volume, 'segments', `${segment.toString(16).padStart(8, '0')}.seg`)
   const bytes = await readFile(path)
-  const at = offset + 24
+  const at = offset + inRecord
   bytes[at] = (bytes[at] ?? 0) ^ 1
   await writeFile(path, bytes, { flag: 'r+' })
 }

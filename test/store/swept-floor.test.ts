@@ -1,9 +1,12 @@
 import { hash } from 'node:crypto'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { NoSuchBucketError } from '../../src/store/errors.ts'
 import type { IncomingChange } from '../../src/store/object-store.ts'
+import { recordKinds } from '../../src/store/records.ts'
 import { type Context, makeVersion, type Version } from '../../src/store/version.ts'
 import { TestStore } from './open-store.ts'
+import { spoilAt } from './spoil.ts'
 
 const segmentBytes = 256 * 1024
 
@@ -107,6 +110,24 @@ describe('an object that was overwritten and then purged', () => {
     await store.loseIndex()
     await expect(store.engine.deleteBucket('docs')).rejects.toThrow('still holds objects')
     expect(store.engine.conflicts.conflicts(10)).toMatchObject([{ key: 'b' }])
+  })
+})
+
+describe('a purge of which the log says that it was swept', () => {
+  it('holds also when those bytes are damaged and the index is lost', async () => {
+    await overwriteAndPurge()
+    const floor = { kind: 'floor', bucket: 'docs' } as const
+    const before = store.engine.survey.stateOf(floor).version
+    const segments = store.volume.segments().filter(({ stream }) => stream === 'log')
+    const records = await Promise.all(segments.map((use) => store.volume.recordsOf(use)))
+    const note = records.flat().findLast(({ kind }) => kind === recordKinds.purge)
+    if (note === undefined) throw new Error('no finished segment has the purge')
+    expect(note.location.bodyLength).toBeGreaterThan(0)
+    await spoilAt(join(store.folder, 'volume'), note.location, note.location.headLength)
+    await store.loseIndex()
+    expect(store.engine.survey.stateOf(floor).version).toBe(before)
+    // What is not known to have been seen is kept.
+    await expect(store.engine.deleteBucket('docs')).rejects.toThrow('still holds objects')
   })
 })
 
