@@ -1,10 +1,10 @@
 import { Flags } from '@oclif/core'
-import { formatByteSize } from '../../src/base/byte-size.ts'
 import { ProgressBar } from '../../src/base/progress-bar.ts'
 import { BaseCommand } from '../../src/cli/base-command.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
+import { formatVolumeRebuild } from '../../src/cli/format-volume-rebuild.ts'
 import { writeJson, writeNote, writeResult } from '../../src/cli/output.ts'
-import { countOf, printable } from '../../src/cli/printable.ts'
+import { printable } from '../../src/cli/printable.ts'
 import { readConfig } from '../../src/cli/read-config.ts'
 import { volumeFlags } from '../../src/cli/server-flags.ts'
 import { withStopSignal } from '../../src/cli/stop-signals.ts'
@@ -15,8 +15,10 @@ export default class VolumeRebuild extends BaseCommand {
   static override description =
     'The new index is built beside the old one and takes its place when it is complete; the old one is ' +
     'kept beside it. Nothing of the log is changed. What only the index knew begins anew: every ' +
-    'remote is served from the beginning of the feed again, and answers for what it has. No site may ' +
-    'be running on the volume. Ctrl-C stops, and leaves the old index where it is.'
+    'remote is served from the beginning of the feed again, and answers for what it has. Damage in what ' +
+    'is dead is passed over. Where damage has hit what is needed, that is listed, and nothing is changed ' +
+    'unless --skip-damaged says so. No site may be running on the volume. Ctrl-C stops, and leaves the ' +
+    'old index where it is.'
 
   static override examples = [
     '<%= config.bin %> volume rebuild --storage /srv/comio',
@@ -26,26 +28,26 @@ export default class VolumeRebuild extends BaseCommand {
   static override flags = {
     ...volumeFlags,
     json: Flags.boolean({ summary: 'Print what came of it as JSON.' }),
+    'skip-damaged': Flags.boolean({
+      summary: 'Go on without what is damaged and nothing in the log replaces.',
+    }),
   }
 
   async run(): Promise<void> {
-    const { json, ...flags } = (await this.parse(VolumeRebuild)).flags
+    const { json, 'skip-damaged': skipDamaged, ...flags } = (await this.parse(VolumeRebuild)).flags
     const { config } = await readConfig(flags)
     const { rebuildVolumeIndex } = await import('../../src/server/volume-rebuild.ts')
+    const { RebuildLosesError } = await import('../../src/server/errors.ts')
     const bar = new ProgressBar(process.stderr)
     const onProgress = bar.update.bind(bar)
     const rebuilt = await withStopSignal(
-      (signal) => rebuildVolumeIndex(config, { onProgress, signal }),
+      (signal) => rebuildVolumeIndex(config, { onProgress, signal, skipDamaged }),
       { forcedExitCode: exitCodes.stopped },
     ).finally(() => bar.close())
-    if (json) {
-      writeJson(rebuilt)
-      return
-    }
-    const objects = `${countOf(rebuilt.objects, 'object')} of ${formatByteSize(rebuilt.object_bytes)}`
-    const records = countOf(rebuilt.records, 'record')
-    writeResult(`${printable(rebuilt.index_path)}: ${objects}, from ${records} of the log`)
-    if (rebuilt.old_index_path === null) return
+    if (json) writeJson(rebuilt)
+    else writeResult(formatVolumeRebuild(rebuilt))
+    if (!rebuilt.in_place) throw new RebuildLosesError(rebuilt.lost_count)
+    if (json || rebuilt.old_index_path === null) return
     writeNote(`the old index is kept as ${printable(rebuilt.old_index_path)}; remove it at will`)
   }
 }

@@ -50,6 +50,19 @@ export class NoPlaceForCopyError extends ComioError {
   }
 }
 
+/** A new index would lack what the old one may have, or bring back what was removed. */
+export class RebuildLosesError extends ComioError {
+  readonly code = 'REBUILD_LOSES'
+
+  constructor(count: number) {
+    const what = count === 1 ? 'a part' : `${count} parts`
+    super(`${what} of the log cannot be read, and nothing in the log replaces what stood there`, {
+      hint: 'Nothing was changed. Work on a copy, or give --skip-damaged to go on without (docs/volume.md).',
+      facts: { count },
+    })
+  }
+}
+
 /** The thread that hashed an upload is gone: a retry gets another one. */
 export class HashThreadError extends ComioError {
   readonly code = 'HASH_THREAD_FAILED'

@@ -13,7 +13,8 @@ import type { Device } from '../device/device.ts'
 import { openDevice } from '../device/open-device.ts'
 import { acquireVolumeLock } from '../device/volume-lock.ts'
 import { LevelIndex } from '../index/level-index.ts'
-import { type RebuiltIndex, rebuildIndex } from '../store/rebuild.ts'
+import { continueBehind, type RebuiltIndex, rebuildIndex } from '../store/rebuild.ts'
+import type { Loss, LossKind } from '../store/salvaged-log.ts'
 import { MissingSuperblockError } from '../volume/errors.ts'
 import { type LogPosition, Volume } from '../volume/volume.ts'
 import { checkIndexPath } from './check-storage-path.ts'
@@ -22,7 +23,24 @@ import { asideOf, replaceIndex } from './index-folder.ts'
 import { indexPathOf } from './offline-volume.ts'
 import { capacityOf, indexPathMissing } from './storage.ts'
 
+export interface LossDocument {
+  readonly segment: number
+  readonly generation: number
+  readonly offset: number
+  readonly end: number
+  /** Null where not even that is known: then it is all that stood from `offset` to `end`. */
+  readonly kind: LossKind | null
+  readonly seq: number | null
+  readonly bucket: string | null
+  /** Of a remote, its name. */
+  readonly key: string | null
+  readonly outcome: Loss['outcome']
+  readonly mismatch: string
+}
+
 export interface RebuildDocument {
+  /** False when something would be lost, and nobody has said that it may be: then nothing was changed. */
+  readonly in_place: boolean
   readonly index_path: string
   /** Where the index is that was replaced; null when there was none. */
   readonly old_index_path: string | null
@@ -31,13 +49,24 @@ export interface RebuildDocument {
   readonly object_bytes: number
   readonly feed_head: number
   readonly index_bytes: number
+  /** Places in which the log is damaged. */
+  readonly damaged_places: number
+  /** Records lost there that nothing needs. */
+  readonly harmless: number
+  readonly lost: readonly LossDocument[]
+  /** How many there are. */
+  readonly lost_count: number
 }
 
 export interface RebuildOptions {
   readonly onProgress: (progress: Progress) => void
   /** Ends it between two records; the old index stays. */
   readonly signal: AbortSignal
+  /** Goes on without what is lost. */
+  readonly skipDamaged: boolean
 }
+
+const listedMax = 10_000
 
 /** @throws VolumeInUseError, CorruptLogError, LostLogError, WorkStoppedError */
 export async function rebuildVolumeIndex(
@@ -51,9 +80,11 @@ export async function rebuildVolumeIndex(
   try {
     const fresh = `${indexPath}.rebuild`
     await rm(fresh, { recursive: true, force: true })
-    const { built, bytes } = await buildAt(fresh, volume, options)
-    const hadOld = await replaceIndex(indexPath, fresh)
+    const { built, bytes, isComplete } = await buildAt(fresh, volume, options)
+    const { losses, places, harmless, unlisted } = built.damage
+    const hadOld = isComplete ? await replaceIndex(indexPath, fresh) : false
     return {
+      in_place: isComplete,
       index_path: indexPath,
       old_index_path: hadOld ? asideOf(indexPath) : null,
       records: built.records,
@@ -61,6 +92,10 @@ export async function rebuildVolumeIndex(
       object_bytes: built.bytes,
       feed_head: built.head,
       index_bytes: bytes,
+      damaged_places: places,
+      harmless,
+      lost: losses.slice(0, listedMax).map(lossDocument),
+      lost_count: losses.length + unlisted,
     }
   } finally {
     await volume.close()
@@ -86,6 +121,7 @@ async function openExisting({
       device,
       capacityBytes: capacityOf(capacityBytes, size),
       format: { siteId: server.siteId },
+      salvage: true,
       lock: (volumeId) => acquireVolumeLock({ volumeId, clock: systemClock }),
     })
     return { volume, device }
@@ -98,9 +134,10 @@ async function openExisting({
 async function buildAt(
   path: string,
   volume: Volume,
-  { onProgress, signal }: RebuildOptions,
-): Promise<{ readonly built: RebuiltIndex; readonly bytes: number }> {
+  { onProgress, signal, skipDamaged }: RebuildOptions,
+): Promise<{ readonly built: RebuiltIndex; readonly bytes: number; readonly isComplete: boolean }> {
   const index = await LevelIndex.open({ path })
+  let isComplete = false
   try {
     const built = await rebuildIndex(index, {
       ...{ volume, clock: systemClock, random: systemRandom, logger: silentLogger },
@@ -109,15 +146,22 @@ async function buildAt(
         onProgress(progress)
       }),
     })
-    return { built, bytes: await index.size() }
-  } catch (thrown) {
-    // Half of an index is of no use to anybody.
-    await index.close()
-    await rm(path, { recursive: true, force: true })
-    throw thrown
+    const bytes = await index.size()
+    if (built.damage.losses.length > 0 && !skipDamaged) return { built, bytes, isComplete }
+    if (built.damage.places > 0) await continueBehind(index, volume)
+    isComplete = true
+    return { built, bytes, isComplete }
   } finally {
     await index.close()
+    // Half of an index is of no use to anybody.
+    if (!isComplete) await rm(path, { recursive: true, force: true })
   }
+}
+
+function lossDocument({ kind, seq, bucket, key, ...loss }: Loss): LossDocument {
+  const { segment, generation, offset, end, outcome, mismatch } = loss
+  const named = { kind: kind ?? null, seq: seq ?? null, bucket: bucket ?? null, key: key ?? null }
+  return { segment, generation, offset, end, ...named, outcome, mismatch }
 }
 
 /** By the bytes of the log's segments that are behind. */

@@ -248,6 +248,11 @@ export class Accounts {
     }
   }
 
+  /** So much may have been given by what is lost: it is not given again. */
+  raiseSeq(seq: number): void {
+    this.#state = { ...this.#state, seq: Math.max(seq, this.#state.seq) }
+  }
+
   placeRemoved(place: PlaceFacts): void {
     const { places, placeBytes } = this.#state
     this.#state = { ...this.#state, places: places - 1, placeBytes: placeBytes - place.bytes }

@@ -32,6 +32,7 @@ import {
   encodeTombstone,
   type LiveEntry,
   type SlotEntry,
+  type TombstoneEntry,
 } from './tables/slot-entry.ts'
 import { decodeExtents, encodeExtents } from './tables/small-entries.ts'
 import type { Version } from './version.ts'
@@ -115,6 +116,17 @@ export function removeSwept(
   dropEntryBytes(context, swept.entry)
   dropPlace(context, objectSlot(swept.bucket, swept.key), swept.entry)
   context.accounts.countObject(swept.bucket, { objects: -1, bytes: -bytesOf(swept.entry) })
+}
+
+/** What had taken the place of a deletion is gone, and the deletion with it. */
+export function removeTombstone(
+  context: EffectContext,
+  gone: { readonly bucket: string; readonly key: string; readonly entry: TombstoneEntry },
+): void {
+  const { bucket, key, entry } = gone
+  context.batch.del(tombstoneKey(bucket, key))
+  dropEntryBytes(context, entry)
+  dropPlace(context, objectSlot(bucket, key), entry)
 }
 
 /** A bucket was created or deleted; merging keeps the higher of each. */

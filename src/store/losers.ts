@@ -295,7 +295,7 @@ export function copyMutation(copy: KeptCopy, meta: ObjectMeta): PutMutation {
 export function isSeenHere(
   siteId: SiteId,
   floor: Floor,
-  { key, entry }: { readonly key: string; readonly entry: SlotEntry },
+  { key, entry }: { readonly key: string; readonly entry: Pick<SlotEntry, 'seq' | 'version'> },
 ): boolean {
   const isOwn = siteOf(floor.version) === siteId
   if (isOwn && entry.seq < floor.seq) return true

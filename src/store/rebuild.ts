@@ -1,14 +1,16 @@
 /**
  * An index from nothing but the log: what recovery does with an empty one, and the sweeps that the
- * old one had behind it. The volume is only read. What only the index knew begins anew: cursors and
+ * old one had behind it. It goes on behind damage and says what of that mattered. The volume is only read. What only the index knew begins anew: cursors and
  * counters of remotes, their dead letters, the marks of other sites.
  */
 import type { OrderedIndex } from '../index/ordered-index.ts'
-import type { LogPosition, ReplayedRecord } from '../volume/volume.ts'
+import type { LogPosition, ReplayedRecord, Volume } from '../volume/volume.ts'
+import { Accounts } from './accounts.ts'
 import { IndexBatch } from './index-batch.ts'
 import { claimIndex } from './index-identity.ts'
 import { type RecoveredParts, type RecoverPartsOptions, recoverParts } from './recovered-parts.ts'
-import type { ReplayLog } from './recovery.ts'
+import type { GuessedRecord, LostPut, ReplayLog } from './recovery.ts'
+import { type LogDamage, SalvagedLog } from './salvaged-log.ts'
 import { sweepSeen } from './sweep-seen.ts'
 
 export interface RebuiltIndex {
@@ -18,6 +20,7 @@ export interface RebuiltIndex {
   readonly bytes: number
   /** The last seq given. */
   readonly head: number
+  readonly damage: LogDamage
 }
 
 /**
@@ -31,11 +34,13 @@ export async function rebuildIndex(
 ): Promise<RebuiltIndex> {
   const { volume, clock, onRecord = () => undefined } = options
   await claimIndex(index, volume.identity)
+  const salvaged = new SalvagedLog(volume)
   const log: ReplayLog = {
-    replay: (from) => watched(volume.replay(from), onRecord),
-    readRecord: (location, expect) => volume.readRecord(location, expect),
+    replay: () => watched(salvaged.replay(), onRecord),
+    readRecord: (location, expect) => salvaged.readRecord(location, expect),
   }
   const parts = await recoverParts(index, options, log)
+  const damage = await salvaged.judge(parts)
   const buckets = await parts.accounts.allBuckets()
   const { siteId } = volume.identity
   const now = Math.max(0, Math.floor(clock.now()))
@@ -52,20 +57,33 @@ export async function rebuildIndex(
     objects += objectCount
     bytes += objectBytes
   }
-  return { records: parts.replayed, objects, bytes, head: parts.accounts.state.seq }
+  return { records: parts.replayed, objects, bytes, head: parts.accounts.state.seq, damage }
 }
 
 async function* watched(
-  records: AsyncIterable<ReplayedRecord>,
+  records: AsyncIterable<ReplayedRecord | GuessedRecord | LostPut>,
   onRecord: (at: LogPosition) => void,
-): AsyncGenerator<ReplayedRecord> {
+): AsyncGenerator<ReplayedRecord | GuessedRecord | LostPut> {
   for await (const record of records) {
-    onRecord(record.location)
+    onRecord('lostPut' in record ? record.groupEnd : record.location)
     yield record
   }
 }
 
 async function writeTotals({ index, accounts }: RecoveredParts): Promise<void> {
+  const batch = new IndexBatch(index)
+  accounts.flush(batch)
+  await index.write(batch.operations)
+}
+
+/**
+ * Goes on in a new segment of the log, and notes that in the index: behind what is damaged in the newest
+ * one nothing can be written, nor a start of the site begin to read.
+ */
+export async function continueBehind(index: OrderedIndex, volume: Volume): Promise<void> {
+  const accounts = await Accounts.load(index, volume.segments())
+  await volume.activate()
+  accounts.checkpointAt(volume.logPosition())
   const batch = new IndexBatch(index)
   accounts.flush(batch)
   await index.write(batch.operations)

@@ -292,6 +292,9 @@ function plain(kind: 'delete' | 'bucket', record: StoredRecord): StoreRecord {
   return { kind, mutation }
 }
 
+/** The body of a put in whose place there is none. */
+export const noBlobs: Buffer = encodePlacedBlobs([])
+
 function encodePlacedBlobs(blobs: readonly PlacedBlob[]): Buffer {
   const writer = new ByteWriter(256).varint(blobs.length)
   for (const blob of blobs) {

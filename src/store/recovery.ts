@@ -19,6 +19,7 @@ import {
   mergeBucket,
   raiseFloor,
   remoteChanged,
+  removeSwept,
   replaceSlot,
 } from './effects.ts'
 import { CorruptIndexError } from './errors.ts'
@@ -36,6 +37,7 @@ import {
 import {
   decodeRecord,
   needsBody,
+  noBlobs,
   type PlacedBlob,
   recordKinds,
   type StoreRecord,
@@ -52,8 +54,26 @@ import {
 import type { Uploads } from './uploads.ts'
 import type { SiteId, Version, VersionClock } from './version.ts'
 
+/** All that is left of a put. */
+export interface LostPut {
+  readonly lostPut: ObjectSlot
+  readonly seq: number
+  readonly groupEnd: LogPosition
+}
+
+/** A record of which only the label is known: what its author had seen is not. */
+export interface GuessedRecord extends ReplayedRecord {
+  readonly isGuessed: true
+}
+
+interface RecordPlace {
+  readonly seq: number
+  readonly location: Location
+  readonly isGuessed?: true
+}
+
 export interface ReplayLog {
-  replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord>
+  replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord | GuessedRecord | LostPut>
   readRecord(
     location: Location,
     expect: { readonly seq: number },
@@ -85,7 +105,11 @@ export async function recover(options: RecoveryOptions): Promise<number> {
       await replay.groupDone(groupEnd)
     }
     groupEnd = record.groupEnd
-    const decoded = decodeRecord(record, await bodyOf(record, options.log))
+    if ('lostPut' in record) {
+      replay.lose(record.lostPut, record.seq)
+      continue
+    }
+    const decoded = await decodeStored(record, options.log)
     if (decoded.kind === 'purge') await replay.beforePurge(decoded.mutation.slot.bucket)
     replay.apply(decoded, record)
     replayed++
@@ -97,14 +121,20 @@ export async function recover(options: RecoveryOptions): Promise<number> {
   return replayed
 }
 
-/** Only what cannot do without: how far a bucket was swept, which a purge has there, may be forgotten. */
-async function bodyOf(record: ReplayedRecord, log: ReplayLog): Promise<Buffer | undefined> {
-  if (!needsBody(record)) return undefined
+/**
+ * A damaged list of chunks is an object without its bytes: whoever reads it is told, and it can be healed. An
+ * upload without one of its parts begins anew.
+ */
+async function decodeStored(record: ReplayedRecord, log: ReplayLog): Promise<StoreRecord> {
+  if (!needsBody(record)) return decodeRecord(record, undefined)
   try {
-    return (await log.readRecord(record.location, { seq: record.seq })).body
+    const { body } = await log.readRecord(record.location, { seq: record.seq })
+    return decodeRecord(record, body)
   } catch (thrown) {
-    if (record.kind !== recordKinds.purge || !(thrown instanceof CorruptRecordError)) throw thrown
-    return undefined
+    if (!(thrown instanceof CorruptRecordError)) throw thrown
+    if (record.kind === recordKinds.part) return { kind: 'abort', label: record.label }
+    // How far a purge was swept is not known any more: it is looked at once more.
+    return decodeRecord(record, record.kind === recordKinds.purge ? undefined : noBlobs)
   }
 }
 
@@ -144,7 +174,7 @@ class Replay {
     await sweepSeen(bucket, { index, accounts, siteId, now })
   }
 
-  apply(record: StoreRecord, at: { readonly seq: number; readonly location: Location }): void {
+  apply(record: StoreRecord, at: RecordPlace): void {
     this.#records++
     const context = this.#context()
     switch (record.kind) {
@@ -162,7 +192,11 @@ class Replay {
         const { bucket } = mutation.slot
         const { floorPlace } = context.accounts.bucket(bucket)
         if (floorPlace !== undefined && floorPlace.seq >= at.seq) {
+          if (at.isGuessed) break
           bucketRecordMoved(context, { bucket, place: 'floorPlace', ...at, swept })
+          // It is the same, unless that of the one before it was not known.
+          const { context: floorContext } = mutation
+          if (floorPlace.seq === at.seq) context.accounts.updateBucket(bucket, { floorContext })
           break
         }
         raiseFloor(context, { mutation, ...at, swept })
@@ -223,6 +257,16 @@ class Replay {
     }
   }
 
+  /** What it had replaced is older than what was there, and is not shown in its place. */
+  lose(slot: ObjectSlot, seq: number): void {
+    this.#records++
+    const entry = this.#read(slot)
+    if (entry?.kind !== 'live' || entry.seq >= seq) return
+    removeSwept(this.#context(), { bucket: slot.bucket, key: slot.key, entry })
+    const key = objectKey(slot.bucket, slot.key)
+    this.#batch.overlay(key, undefined)
+  }
+
   #replayPut(
     record: StoreRecord & { kind: 'put' },
     { seq, location }: { seq: number; location: Location },
@@ -252,13 +296,16 @@ class Replay {
 
   #replayDelete(
     record: StoreRecord & { kind: 'delete' | 'bucket' },
-    { seq, location }: { seq: number; location: Location },
+    { seq, location, isGuessed }: RecordPlace,
   ): void {
     const { mutation } = record
     assert(mutation.kind === 'delete', 'a delete record holds a delete')
     const previous = this.#read(mutation.slot)
     if (previous !== undefined && previous.seq >= seq) {
-      this.#moved(mutation.slot, previous, { kind: 'delete', seq, location })
+      if (isGuessed) return
+      // It is the same, unless that of the one before it was not known.
+      const known = previous.seq === seq ? { ...previous, context: mutation.context } : previous
+      this.#moved(mutation.slot, known, { kind: 'delete', seq, location })
       return
     }
     const { version, context, slot } = mutation

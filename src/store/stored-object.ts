@@ -94,6 +94,10 @@ export class StoredObject implements OpenObject {
   /** The disk reads while the client takes the pieces before. Each piece has memory of its own. */
   async *#readBlobs(range: ByteRange, options: ReadOptions): AsyncGenerator<Buffer> {
     const { passing = false, pieceBytes = () => pieceBytesMax, piecesAhead = () => 1 } = options
+    // The index was built anew from a log in which the list was damaged.
+    if (this.#extents.length === 0 && this.info.meta.size > 0) {
+      throw this.#corrupt('the list of where they lie is damaged')
+    }
     const places = piecesOf(this.#extents, range, pieceBytes)
     const reads: Promise<Buffer>[] = []
     try {

@@ -73,7 +73,7 @@ export class CorruptLogError extends ComioError {
 
   constructor(facts: DamageFacts) {
     super(`the log is damaged ${placeText(facts)}: ${facts.mismatch}`, {
-      hint: 'Nothing was changed. Check the disk; restore this volume from a backup or refill it from a replica.',
+      hint: 'Nothing was changed. Check the disk; restore a backup, refill this site from another, or see what comio volume rebuild finds behind it.',
       facts: { ...facts },
     })
   }

@@ -3,6 +3,7 @@
  * Its end is declared elsewhere or found by walking it; what lies behind the end is cut off.
  */
 import type { DeviceSegment } from '../device/device.ts'
+import { readExtent } from './damaged-extent.ts'
 import { FooterBuilder, footerLength } from './footer.ts'
 import type { SegmentEnd } from './segment-header.ts'
 import type { SegmentEntry } from './segment-table.ts'
@@ -19,8 +20,7 @@ export async function finishSegment(context: VolumeContext, entry: SegmentEntry)
   const { segment } = entry
   const handle = await handles.acquire(segment)
   try {
-    const walk = new SegmentWalk({ handle, seed: entry.seed, limit: entry.end?.validEnd })
-    const { footer, end } = await gather(context, entry, walk)
+    const { footer, end } = await gather(context, entry, handle)
     entry.end ??= end
     context.table.seal(entry)
     await writeFooter(context, entry, { handle, footer, end: entry.end })
@@ -59,8 +59,9 @@ async function writeFooter(
 async function gather(
   context: VolumeContext,
   entry: SegmentEntry,
-  walk: SegmentWalk,
+  handle: DeviceSegment,
 ): Promise<{ readonly footer: FooterBuilder; readonly end: SegmentEnd }> {
+  const walk = new SegmentWalk({ handle, seed: entry.seed, limit: entry.end?.validEnd })
   const footer = new FooterBuilder()
   let highestSeq = entry.previous?.highestSeq ?? 0
   for (;;) {
@@ -70,12 +71,18 @@ async function gather(
       for (const record of step.records) footer.add(record)
       continue
     }
+    const { offset } = step
     const later = step.type === 'bad' ? await walk.skipTo(step.resumeAt) : undefined
+    const end = later ?? entry.end?.validEnd ?? offset
+    // What is left there is moved with the rest when the segment is cleaned.
+    const place = { offset, end, groups: undefined }
+    const { records } = await readExtent(context, { entry, handle }, place)
+    for (const { location, ...record } of records) footer.add({ ...record, ...location })
     if (later === undefined) {
-      return { footer, end: { validEnd: step.offset, lastGroup: walk.lastGroup, highestSeq } }
+      return { footer, end: { validEnd: offset, lastGroup: walk.lastGroup, highestSeq } }
     }
     const { segment, generation } = entry
-    const facts = { segment, generation, offset: step.offset, mismatch: step.mismatch, later }
+    const facts = { segment, generation, offset, mismatch: step.mismatch, later }
     context.logger.error(facts, 'a segment is damaged in the middle')
   }
 }

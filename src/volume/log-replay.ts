@@ -4,15 +4,27 @@
  * with no later group behind it. Everything else is refused by name.
  */
 import { assert } from '../base/assert.ts'
+import { type DamagedExtent, readExtent, recordBytesMin } from './damaged-extent.ts'
 import { CorruptLogError, LostLogError } from './errors.ts'
+import { decodeFooterHeader } from './footer.ts'
+import { decodeGroupHeader } from './group-codec.ts'
 import { blockBytes } from './limits.ts'
 import type { LogPosition, ReplayedRecord } from './record.ts'
 import type { SegmentEnd } from './segment-header.ts'
+import { readBlocks } from './segment-read.ts'
 import type { SegmentEntry } from './segment-table.ts'
 import { isSameUse } from './segment-table.ts'
 import { SegmentWalk, type WalkedGroup, type WalkStop } from './segment-walk.ts'
 import type { LogEnd } from './superblock.ts'
+import { TolerantSegment } from './tolerant-segment.ts'
 import type { VolumeContext } from './volume-context.ts'
+
+interface PassedDamage {
+  readonly extent: DamagedExtent
+  readonly groups: number
+  /** Whether later groups follow. */
+  readonly goesOn: boolean
+}
 
 export class LogReplay {
   readonly #context: VolumeContext
@@ -44,6 +56,15 @@ export class LogReplay {
     for (const entry of this.#startingAt(from)) {
       yield* this.#replaySegment(entry, isSameUse(start, entry) ? start?.offset : undefined)
       start = undefined
+    }
+    this.#finished = true
+  }
+
+  /** The whole log, going on behind damage, of which it hands out what is left. */
+  async *salvage(): AsyncGenerator<ReplayedRecord | DamagedExtent> {
+    for (const [at, entry] of this.#entries.entries()) {
+      yield* this.#salvageSegment(entry)
+      if (entry.isEndGuessed) yield guessedEnd(entry, this.#entries[at + 1])
     }
     this.#finished = true
   }
@@ -96,6 +117,93 @@ export class LogReplay {
     }
   }
 
+  async *#salvageSegment(entry: SegmentEntry): AsyncGenerator<ReplayedRecord | DamagedExtent> {
+    const { handles } = this.#context
+    const segment = await handles.acquire(entry.segment)
+    try {
+      await segment.sync()
+      const handle = new TolerantSegment(segment)
+      const walk = new SegmentWalk({ handle, seed: entry.seed, limit: entry.end?.validEnd })
+      let highestSeq = entry.previous?.highestSeq ?? 0
+      let isDamaged = false
+      for (;;) {
+        const step = await walk.next()
+        if (step.type === 'group') {
+          highestSeq = Math.max(highestSeq, step.header.highestSeq)
+          yield* recordsOf(entry, step)
+          continue
+        }
+        const passed = await this.#passDamage(entry, { walk, stop: step, handle, highestSeq })
+        if (passed === undefined) {
+          // What its seal says is compared only where all of it was seen.
+          if (!isDamaged) {
+            await this.#finishSegment(entry, { walk, stop: step, from: undefined, highestSeq })
+          } else entry.end ??= { validEnd: step.offset, lastGroup: walk.lastGroup, highestSeq }
+          return
+        }
+        isDamaged = true
+        yield passed.extent
+        highestSeq = Math.max(highestSeq, passed.extent.highestSeq)
+        if (passed.goesOn) continue
+        const validEnd = passed.extent.end
+        entry.end ??= { validEnd, lastGroup: walk.lastGroup + passed.groups, highestSeq }
+        return
+      }
+    } finally {
+      handles.release(entry.segment)
+    }
+  }
+
+  /** Undefined where the groups end in order, or with what a crash has torn. */
+  async #passDamage(
+    entry: SegmentEntry,
+    found: {
+      readonly walk: SegmentWalk
+      readonly stop: WalkStop
+      readonly handle: TolerantSegment
+      readonly highestSeq: number
+    },
+  ): Promise<PassedDamage | undefined> {
+    const { walk, stop, handle } = found
+    const { offset } = stop
+    const { segment, generation } = entry
+    const { lastGroup } = walk
+    const later = stop.type === 'bad' ? await walk.skipTo(stop.resumeAt) : undefined
+    const goesOn = later !== undefined
+    const cutOff = goesOn ? undefined : this.#cutOff(entry, offset)
+    const known = later ?? entry.end?.validEnd ?? this.#knownEnd(entry) ?? 0
+    const end = cutOff === undefined ? known : offset
+    if (cutOff === undefined && (stop.type !== 'bad' || (!goesOn && end <= offset)))
+      return undefined
+    const last = goesOn ? walk.lastGroup : entry.end?.lastGroup
+    const groups = last === undefined ? undefined : last - lastGroup
+    const place = { offset, end, groups }
+    const { groups: passed, ...left } = await readExtent(this.#context, { entry, handle }, place)
+    const lostBytes = cutOff?.bytes ?? end - offset
+    const highestSeq = goesOn
+      ? ((await seqAt(handle, entry, end)) ?? found.highestSeq)
+      : (entry.end?.highestSeq ?? found.highestSeq + Math.ceil(lostBytes / recordBytesMin))
+    const { mismatch } = cutOff ?? stop
+    const extent = { segment, generation, offset, end, mismatch, ...left, highestSeq }
+    return { extent, groups: passed, goesOn }
+  }
+
+  /** The newest segment, before it is finished, has all of its bytes. */
+  #cutOff(
+    entry: SegmentEntry,
+    offset: number,
+  ): { readonly mismatch: string; readonly bytes: number } | undefined {
+    const { segmentBytes } = this.#context.limits
+    if (entry.end !== undefined || entry.bytes >= segmentBytes) return undefined
+    const mismatch = `it is cut off at ${entry.bytes} of ${segmentBytes} bytes`
+    return { mismatch, bytes: segmentBytes - offset }
+  }
+
+  /** Of the newest segment, when the volume was closed in order. */
+  #knownEnd({ generation }: SegmentEntry): number | undefined {
+    return this.#logEnd?.generation === generation ? this.#logEnd.offset : undefined
+  }
+
   /** Decides what a stop means, and remembers where the newest segment ends. */
   async #finishSegment(
     entry: SegmentEntry,
@@ -143,6 +251,27 @@ function* recordsOf(entry: SegmentEntry, group: WalkedGroup): Generator<Replayed
     const location = { segment, generation, offset, headLength, bodyLength }
     yield { kind, seq, label, head, location, groupEnd }
   }
+}
+
+/** The highest seq up to the group, or the footer, that begins there. */
+async function seqAt(
+  handle: TolerantSegment,
+  { seed }: SegmentEntry,
+  offset: number,
+): Promise<number | undefined> {
+  const bytes = await readBlocks(handle, offset, blockBytes)
+  const place = { offset, seed }
+  return (decodeGroupHeader(bytes, 0, place) ?? decodeFooterHeader(bytes, 0, place))?.highestSeq
+}
+
+function guessedEnd(entry: SegmentEntry, next: SegmentEntry | undefined): DamagedExtent {
+  const { segment, generation, end } = entry
+  assert(end !== undefined, 'a guess is an end')
+  const mismatch = 'its footer is lost, and nothing else says whether this is where it ends'
+  const highestSeq = Math.max(end.highestSeq, next?.previous?.highestSeq ?? 0)
+  const nothing = { records: [], lost: [], isAccounted: false }
+  const { validEnd: offset } = end
+  return { segment, generation, offset, end: offset, mismatch, ...nothing, highestSeq }
 }
 
 function checkSeal(entry: SegmentEntry, found: SegmentEnd): void {

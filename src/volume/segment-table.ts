@@ -19,6 +19,8 @@ export interface SegmentEntry extends SegmentUse {
   bytes: number
   /** Where its groups end; undefined while it is being written or before its tail was looked for. */
   end: SegmentEnd | undefined
+  /** Nothing says where it ends: its groups do. */
+  isEndGuessed?: boolean
   /** Whether its own footer says where it ends, and not only its successor's header. */
   hasFooter: boolean
   /** Whether a loss of power leaves that footer; undefined as long as nobody had to know. */

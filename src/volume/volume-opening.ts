@@ -18,6 +18,7 @@ import {
 import { decodeGroupHeader } from './group-codec.ts'
 import { HandleCache } from './handle-cache.ts'
 import { blockBytes, defaultSegmentBytes, limitsOf } from './limits.ts'
+import { findLostEnd } from './lost-footer.ts'
 import type { SegmentUse } from './record.ts'
 import { noCensus } from './segment-census.ts'
 import { buildChain, type SegmentChain } from './segment-chain.ts'
@@ -39,6 +40,8 @@ export interface VolumeOptions {
     readonly segmentBytes?: number | undefined
     readonly siteId?: string | undefined
   }
+  /** Opens it also where nothing but its last group says where a segment of the log ends. */
+  readonly salvage?: boolean
   /** What the volume may take; without it, what the device has. */
   readonly capacityBytes?: number | undefined
   /** Locks the volume id against other processes, before the first write. Released by `close`. */
@@ -126,6 +129,7 @@ async function openSegments(
     report: (stream, problem) => reporter(context, stream)(problem),
     missing: (stream, use) => reportMissing(context, stream, use),
   })
+  await findLostEnds(context, { mayGuess: options.salvage === true })
   const log = await chainOf(context, 'log', superblock)
   const bulk = await chainOf(context, 'bulk', superblock)
   const prepared = await tidy(context, scan, leftover)
@@ -155,6 +159,27 @@ function reportMissing(context: VolumeContext, stream: Stream, use: SegmentUse):
     { segment, generation },
     `segment ${segment} of generation ${generation} is missing: objects with bytes in it cannot be read`,
   )
+}
+
+/** For those segments of the log of which neither a footer nor a later segment says where they end. */
+async function findLostEnds(
+  context: VolumeContext,
+  { mayGuess }: { readonly mayGuess: boolean },
+): Promise<void> {
+  const { table, logger } = context
+  for (const entry of table.ofStream('log').slice(0, -1)) {
+    if (entry.end !== undefined || table.successorOf(entry) !== undefined) continue
+    const { end, isSure } = await findLostEnd(context, entry)
+    if (!isSure && !mayGuess) continue
+    const { segment, generation } = entry
+    logger.error(
+      { segment, generation, offset: end.validEnd },
+      'the footer of a segment is damaged',
+    )
+    entry.end = end
+    entry.isEndGuessed = !isSure
+    table.seal(entry)
+  }
 }
 
 async function chainOf(

@@ -8,6 +8,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { BulkQueue } from './bulk-queue.ts'
+import type { DamagedExtent } from './damaged-extent.ts'
 import { VolumeFullError } from './errors.ts'
 import { finishSegment } from './finish-segment.ts'
 import type { VolumeLimits } from './limits.ts'
@@ -46,6 +47,7 @@ import type {
   VolumeUsage,
 } from './volume-status.ts'
 
+export type { DamagedExtent } from './damaged-extent.ts'
 export type { VolumeLimits } from './limits.ts'
 export type { ListedRecord } from './list-records.ts'
 export type {
@@ -128,6 +130,20 @@ export class Volume {
       logEnd: this.#logEnd,
     })
     return this.#replay.run(from)
+  }
+
+  /**
+   * The same from the oldest segment on, going on behind damage: what is left of it is handed out beside the
+   * records. Whether that will do is the caller's to say, before the volume becomes active.
+   * @throws CorruptLogError where a segment contradicts its seal, LostLogError
+   */
+  salvage(): AsyncIterable<ReplayedRecord | DamagedExtent> {
+    assert(this.#state === 'opened', 'salvaging comes before activation')
+    this.#replay = new LogReplay(this.#context, {
+      entries: this.#log.entries,
+      logEnd: this.#logEnd,
+    })
+    return this.#replay.salvage()
   }
 
   /**

@@ -4,7 +4,7 @@ import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../../src/index/memory-index.ts'
 import { type Engine, openEngine } from '../../src/store/engine.ts'
-import { Volume } from '../../src/volume/volume.ts'
+import { Volume, type VolumeOptions } from '../../src/volume/volume.ts'
 import type { FaultyDisk } from '../volume/faulty-disk.ts'
 
 export class BareStore {
@@ -35,8 +35,9 @@ export class BareStore {
     return this.#opened.volume
   }
 
-  openVolume(): Promise<Volume> {
+  openVolume(options: Pick<VolumeOptions, 'salvage'> = {}): Promise<Volume> {
     return Volume.open({
+      ...options,
       device: this.disk,
       random: this.#random,
       clock: this.clock,

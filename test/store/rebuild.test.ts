@@ -9,12 +9,14 @@ import { readContents, type SiteContents } from '../../src/sim/site-contents.ts'
 import { NoSuchBucketError } from '../../src/store/errors.ts'
 import type { IncomingChange, StagedUpload } from '../../src/store/object-store.ts'
 import { rebuildIndex } from '../../src/store/rebuild.ts'
+import type { LogDamage } from '../../src/store/salvaged-log.ts'
 import { decodeUpload } from '../../src/store/uploads.ts'
 import { contextCovers, makeVersion, type Version } from '../../src/store/version.ts'
 import type { Location } from '../../src/volume/record.ts'
 import type { SegmentInfo } from '../../src/volume/volume.ts'
 import { FaultyDisk } from '../volume/faulty-disk.ts'
 import { BareStore } from './bare-store.ts'
+import { deadRecords } from './dead-records.ts'
 
 const bucket = fc.constantFrom('photos', 'films')
 const key = fc.constantFrom(...Array.from({ length: 8 }, (_, i) => `k${i}`))
@@ -237,6 +239,16 @@ function withoutRecords(all: SiteContents['segments'], left: readonly Location[]
   return segments
 }
 
+/** What no floor hides, by name. */
+function shownIn({ live, buckets }: SiteContents): ReadonlyMap<string, Version> {
+  const shown = new Map<string, Version>()
+  for (const [name, { version }] of live) {
+    const floor = buckets.get(name.slice(0, name.indexOf('/')))?.floor
+    if (floor === undefined || version > floor) shown.set(name, version)
+  }
+  return shown
+}
+
 const isSweeping = (index: MemoryIndexDisk): boolean =>
   [...readContents(index.durable).buckets.values()].some(({ sweeping }) => sweeping)
 
@@ -244,18 +256,21 @@ const isSweeping = (index: MemoryIndexDisk): boolean =>
 const swept = (index: MemoryIndexDisk): Promise<void> =>
   vi.waitFor(() => expect(isSweeping(index)).toBe(false), { timeout: 10_000, interval: 1 })
 
-async function rebuilt(
-  store: BareStore,
-): Promise<{ index: MemoryIndexDisk; segments: readonly SegmentInfo[] }> {
+async function rebuilt(store: BareStore): Promise<{
+  index: MemoryIndexDisk
+  segments: readonly SegmentInfo[]
+  damage: LogDamage
+}> {
   const index = new MemoryIndexDisk()
-  const volume = await store.openVolume()
+  const volume = await store.openVolume({ salvage: true })
   const opened = await MemoryIndex.open({ disk: index })
   const { clock } = store
-  await rebuildIndex(opened, { volume, clock, random: seededRandom(2), logger: silentLogger })
+  const surroundings = { clock, random: seededRandom(2), logger: silentLogger }
+  const { damage } = await rebuildIndex(opened, { volume, ...surroundings })
   await opened.close()
   const segments = volume.segments()
   await volume.close()
-  return { index, segments }
+  return { index, segments, damage }
 }
 
 /** The older write is hidden by a purge that had not seen it, and the upload is not. */
@@ -313,6 +328,89 @@ describe('An index that is rebuilt from the log alone', () => {
         examples: [[purgedTwice], [unseenBesideUpload]],
       },
     )
+  })
+})
+
+describe('An index that is rebuilt from a log in which something has rotted that nothing needs', () => {
+  it('equals one that is rebuilt from the sound log', async () => {
+    let damaged = 0
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(operation, { minLength: 60, maxLength: 160 }),
+        fc.nat(),
+        async (steps, choice) => {
+          const store = new BareStore(new FaultyDisk())
+          await store.open()
+          const writer = new Writer(store)
+          for (const step of steps) await writer.run(step)
+          await swept(store.index)
+          await store.close()
+          const sound = await rebuilt(store)
+          const dead = await deadRecords(store, sound.index)
+          const victim = dead[choice % Math.max(1, dead.length)]
+          if (victim === undefined) return
+          store.disk.tamper(victim.location.segment, (bytes) => {
+            const at = victim.location.offset + 24
+            bytes[at] = (bytes[at] ?? 0) ^ 1
+          })
+          const found = await rebuilt(store)
+          damaged++
+          expect(found.damage).toEqual({ places: 1, harmless: 1, losses: [], unlisted: 0 })
+          const [before, after] = [sound, found].map(({ index }) => readContents(index.durable))
+          if (before === undefined || after === undefined) throw new Error('there are two')
+          // Of a bucket less may have been seen: what is lost was the only one to say so.
+          const options = { freed: true, opened: false }
+          expect(comparable(after, options)).toEqual(comparable(before, options))
+        },
+      ),
+      { numRuns: Number(process.env.RUNS ?? 30), endOnFailure: true },
+    )
+    expect(damaged).toBeGreaterThan(0)
+  })
+})
+
+describe('An index that is rebuilt from a log in which blocks cannot be read', () => {
+  it('shows nothing that was replaced or removed, unless it says that it does not know', async () => {
+    let told = 0
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(operation, { minLength: 60, maxLength: 160 }),
+        fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
+        async (steps, choices) => {
+          const store = new BareStore(new FaultyDisk())
+          await store.open()
+          const writer = new Writer(store)
+          for (const step of steps) await writer.run(step)
+          await swept(store.index)
+          await store.close()
+          const sound = await rebuilt(store)
+          const log = sound.segments.filter(({ stream }) => stream === 'log')
+          for (const choice of choices) {
+            const segment = log[choice % log.length]
+            if (segment === undefined) return
+            store.disk.tamper(segment.segment, (bytes) => {
+              const blocks = Math.floor(bytes.length / 4096)
+              const block = 1 + (choice % (blocks - 1))
+              bytes.fill(0, block * 4096, (block + 1) * 4096)
+            })
+          }
+          const found = await rebuilt(store)
+          if (found.damage.losses.some(({ kind }) => kind === undefined)) return
+          told++
+          const [before, after] = [sound, found].map(({ index }) => readContents(index.durable))
+          if (before === undefined || after === undefined) throw new Error('there are two')
+          const lost = new Set(found.damage.losses.map(({ bucket, key }) => `${bucket}/${key}`))
+          const shown = shownIn(before)
+          for (const [name, version] of shownIn(after)) expect(shown.get(name)).toBe(version)
+          const missed = [...shown.keys()].filter(
+            (name) => !lost.has(name) && !after.live.has(name),
+          )
+          expect(missed).toEqual([])
+        },
+      ),
+      { numRuns: Number(process.env.RUNS ?? 30), endOnFailure: true },
+    )
+    expect(told).toBeGreaterThan(0)
   })
 })
 
