@@ -71,3 +71,18 @@ export class IndexClosedError extends ComioError {
     super('the index is closed')
   }
 }
+
+/** The index could be opened anew only with nobody reading it meanwhile. */
+export class IndexViewError extends ComioError {
+  readonly code = 'INDEX_VIEW_FAILED'
+
+  constructor(path: string, copiedMax: number) {
+    super(
+      `the file system makes no hard links, and the index at ${path} is too large to be copied (more than ${copiedMax} bytes)`,
+      {
+        hint: 'Restart the site. Put the index on a file system with hard links (server.index_path).',
+        facts: { path, copiedMax },
+      },
+    )
+  }
+}

@@ -16,7 +16,7 @@ import { type Logger, silentLogger } from '../base/log.ts'
 import { makeFolders } from '../base/make-folders.ts'
 import type { Random } from '../base/random.ts'
 import { IndexClosedError, IndexOpenError, IndexWriteError } from './errors.ts'
-import { linkIndexFiles, logBytesOf } from './index-copy.ts'
+import { type LinkFile, linkIndexFiles, logBytesOf } from './index-copy.ts'
 import { IndexReserve, openingBytes, probeFile } from './index-reserve.ts'
 import { LevelHandle } from './level-handle.ts'
 import type { IndexCursor, IndexOperation, IndexRange, OrderedIndex } from './ordered-index.ts'
@@ -43,7 +43,12 @@ export interface LevelIndexOptions {
    * For one that is written for long: keeps a reserve on its disk, and can write again after a write has
    * failed. Without it a failed write is the last one.
    */
-  readonly lasting?: { readonly clock: Clock; readonly random: Random }
+  readonly lasting?: {
+    readonly clock: Clock
+    readonly random: Random
+    /** The system's unless told. */
+    readonly linkFile?: LinkFile
+  }
 }
 
 interface Lasting {
@@ -194,7 +199,7 @@ export class LevelIndex implements OrderedIndex {
     await this.#retiring
     // Both read the log of LevelDB back into tables.
     await reserve.proveRoom(2 * (await logBytesOf(path)) + bytes + openingBytes)
-    this.#view ??= await openView(path)
+    this.#view ??= await openView(path, this.#options.lasting?.linkFile)
     const patience = { clock, ms: cursorsMs }
     await this.#main.close(patience)
     this.#main = await openMain(this.#options)
@@ -240,11 +245,17 @@ async function openLasting({
   return { clock: lasting.clock, reserve: await IndexReserve.open(path, { ...lasting, logger }) }
 }
 
-async function openView(index: string): Promise<LevelHandle> {
+async function openView(index: string, linkFile?: LinkFile): Promise<LevelHandle> {
   const path = join(index, viewFolder)
   await rm(path, { recursive: true, force: true })
-  await linkIndexFiles(index, path)
-  return await LevelHandle.open({ path, cacheBytes: viewCacheBytes })
+  await linkIndexFiles(index, path, { ...(linkFile && { linkFile }) })
+  try {
+    return await LevelHandle.open({ path, cacheBytes: viewCacheBytes })
+  } catch (thrown) {
+    // Copies take room that the next attempt needs.
+    await rm(path, { recursive: true, force: true })
+    throw thrown
+  }
 }
 
 function bytesOf(operations: readonly IndexOperation[]): number {

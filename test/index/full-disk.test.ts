@@ -1,10 +1,11 @@
 /** The index on a real disk that somebody else fills. Mounting one needs root: else it is skipped, and says so. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
-import { IndexReadError, IndexWriteError } from '../../src/index/errors.ts'
+import { IndexReadError, IndexViewError, IndexWriteError } from '../../src/index/errors.ts'
+import { linkIndexFiles } from '../../src/index/index-copy.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
 import type { IndexOperation } from '../../src/index/ordered-index.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
@@ -93,6 +94,47 @@ it('goes on out of its reserve, is read while it cannot be written, and goes on 
   index = await LevelIndex.open({ path: join(folder, 'index'), lasting: { clock, random } })
   expect(index.isShort).toBe(false)
   expectThere(0, at + 2)
+})
+
+it('goes on where the file system makes no hard links, too', async () => {
+  if (reason !== undefined) return
+  await index.close()
+  let asked = 0
+  const linkFile = async (): Promise<never> => {
+    asked++
+    throw Object.assign(new Error('operation not permitted, link'), { code: 'EPERM' })
+  }
+  index = await LevelIndex.open({
+    path: join(folder, 'index'),
+    lasting: { clock, random, linkFile },
+  })
+  for (let at = 0; at < 4; at++) await index.write(batchOf(at))
+  await takeTheRest(folder)
+  await index.write(batchOf(4))
+  expect(index.isShort).toBe(true)
+  await index.write(batchOf(5))
+  expectThere(0, 6)
+  expect(asked).toBeGreaterThan(0)
+  await index.close()
+  expect(await readdir(join(folder, 'index'))).not.toContain('view')
+})
+
+it('says so where its files can neither be linked nor, for their size, copied', async () => {
+  const source = join(folder, 'source')
+  const target = join(folder, 'target')
+  await mkdir(source)
+  for (const name of ['CURRENT', 'MANIFEST-000004', '000003.log', '000005.ldb']) {
+    await writeFile(join(source, name), name)
+  }
+  const linkFile = async (): Promise<never> => {
+    throw Object.assign(new Error('operation not supported, link'), { code: 'ENOTSUP' })
+  }
+  await expect(linkIndexFiles(source, target, { linkFile, copyMax: 20 })).rejects.toThrow(
+    IndexViewError,
+  )
+  expect(await readdir(folder)).not.toContain('target')
+  await linkIndexFiles(source, target, { linkFile, copyMax: 60 })
+  expect(await readFile(join(target, '000005.ldb'), 'utf8')).toBe('000005.ldb')
 })
 
 it('waits for those who read only so long, and they are told that they have to begin anew', async () => {
