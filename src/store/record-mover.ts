@@ -21,6 +21,8 @@ export interface MoveUnderWay {
   readonly signal: AbortSignal
   /** Whether it is worth while, and there is room, now that the cost is known. */
   readonly accepts: (cost: number) => boolean
+  /** The offsets of those that are moved behind all others: whoever is stopped before finds them again. */
+  readonly last?: ReadonlySet<number>
   /** So much was moved: resolves when the next step may begin. */
   readonly moved: (step: MovedStep) => Promise<void>
 }
@@ -67,6 +69,11 @@ export class RecordMover implements Mover {
     const live = await this.#findLive(segment, under.signal)
     // Something in it has to stay: then nothing is gained by moving the rest.
     if (live.length < this.#liveIn(segment)) return
+    const { last } = under
+    if (last !== undefined) {
+      const isLast = ({ location }: ListedRecord): number => Number(last.has(location.offset))
+      live.sort((a, b) => isLast(a) - isLast(b))
+    }
     const bytes = live.reduce((sum, record) => sum + bytesOf(record) + record.label.length, 0)
     if (!under.accepts(this.#costFor(live.length, bytes))) return
     await this.#moveAll(live, under)
@@ -104,7 +111,7 @@ export class RecordMover implements Mover {
     return Math.max(inlineBytesMax, groupBytesMax / 4)
   }
 
-  async #findLive(segment: SegmentUse, signal: AbortSignal): Promise<readonly ListedRecord[]> {
+  async #findLive(segment: SegmentUse, signal: AbortSignal): Promise<ListedRecord[]> {
     const { volume, records, clock } = this.#options
     const live: ListedRecord[] = []
     const all = await volume.recordsOf(segment)

@@ -116,7 +116,8 @@ export class ScrubPass {
       await this.#pace(bytes)
       if (signal.aborted) return false
     }
-    return true
+    // Who is stopped while he empties a segment says nothing of it.
+    return !signal.aborted
   }
 
   async *#names(): AsyncGenerator<ObjectName> {

@@ -39,14 +39,21 @@ export class SegmentEmptier {
     this.#mover = new RecordMover(options)
   }
 
-  /** @returns why it could not be emptied; undefined when nothing in it is live any more */
-  async empty(segment: SegmentUse, signal: AbortSignal): Promise<string | undefined> {
+  /**
+   * @param damaged offsets of what is in it; it is moved last, so that whoever goes on after a stop finds it
+   * @returns why it could not be emptied; undefined when nothing in it is live any more
+   */
+  async empty(
+    segment: SegmentUse,
+    damaged: ReadonlySet<number>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const { clock, freed } = this.#options
     for (let looks = 0; this.#liveIn(segment).records > 0; looks++) {
       if (looks > 0) await delay(clock, pauseMs, signal)
       if (signal.aborted) return 'it was stopped'
       if (looks === looksMax) return 'something in its segment cannot be moved'
-      const problem = await this.#move(segment, signal)
+      const problem = await this.#move(segment, damaged, signal)
       if (problem !== undefined) return problem
     }
     await freed()
@@ -54,7 +61,11 @@ export class SegmentEmptier {
   }
 
   /** The reserve is left alone: a whole segment may take as much as it gives back. */
-  async #move(segment: SegmentUse, signal: AbortSignal): Promise<string | undefined> {
+  async #move(
+    segment: SegmentUse,
+    last: ReadonlySet<number>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const { volume, admission, clock, rate } = this.#options
     const cost = this.#mover.costOf(this.#liveIn(segment))
     const accepts = (bytes: number): boolean =>
@@ -64,7 +75,7 @@ export class SegmentEmptier {
     const pace = new Pace({ clock, rate, signal })
     try {
       await this.#mover.move(segment, {
-        ...{ signal, accepts },
+        ...{ signal, accepts, last },
         moved: async ({ bytes }) => {
           promise.spend(bytes)
           await pace.step(bytes, { isUrgent: false })

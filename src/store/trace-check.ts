@@ -67,6 +67,7 @@ export class TraceCheck {
     for (const segment of this.#options.volume.segments()) {
       if (segment.stream !== 'log' || segment.state !== 'sealed' || !segment.hasFooter) continue
       yield* this.#checkSegment(segment, signal)
+      if (signal.aborted) return
     }
   }
 
@@ -94,7 +95,8 @@ export class TraceCheck {
       yield { records: 1, bytes: headLength + bodyLength, damaged: undefined }
     }
     if (found.length === 0) return
-    const problem = await this.#emptier.empty(segment, signal)
+    const damaged = new Set(found.map(({ record }) => record.location.offset))
+    const problem = await this.#emptier.empty(segment, damaged, signal)
     // The next pass finds them once more.
     if (signal.aborted) return
     for (const one of found) yield { records: 0, bytes: 0, damaged: reportOf(one, problem) }
