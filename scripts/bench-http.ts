@@ -10,7 +10,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { benchArguments, count, positive, some } from './bench/arguments.ts'
 import { startChild } from './bench/child.ts'
 import { measureLargeBodies } from './bench/large-bodies.ts'
 import { measureMixedLoad } from './bench/mixed-load.ts'
@@ -25,18 +25,19 @@ import {
 import { makeBenchFolder, removeBenchFolder, startSite } from './bench/site.ts'
 import { runWrk, type WrkResult } from './bench/wrk.ts'
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: 'small,large,mixed' },
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '64' },
+const values = benchArguments(
+  'How fast one site answers, against an idle node:http server, nginx and dd.',
+  {
+    only: some(['small', 'large', 'mixed'], 'which parts'),
+    seconds: positive('5', 'how long each measurement takes'),
+    rounds: count('5', 'medians are taken over so many'),
+    connections: count('64', 'of the load'),
   },
-})
-const seconds = Number(values.seconds)
-const rounds = Number(values.rounds)
-const connections = Number(values.connections)
-const parts = values.only.split(',')
+)
+const seconds = values.seconds
+const rounds = values.rounds
+const connections = values.connections
+const parts = values.only
 
 interface Case {
   readonly name: string

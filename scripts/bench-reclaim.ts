@@ -9,38 +9,47 @@
  * with the same DIR goes on with it.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { parseByteSize } from '../src/base/byte-size.ts'
 import type { Engine } from '../src/store/engine.ts'
 import { StorageFullError } from '../src/store/errors.ts'
 import type { Volume } from '../src/volume/volume.ts'
+import {
+  benchArguments,
+  byteSize,
+  count,
+  inPercent,
+  optional,
+  path,
+  positive,
+} from './bench/arguments.ts'
 import { openBareStore } from './bench/bare-store.ts'
+import { makeBenchFolder, removeBenchFolder } from './bench/site.ts'
 
-const { values } = parseArgs({
-  options: {
-    size: { type: 'string', default: '2GiB' },
-    live: { type: 'string', default: '85' },
-    times: { type: 'string', default: '10' },
-    largest: { type: 'string', default: '4MiB' },
-    clients: { type: 'string', default: '16' },
-    minutes: { type: 'string', default: 'Infinity' },
-    keep: { type: 'string' },
-    storage: { type: 'string', default: tmpdir() },
+const values = benchArguments(
+  'What it costs to overwrite a volume that is nearly full again and again.',
+  {
+    size: byteSize('2GiB', 'of the volume'),
+    live: inPercent('85', 'of the volume that is live, in percent'),
+    times: positive('10', 'how many times its size is written'),
+    largest: byteSize('4MiB', 'object'),
+    clients: count('16', 'that write at once'),
+    minutes: optional(positive('1', 'end with the tenth under way after so many')),
+    keep: optional(path(undefined, 'leave the volume in this folder, or go on with the one there')),
+    storage: path(tmpdir(), 'folder in which the volume is made'),
   },
-})
+)
 
 const kib = 1024
 const mib = 1024 * kib
-const capacityBytes = parseByteSize(values.size) ?? 0
-const liveBytes = Math.floor((capacityBytes * Number(values.live)) / 100)
-const toWrite = capacityBytes * Number(values.times)
-const clients = Number(values.clients)
+const capacityBytes = values.size
+const liveBytes = Math.floor((capacityBytes * values.live) / 100)
+const toWrite = capacityBytes * values.times
+const clients = values.clients
 const parts = 10
 
-const largest = parseByteSize(values.largest) ?? 0
+const largest = values.largest
 
 /** From 4 KiB to the largest, each doubling as likely as any other. */
 const sizeOf = (): number => Math.round(4 * kib * (largest / (4 * kib)) ** Math.random())
@@ -52,12 +61,12 @@ interface Tally {
   refused: number
 }
 
-const folder = values.keep ?? (await mkdtemp(join(values.storage, 'comio-reclaim-')))
+const folder = values.keep ?? (await makeBenchFolder(values.storage))
 await mkdir(folder, { recursive: true })
 try {
   await run(folder)
 } finally {
-  if (values.keep === undefined) await rm(folder, { recursive: true, force: true })
+  if (values.keep === undefined) await removeBenchFolder(folder)
 }
 
 async function run(path: string): Promise<void> {
@@ -83,7 +92,7 @@ async function measure(volume: Volume, engine: Engine): Promise<void> {
   const before = { written: volume.writtenBytes, ...engine.reclaimed }
   const rates: number[] = []
   const total: Tally = { bytes: 0, puts: 0, refused: 0 }
-  const deadline = performance.now() + Number(values.minutes) * 60_000
+  const deadline = performance.now() + (values.minutes ?? Number.POSITIVE_INFINITY) * 60_000
   for (let part = 0; part < parts && performance.now() < deadline; part++) {
     const began = performance.now()
     const { movedBytes } = engine.reclaimed

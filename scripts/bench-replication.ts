@@ -5,7 +5,7 @@
  *     npm run bench:replication -- --only backlog,live --seconds 10 --rounds 5
  *     npm run bench:replication -- --only memory --pending 100000
  */
-import { parseArgs } from 'node:util'
+import { benchArguments, count, positive, some } from './bench/arguments.ts'
 import { measureBacklog } from './bench/backlog-part.ts'
 import { measureLarge } from './bench/large-part.ts'
 import { measureLive } from './bench/live-part.ts'
@@ -24,31 +24,27 @@ const parts: Readonly<Record<string, BenchPart>> = {
   memory: measureMemory,
 }
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: Object.keys(parts).join(',') },
-    seconds: { type: 'string', default: '10' },
-    rounds: { type: 'string', default: '3' },
-    pending: { type: 'string', default: '1000000' },
-    connections: { type: 'string', default: '64' },
-  },
+const values = benchArguments('How fast changes reach another site.', {
+  only: some(Object.keys(parts), 'which parts'),
+  seconds: positive('10', 'how long each measurement takes'),
+  rounds: count('3', 'medians are taken over so many'),
+  pending: count('1000000', 'changes in the part memory'),
+  connections: count('64', 'of the load'),
 })
 
 let isMet = true
 console.info(machineFacts())
-for (const name of values.only.split(',')) {
+for (const name of values.only) {
   const measure = parts[name]
-  if (measure === undefined) {
-    throw new Error(`no part is called ${name}: ${Object.keys(parts).join(', ')}`)
-  }
+  if (measure === undefined) continue
   const folder = await makeBenchFolder()
   try {
     const findings = await measure({
       folder,
-      seconds: Number(values.seconds),
-      rounds: Number(values.rounds),
-      pending: Number(values.pending),
-      connections: Number(values.connections),
+      seconds: values.seconds,
+      rounds: values.rounds,
+      pending: values.pending,
+      connections: values.connections,
     })
     console.info(tableOf(name, findings))
     isMet &&= findings.every(({ met }) => met !== false)

@@ -9,7 +9,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { benchArguments, count, positive } from './bench/arguments.ts'
 import { bucketOfFill, fillVolume, foldersOfFill } from './bench/fill-volume.ts'
 import {
   type Finding,
@@ -22,20 +22,18 @@ import { type BenchSite, makeBenchFolder, removeBenchFolder, startSite } from '.
 import { measureStoreAlone } from './bench/store-alone.ts'
 import { runWrk, type WrkResult } from './bench/wrk.ts'
 
-const { values } = parseArgs({
-  options: {
-    objects: { type: 'string', default: '5000000' },
-    few: { type: 'string', default: '10000' },
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '64' },
-  },
+const values = benchArguments('What it costs a site to hold very many objects.', {
+  objects: count('5000000', 'in the one site'),
+  few: count('10000', 'in the other'),
+  seconds: positive('5', 'how long each measurement takes'),
+  rounds: count('5', 'medians are taken over so many'),
+  connections: count('64', 'of the load'),
 })
-const objects = Number(values.objects)
-const few = Number(values.few)
-const seconds = Number(values.seconds)
-const rounds = Number(values.rounds)
-const connections = Number(values.connections)
+const objects = values.objects
+const few = values.few
+const seconds = values.seconds
+const rounds = values.rounds
+const connections = values.connections
 
 const rateBar = 0.8
 const memoryBarMib = 400

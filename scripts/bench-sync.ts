@@ -6,31 +6,29 @@
  */
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
+import { benchArguments, count, positive } from './bench/arguments.ts'
 import { type Child, startChild } from './bench/child.ts'
 import { makeBenchFolder, removeBenchFolder, startSite } from './bench/site.ts'
 import { runWrk, type WrkResult } from './bench/wrk.ts'
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '3' },
-    connections: { type: 'string', default: '64' },
-    delay: { type: 'string', default: '20' },
+const values = benchArguments(
+  'How fast a site takes writes in mode sync, as a ratio to mode async.',
+  {
+    seconds: positive('5', 'how long each measurement takes'),
+    rounds: count('3', 'medians are taken over so many'),
+    connections: count('64', 'of the load'),
+    delay: positive('20', 'of the line there and back, in ms'),
   },
-})
-const seconds = Number(values.seconds)
-const rounds = Number(values.rounds)
-const connections = Number(values.connections)
-const delayMs = Number(values.delay)
+)
+const seconds = values.seconds
+const rounds = values.rounds
+const connections = values.connections
+const delayMs = values.delay
 
 const token = 'bench-token-0123456789abcdef0123456789abcdef'
 const modes = ['async', 'sync'] as const
 type Mode = (typeof modes)[number]
-
-// Each child that a round starts listens for this process's end.
-process.setMaxListeners(0)
 
 const results: Record<Mode, WrkResult[]> = { async: [], sync: [] }
 /** What the line adds to a question and its answer, as measured, ms. */

@@ -7,23 +7,21 @@
  */
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { benchArguments, count, positive } from './bench/arguments.ts'
 import { type Child, startChild } from './bench/child.ts'
 import { machineFacts, median } from './bench/replication-report.ts'
 import { makeBenchFolder, removeBenchFolder } from './bench/site.ts'
 import { objectBytes } from './bench/threads/engine-work.ts'
 import { runWrk } from './bench/wrk.ts'
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '64' },
-  },
+const values = benchArguments('Whether HTTP threads in front of one engine thread would pay.', {
+  seconds: positive('2', 'how long each measurement takes'),
+  rounds: count('5', 'medians are taken over so many'),
+  connections: count('64', 'of the load'),
 })
-const seconds = Number(values.seconds)
-const rounds = Number(values.rounds)
-const connections = Number(values.connections)
+const seconds = values.seconds
+const rounds = values.rounds
+const connections = values.connections
 
 /** Linux counts processor time in hundredths of a second. */
 const usPerTick = 10_000

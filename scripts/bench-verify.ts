@@ -9,7 +9,6 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { parseArgs } from 'node:util'
 import { systemClock } from '../src/base/clock.ts'
 import { silentLogger } from '../src/base/log.ts'
 import { systemRandom } from '../src/base/random.ts'
@@ -24,20 +23,21 @@ import type { IncomingChange } from '../src/store/object-store.ts'
 import { wantsEverything } from '../src/store/place-filter.ts'
 import { objectSlot } from '../src/store/slot.ts'
 import { makeVersion } from '../src/store/version.ts'
+import { benchArguments, count } from './bench/arguments.ts'
 import { type BareStore, openBareStore } from './bench/bare-store.ts'
 import { makeBenchFolder, removeBenchFolder } from './bench/site.ts'
 
-const { values } = parseArgs({
-  options: {
-    objects: { type: 'string', default: '1000000' },
-    /** At each site, per second. */
-    writes: { type: 'string', default: '200' },
-    rounds: { type: 'string', default: '3' },
+const values = benchArguments(
+  'How long it takes to prove two sites equal while both are written.',
+  {
+    objects: count('1000000', 'at each site'),
+    writes: count('200', 'at each site, per second'),
+    rounds: count('3', 'medians are taken over so many'),
   },
-})
-const objects = Number(values.objects)
-const writes = Number(values.writes)
-const rounds = Number(values.rounds)
+)
+const objects = values.objects
+const writes = values.writes
+const rounds = values.rounds
 const token = 'bench'
 const options = defaultReplicationOptions
 

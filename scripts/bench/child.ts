@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { endWithThis } from './endings.ts'
 
 export interface Child {
   readonly pid: number
@@ -20,9 +21,7 @@ export async function startChild<T>(
 ): Promise<Child & { readonly found: T }> {
   const [file, ...args] = command
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const kill = (): void => void child.kill('SIGKILL')
-  process.once('exit', kill)
-  child.once('exit', () => process.off('exit', kill))
+  endWithThis(child)
   let last = ''
   for await (const line of createInterface({ input: child.stdout })) {
     last = line
@@ -50,7 +49,7 @@ async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<
 /** Runs a program to its end and returns what it printed. @throws unless it exits with 0 */
 export async function run(command: readonly [string, ...string[]]): Promise<string> {
   const [file, ...args] = command
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = endWithThis(spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
   let printed = ''
   let complaint = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { endWithThis } from './endings.ts'
 import { type Finding, median, progress } from './replication-report.ts'
 import { runWrk, type WrkResult } from './wrk.ts'
 
@@ -130,7 +131,7 @@ class Uploads {
     const child = spawn('curl', ['-sf', '-o', '/dev/null', '-T', this.#body, url], {
       stdio: ['ignore', 'ignore', 'inherit'],
     })
-    this.#running.set(index, child)
+    this.#running.set(index, endWithThis(child))
     child.once('exit', (code) => {
       if (this.#stopped) return
       if (code !== 0) throw new Error(`an upload ended with ${code}`)

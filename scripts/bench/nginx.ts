@@ -8,6 +8,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { endWithThis } from './endings.ts'
 
 export interface Nginx {
   readonly url: string
@@ -30,13 +31,11 @@ export async function startNginx(folder: string): Promise<Nginx> {
   const child = spawn('nginx', ['-c', config, '-p', folder, '-e', join(folder, 'error.log')], {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
-  const kill = (): void => void child.kill('SIGKILL')
-  process.once('exit', kill)
+  endWithThis(child)
   await listening(port)
   return {
     url: `http://127.0.0.1:${port}`,
     async stop() {
-      process.off('exit', kill)
       const ended = once(child, 'exit')
       child.kill('SIGTERM')
       await ended

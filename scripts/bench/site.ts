@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startChild } from './child.ts'
+import { forget, removeWithThis } from './endings.ts'
 
 const binPath = fileURLToPath(new URL('../../bin/comio', import.meta.url))
 
@@ -14,13 +15,16 @@ export interface BenchSite {
   kill(): Promise<void>
 }
 
-/** A folder for the volumes of one run, on the disk that TMPDIR names. */
-export async function makeBenchFolder(): Promise<string> {
-  return await mkdtemp(join(tmpdir(), 'comio-bench-'))
+/** A folder for the volumes of one run, on the disk that TMPDIR names unless told; it goes with this process. */
+export async function makeBenchFolder(parent = tmpdir()): Promise<string> {
+  const folder = await mkdtemp(join(parent, 'comio-bench-'))
+  removeWithThis(folder)
+  return folder
 }
 
 export async function removeBenchFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
+  forget(folder)
 }
 
 /** @param options `port` 0 picks a free one; `args` are further ones of `comio server` */
