@@ -1,13 +1,13 @@
 /**
  * Hashing of large bodies beside the main thread: MD5 takes a core for itself at some 600 MiB/s, and
- * everything else a site does would wait for it. Each body has its MD5 on one thread and its SHA-256
- * on another; the threads are few, shared by all bodies, and started when the first one comes.
+ * everything else a site does would wait for it. Each body has its MD5, where that is wanted, on one thread
+ * and its SHA-256 on another; the threads are few, shared by all bodies, and started when the first one comes.
  */
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import type { BodyDigests, BodyHasher } from '../store/body-hasher.ts'
+import type { BodyDigests, BodyHasher, ContentHasher, Hashing } from '../store/body-hasher.ts'
 import { HashThreadError } from './errors.ts'
 import type { HashAlgorithm, HashAnswer, HashOrder } from './hash-thread.ts'
 
@@ -25,7 +25,7 @@ export interface HashThreadsOptions {
   readonly script?: URL
 }
 
-export class HashThreads {
+export class HashThreads implements Hashing {
   readonly #options: HashThreadsOptions
   readonly #threads: HashThread[] = []
   #closed = false
@@ -40,10 +40,16 @@ export class HashThreads {
   }
 
   /** @throws HashThreadError once it was closed */
-  open(): BodyHasher {
+  openBody(): BodyHasher {
     if (this.#closed) throw stopping()
     const md5 = this.#take('md5')
-    return new ThreadedHasher(md5, this.#take('sha256', md5.thread))
+    return new ThreadedBodyHasher(md5, this.#take('sha256', md5.thread))
+  }
+
+  /** @throws HashThreadError once it was closed */
+  openContent(): ContentHasher {
+    if (this.#closed) throw stopping()
+    return this.#take('sha256')
   }
 
   /** What is being hashed fails. */
@@ -138,7 +144,7 @@ class HashThread {
 let jobs = 0
 
 /** One hash on one thread. */
-class HashJob {
+class HashJob implements ContentHasher {
   readonly thread: HashThread
   readonly #weight: number
   readonly #job = ++jobs
@@ -151,8 +157,8 @@ class HashJob {
     thread.tell({ kind: 'open', job: this.#job, algorithm })
   }
 
-  update(bytes: Uint8Array): Promise<HashAnswer> {
-    return this.thread.ask({ kind: 'update', job: this.#job, bytes })
+  async update(bytes: Uint8Array): Promise<void> {
+    await this.thread.ask({ kind: 'update', job: this.#job, bytes })
   }
 
   async digest(): Promise<Buffer> {
@@ -169,7 +175,7 @@ class HashJob {
   }
 }
 
-class ThreadedHasher implements BodyHasher {
+class ThreadedBodyHasher implements BodyHasher {
   readonly #md5: HashJob
   readonly #sha256: HashJob
 

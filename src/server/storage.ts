@@ -126,7 +126,7 @@ async function recoverEngine(
     conflictPolicy: config.replication.conflictPolicy,
     reclaim: config.storage.reclaim,
     endOfTurn,
-    openHasher: () => hashing.open(),
+    hashing,
   })
   teardown.add('store', () => engine.close())
   logger.info(

@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.ts'
 import type { Random } from '../base/random.ts'
 import type { Location, RecordInput, SegmentInfo } from '../volume/volume.ts'
-import type { BodyHasher } from './body-hasher.ts'
+import type { ByteHasher } from './body-hasher.ts'
 import type { ChunkBuffers } from './chunk-buffers.ts'
 import { chunkRecord, type PlacedBlob } from './records.ts'
 
@@ -112,7 +112,7 @@ export class BlobWriter {
   readonly #log: BulkLog
   readonly #writers: OpenWriters
   readonly #chunks: ChunkBuffers
-  readonly #hasher: BodyHasher | undefined
+  readonly #hasher: ByteHasher | undefined
   readonly #extents: Promise<Location>[] = []
   /** One for each chunk that is being hashed or written, the oldest first; none of them rejects. */
   readonly #underWay: Promise<void>[] = []
@@ -126,7 +126,7 @@ export class BlobWriter {
   #failure: unknown
 
   /** @param hasher is given what is written; its owner asks it for the digests, and closes it */
-  constructor(options: BlobWriterOptions, hasher?: BodyHasher) {
+  constructor(options: BlobWriterOptions, hasher?: ByteHasher) {
     this.id = Buffer.from(options.random.bytes(16)).toString('hex')
     this.#log = options.log
     this.#writers = options.writers

@@ -1,6 +1,6 @@
 /**
- * The MD5 and SHA-256 of a body that comes in pieces: the ETag, and what equality of sites rests on.
- * Who computes them, and on which thread, is the composition root's to say.
+ * The hashes of a body that comes in pieces: MD5 for the ETag of what a client sends, SHA-256 for what
+ * equality of sites rests on. Who computes them, and on which thread, is the composition root's to say.
  */
 import { createHash, type Hash } from 'node:crypto'
 
@@ -9,32 +9,68 @@ export interface BodyDigests {
   readonly sha256: Buffer
 }
 
-export interface BodyHasher {
+/** What is given the bytes of a body on their way into the store. */
+export interface ByteHasher {
   /**
    * Takes the next bytes. They must stay as they are until it resolves; undefined when that is now.
    * What fails fails every later call, too.
    */
   update(bytes: Uint8Array): Promise<void> | undefined
-  /** Of all that was taken; the last call. */
-  digest(): Promise<BodyDigests>
   /** Nobody asks for digests any more; harmless when there is nothing to give up. */
   close(): void
 }
 
-export type OpenHasher = () => BodyHasher
+/** Of a body that a client sends. */
+export interface BodyHasher extends ByteHasher {
+  /** Of all that was taken; the last call. */
+  digest(): Promise<BodyDigests>
+}
+
+/** Of a body whose ETag is known: its SHA-256 says whether it came whole. */
+export interface ContentHasher extends ByteHasher {
+  /** Of all that was taken; the last call. */
+  digest(): Promise<Buffer>
+}
+
+/** Who hashes large bodies. */
+export interface Hashing {
+  openBody(): BodyHasher
+  openContent(): ContentHasher
+}
 
 /** On the thread that asks. */
-export class InlineHasher implements BodyHasher {
-  readonly #md5: Hash = createHash('md5')
+export const inlineHashing: Hashing = {
+  openBody: () => new InlineBodyHasher(),
+  openContent: () => new InlineContentHasher(),
+}
+
+class InlineContentHasher implements ContentHasher {
   readonly #sha256: Hash = createHash('sha256')
 
   update(bytes: Uint8Array): undefined {
-    this.#md5.update(bytes)
     this.#sha256.update(bytes)
   }
 
+  async digest(): Promise<Buffer> {
+    return this.#sha256.digest()
+  }
+
+  close(): void {
+    // There is nothing that would go on.
+  }
+}
+
+class InlineBodyHasher implements BodyHasher {
+  readonly #md5: Hash = createHash('md5')
+  readonly #content = new InlineContentHasher()
+
+  update(bytes: Uint8Array): undefined {
+    this.#md5.update(bytes)
+    this.#content.update(bytes)
+  }
+
   async digest(): Promise<BodyDigests> {
-    return { md5: this.#md5.digest(), sha256: this.#sha256.digest() }
+    return { md5: this.#md5.digest(), sha256: await this.#content.digest() }
   }
 
   close(): void {

@@ -12,7 +12,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { Accounts } from './accounts.ts'
 import type { Admission } from './admission.ts'
-import type { OpenHasher } from './body-hasher.ts'
+import type { Hashing } from './body-hasher.ts'
 import type { ConflictPolicy } from './bucket-register.ts'
 import { IndexedChangeFeed } from './change-feed.ts'
 import { findMovedChunks } from './chunk-places.ts'
@@ -97,7 +97,7 @@ export interface EngineOptions {
   /** Resolves at the end of a turn of the event loop; a turn is as long as a microtask unless told. */
   readonly endOfTurn?: () => Promise<void>
   /** Hashes large bodies; on this thread unless told. */
-  readonly openHasher?: OpenHasher
+  readonly hashing?: Hashing
 }
 
 interface Parts extends RecoveredParts {
@@ -151,7 +151,7 @@ export class Engine implements ObjectStore, ChangeSink {
 
   private constructor(parts: Parts, peers: Peers) {
     const { options, index, accounts, versions, uploads, writers, admission } = parts
-    const { conflicts, openWriter, openHasher } = parts
+    const { conflicts, openWriter, hashing } = parts
     const { volume, clock, logger, endOfTurn, reclaim = defaultReclaimOptions } = options
     this.replayed = parts.replayed
     this.#volume = volume
@@ -202,13 +202,13 @@ export class Engine implements ObjectStore, ChangeSink {
     const losers = this.#createLosers(parts, sequencer)
     this.conflicts = this.#createDesk(parts, { losers, sequencer })
     this.#objects = new ObjectWriter({
-      ...{ volume, sequencer, losers, pipeline, admission, clock, openWriter, openHasher },
+      ...{ volume, sequencer, losers, pipeline, admission, clock, openWriter, hashing },
     })
     this.#sweeper = new Sweeper({
       ...{ index, accounts, pipeline, sequencer, losers, clock, logger, reserved: this.#reserved },
     })
     const room = (): Promise<void> => pipeline.room()
-    this.mender = new Mender({ sequencer, admission, openWriter, openHasher, room })
+    this.mender = new Mender({ sequencer, admission, openWriter, hashing, room })
     this.#incoming = new Incoming({
       ...{ sequencer, versions, admission, losers, openWriter, room },
       sites: new SiteCensus((bucket) => accounts.bucket(bucket).seen),

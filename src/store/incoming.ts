@@ -429,7 +429,7 @@ async function verifiedBody(
     case 'staged': {
       assert(body.upload instanceof OpenUpload, 'uploads are staged by this store')
       const blobs = await body.upload.complete()
-      return mismatch(mutation.meta, body.upload.heldBytes, body.upload.digests.sha256) ?? { blobs }
+      return mismatch(mutation.meta, body.upload.heldBytes, body.upload.sha256) ?? { blobs }
     }
     default:
       return unreachable(body)

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import type { Admission } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
-import type { BodyHasher, OpenHasher } from './body-hasher.ts'
+import type { ByteHasher, Hashing } from './body-hasher.ts'
 import type { MendResult, ObjectMender } from './elsewhere.ts'
 import { entryAfterMove, putRewritten } from './moved-records.ts'
 import { encodeMutation, type ObjectMeta } from './mutation.ts'
@@ -20,8 +20,8 @@ import type { Version } from './version.ts'
 export interface MenderOptions {
   readonly sequencer: Sequencer
   readonly admission: Admission
-  readonly openWriter: (hasher: BodyHasher) => BlobWriter
-  readonly openHasher: OpenHasher
+  readonly openWriter: (hasher: ByteHasher) => BlobWriter
+  readonly hashing: Hashing
   /** Resolves when the pipeline can take another record. */
   readonly room: () => Promise<void>
 }
@@ -71,7 +71,7 @@ export class Mender implements ObjectMender {
   async #mendBlob(damaged: Damaged, bytes: AsyncIterable<Uint8Array>): Promise<MendResult> {
     const { size } = damaged.meta
     const promise = await this.#options.admission.admit(size)
-    const hasher = this.#options.openHasher()
+    const hasher = this.#options.hashing.openContent()
     const writer = this.#options.openWriter(hasher)
     try {
       for await (const piece of bytes) {
@@ -81,8 +81,7 @@ export class Mender implements ObjectMender {
       }
       const blob = await writer.finish()
       promise.release()
-      const { sha256 } = await hasher.digest()
-      if (!isContent(damaged, writer.size, sha256)) return 'mismatch'
+      if (!isContent(damaged, writer.size, await hasher.digest())) return 'mismatch'
       return await this.#rewrite(damaged, { blobs: [blob] })
     } finally {
       promise.release()

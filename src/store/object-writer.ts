@@ -9,7 +9,7 @@ import { VolumeFullError } from '../volume/errors.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { Admission, RoomPromise } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
-import type { BodyDigests, BodyHasher, OpenHasher } from './body-hasher.ts'
+import type { BodyDigests, ByteHasher, Hashing } from './body-hasher.ts'
 import type { CommitPipeline } from './commit-pipeline.ts'
 import {
   BadDigestError,
@@ -33,8 +33,8 @@ export interface ObjectWriterOptions {
   readonly sequencer: Sequencer
   readonly losers: Losers
   readonly pipeline: CommitPipeline
-  readonly openWriter: (hasher: BodyHasher) => BlobWriter
-  readonly openHasher: OpenHasher
+  readonly openWriter: (hasher: ByteHasher) => BlobWriter
+  readonly hashing: Hashing
   readonly admission: Admission
   readonly clock: Clock
 }
@@ -44,8 +44,8 @@ export class ObjectWriter {
   readonly #sequencer: Sequencer
   readonly #losers: Losers
   readonly #pipeline: CommitPipeline
-  readonly #openWriter: (hasher: BodyHasher) => BlobWriter
-  readonly #openHasher: OpenHasher
+  readonly #openWriter: (hasher: ByteHasher) => BlobWriter
+  readonly #hashing: Hashing
   readonly #admission: Admission
   readonly #clock: Clock
 
@@ -55,7 +55,7 @@ export class ObjectWriter {
     this.#losers = options.losers
     this.#pipeline = options.pipeline
     this.#openWriter = options.openWriter
-    this.#openHasher = options.openHasher
+    this.#hashing = options.hashing
     this.#admission = options.admission
     this.#clock = options.clock
   }
@@ -107,7 +107,7 @@ export class ObjectWriter {
     promise: RoomPromise,
   ): Promise<ObjectInfo> {
     const { contentLength } = input
-    const hasher = this.#openHasher()
+    const hasher = this.#hashing.openBody()
     const writer = this.#openWriter(hasher)
     try {
       for await (const bytes of body) {

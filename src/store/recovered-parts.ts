@@ -7,7 +7,7 @@ import type { Volume } from '../volume/volume.ts'
 import { Accounts } from './accounts.ts'
 import { Admission, type RoomView } from './admission.ts'
 import { BlobWriter, OpenWriters } from './blob-writer.ts'
-import { type BodyHasher, InlineHasher, type OpenHasher } from './body-hasher.ts'
+import { type ByteHasher, type Hashing, inlineHashing } from './body-hasher.ts'
 import { ChunkBuffers } from './chunk-buffers.ts'
 import { Conflicts } from './conflicts.ts'
 import { PatientBulk } from './patient-bulk.ts'
@@ -22,7 +22,7 @@ export interface RecoverPartsOptions {
   readonly random: Random
   readonly logger: Logger
   /** For large bodies; on this thread unless told. */
-  readonly openHasher?: OpenHasher | undefined
+  readonly hashing?: Hashing | undefined
 }
 
 export interface RecoveredParts {
@@ -34,8 +34,8 @@ export interface RecoveredParts {
   readonly writers: OpenWriters
   readonly admission: Admission
   /** What is written through it is given to `hasher`, if there is one. */
-  readonly openWriter: (hasher?: BodyHasher) => BlobWriter
-  readonly openHasher: OpenHasher
+  readonly openWriter: (hasher?: ByteHasher) => BlobWriter
+  readonly hashing: Hashing
   /** Records replayed. */
   readonly replayed: number
 }
@@ -47,7 +47,7 @@ export async function recoverParts(
   log: ReplayLog = options.volume,
 ): Promise<RecoveredParts> {
   const { volume, clock, random, logger } = options
-  const { openHasher = () => new InlineHasher() } = options
+  const { hashing = inlineHashing } = options
   const { siteId } = volume.identity
   const accounts = await Accounts.load(index, volume.segments())
   const versions = new VersionClock({ clock, site: siteId })
@@ -57,8 +57,8 @@ export async function recoverParts(
     ...{ log: new PatientBulk(volume, admission), random, writers },
     chunks: new ChunkBuffers(volume.limits.chunkBytes),
   }
-  const openWriter = (hasher?: BodyHasher): BlobWriter => new BlobWriter(into, hasher)
-  const ways = { openWriter, openHasher }
+  const openWriter = (hasher?: ByteHasher): BlobWriter => new BlobWriter(into, hasher)
+  const ways = { openWriter, hashing }
   const uploads = await Uploads.load({ index, reader: volume, admission, ...ways })
   const conflicts = await Conflicts.load({ index, clock })
   const now = Math.max(0, Math.floor(clock.now()))

@@ -9,7 +9,7 @@ import type { OrderedIndex } from '../index/ordered-index.ts'
 import type { Location } from '../volume/volume.ts'
 import type { Admission, RoomPromise } from './admission.ts'
 import type { BlobWriter } from './blob-writer.ts'
-import type { BodyDigests, BodyHasher, OpenHasher } from './body-hasher.ts'
+import type { ByteHasher, ContentHasher, Hashing } from './body-hasher.ts'
 import { blobDies, blobLives, type EffectContext } from './effects.ts'
 import { StoreUnavailableError } from './errors.ts'
 import { isSame } from './moved-records.ts'
@@ -276,8 +276,8 @@ function areThere({ accounts }: EffectContext, extents: readonly Location[]): bo
 export interface UploadsOptions {
   readonly index: OrderedIndex
   readonly reader: RecordReader
-  readonly openWriter: (hasher: BodyHasher) => BlobWriter
-  readonly openHasher: OpenHasher
+  readonly openWriter: (hasher: ByteHasher) => BlobWriter
+  readonly hashing: Hashing
   readonly admission: Admission
 }
 
@@ -294,19 +294,19 @@ interface OpenUploadOptions extends UploadsOptions {
 export class OpenUpload implements StagedUpload {
   readonly label: Buffer
   readonly #options: OpenUploadOptions
-  readonly #hasher: BodyHasher
+  readonly #hasher: ContentHasher
   readonly #blobs: PlacedBlob[] = []
   #held = 0
   #parts = 0
   #writer: BlobWriter | undefined
-  #digests: BodyDigests | undefined
+  #sha256: Buffer | undefined
   readonly #promise: RoomPromise
   readonly #overtaken = new AbortController()
   #closed = false
 
   constructor(options: OpenUploadOptions) {
     this.label = options.label
-    this.#hasher = options.openHasher()
+    this.#hasher = options.hashing.openContent()
     this.#promise = options.promise
     this.#options = options
   }
@@ -332,13 +332,13 @@ export class OpenUpload implements StagedUpload {
     return this.#parts > 0
   }
 
-  /** The digests of all bytes, once {@link complete} has been called. */
-  get digests(): BodyDigests {
-    assert(this.#digests !== undefined, 'an upload is complete before it is verified')
-    return this.#digests
+  /** Of all bytes, once {@link complete} has been called. */
+  get sha256(): Buffer {
+    assert(this.#sha256 !== undefined, 'an upload is complete before it is verified')
+    return this.#sha256
   }
 
-  /** Reads what survived, so that the digests go on where they were. */
+  /** Reads what survived, so that the hash goes on where it was. */
   async resume(entry: UploadEntry | undefined): Promise<void> {
     for (const part of entry?.parts ?? []) {
       const stored = this.#options.index.get(blobKey(part.id))
@@ -415,7 +415,7 @@ export class OpenUpload implements StagedUpload {
   async complete(): Promise<readonly PlacedBlob[]> {
     this.#assertOpen()
     if (this.#writer !== undefined) this.#blobs.push(await this.#writer.finish())
-    this.#digests = await this.#hasher.digest()
+    this.#sha256 = await this.#hasher.digest()
     return this.#blobs
   }
 

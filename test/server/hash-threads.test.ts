@@ -46,7 +46,7 @@ describe('hashing threads', () => {
     const bodies = [0, 1, 39_999, 200_001, 90_000].map((length) => randomBytes(length))
     const digests = await Promise.all(
       bodies.map(async (body) => {
-        const hasher = threads.open()
+        const hasher = threads.openBody()
         for (const piece of inPieces(sharedCopy(body))) await hasher.update(piece)
         const found = await hasher.digest()
         hasher.close()
@@ -62,28 +62,41 @@ describe('hashing threads', () => {
     expect(threads.running).toBe(2)
   })
 
+  it('hash a body whose ETag is known by SHA-256 alone, all threads taking such bodies', async () => {
+    openThreads()
+    const body = randomBytes(200_001)
+    const hashers = [threads.openContent(), threads.openContent()]
+    for (const hasher of hashers) {
+      for (const piece of inPieces(sharedCopy(body))) await hasher.update(piece)
+      expect(await hasher.digest()).toEqual(createHash('sha256').update(body).digest())
+    }
+    expect(threads.running).toBe(2)
+    for (const hasher of hashers) hasher.close()
+  })
+
   it('that die fail the bodies they worked for, and the next body has others', async () => {
     openThreads(doomed)
-    const hasher = threads.open()
+    const hasher = threads.openBody()
     await expect(hasher.update(Buffer.from('bytes'))).rejects.toThrow(HashThreadError)
     await expect(hasher.update(Buffer.from('bytes'))).rejects.toThrow('out of order')
     await expect(hasher.digest()).rejects.toThrow(HashThreadError)
     hasher.close()
     expect(threads.running).toBe(0)
-    const next = threads.open()
+    const next = threads.openBody()
     expect(threads.running).toBe(2)
     await expect(next.update(Buffer.from('bytes'))).rejects.toThrow(HashThreadError)
   })
 
   it('fail what is under way when they are closed, and take nothing more', async () => {
     openThreads(mute)
-    const hasher = threads.open()
+    const hasher = threads.openBody()
     const waiting = expect(hasher.update(Buffer.from('bytes'))).rejects.toThrow(
       'the site is stopping',
     )
     await threads.close()
     await waiting
     expect(threads.running).toBe(0)
-    expect(() => threads.open()).toThrow(HashThreadError)
+    expect(() => threads.openBody()).toThrow(HashThreadError)
+    expect(() => threads.openContent()).toThrow(HashThreadError)
   })
 })

@@ -2,6 +2,7 @@ import { createHash, hash, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { LevelIndex } from '../../src/index/level-index.ts'
+import { inlineHashing } from '../../src/store/body-hasher.ts'
 import { StoreUnavailableError } from '../../src/store/errors.ts'
 import type { ObjectMeta, PutMutation } from '../../src/store/mutation.ts'
 import type { ApplyOutcome, IncomingChange } from '../../src/store/object-store.ts'
@@ -323,6 +324,19 @@ describe('a staged upload', () => {
     ).toEqual(mutation().meta.contentHash.digest)
     expect((await store.engine.stageUpload(mutation())).heldBytes).toBe(0)
     await store.loseIndex()
+    expect((await store.get('photos', 'a'))?.equals(bytes)).toBe(true)
+  })
+
+  it('is hashed by SHA-256 alone, since it has its ETag', async () => {
+    await store.remove()
+    const openBody = (): never => {
+      throw new Error('nobody asks for an MD5')
+    }
+    store = await TestStore.open({ hashing: { ...inlineHashing, openBody } })
+    const upload = await store.engine.stageUpload(mutation())
+    await upload.append(bytes)
+    const body = { kind: 'staged', upload } as const
+    expect(await apply({ mutation: mutation(), body })).toEqual({ result: 'applied' })
     expect((await store.get('photos', 'a'))?.equals(bytes)).toBe(true)
   })
 

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type BodyHasher, InlineHasher } from '../../src/store/body-hasher.ts'
+import { type BodyHasher, inlineHashing } from '../../src/store/body-hasher.ts'
 import type { ObjectInfo } from '../../src/store/object-store.ts'
 import { TestStore } from './open-store.ts'
 
@@ -9,7 +9,7 @@ const large = randomBytes(40 * chunkBytes + 77)
 
 /** Hashes when it is let, and may fail. */
 class HeldHasher implements BodyHasher {
-  readonly #inner = new InlineHasher()
+  readonly #inner = inlineHashing.openBody()
   readonly #gate: Promise<void>
   closed = false
 
@@ -19,7 +19,7 @@ class HeldHasher implements BodyHasher {
 
   async update(bytes: Uint8Array): Promise<void> {
     await this.#gate
-    this.#inner.update(bytes)
+    await this.#inner.update(bytes)
   }
 
   async digest(): ReturnType<BodyHasher['digest']> {
@@ -40,7 +40,7 @@ beforeEach(async () => {
   gate = Promise.withResolvers()
   gate.promise.catch(() => undefined)
   hasher = new HeldHasher(gate.promise)
-  store = await TestStore.open({ openHasher: () => hasher })
+  store = await TestStore.open({ hashing: { ...inlineHashing, openBody: () => hasher } })
 })
 afterEach(() => store.remove())
 

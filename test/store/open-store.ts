@@ -8,7 +8,7 @@ import { systemRandom } from '../../src/base/random.ts'
 import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
 import type { OrderedIndex } from '../../src/index/ordered-index.ts'
-import type { OpenHasher } from '../../src/store/body-hasher.ts'
+import type { Hashing } from '../../src/store/body-hasher.ts'
 import type { ConflictPolicy } from '../../src/store/bucket-register.ts'
 import { type Engine, openEngine } from '../../src/store/engine.ts'
 import type { ObjectInfo } from '../../src/store/object-store.ts'
@@ -24,7 +24,7 @@ interface TestStoreOptions {
   readonly segmentBytes: number
   readonly capacityBytes?: number
   readonly conflictPolicy?: ConflictPolicy
-  readonly openHasher?: OpenHasher
+  readonly hashing?: Hashing
   /** The index has a reserve, and is opened anew when a write of it fails. */
   readonly lasting?: boolean
 }
@@ -65,8 +65,7 @@ export class TestStore {
   async reopen(): Promise<void> {
     await this.close()
     const device = await DirectoryDevice.open(join(this.folder, 'volume'))
-    const { siteId, segmentBytes, capacityBytes, conflictPolicy, openHasher, lasting } =
-      this.#options
+    const { siteId, segmentBytes, capacityBytes, conflictPolicy, hashing, lasting } = this.#options
     const clock = { ...systemClock, now: () => Date.now() + this.skewMs }
     const volume = await Volume.open({
       device,
@@ -92,7 +91,7 @@ export class TestStore {
       logger: silentLogger,
       maxClockSkewMs: 300_000,
       ...(conflictPolicy === undefined ? {} : { conflictPolicy }),
-      ...(openHasher === undefined ? {} : { openHasher }),
+      ...(hashing === undefined ? {} : { hashing }),
     })
     this.#opened = { engine, volume }
   }
