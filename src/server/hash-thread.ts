@@ -8,11 +8,15 @@ import { parentPort } from 'node:worker_threads'
 
 export type HashAlgorithm = 'md5' | 'sha256'
 
-/** `update` is answered with undefined, `digest` with the digest, the others not at all. */
-export type HashOrder =
-  | { readonly kind: 'open'; readonly job: number; readonly algorithm: HashAlgorithm }
-  | { readonly kind: 'update'; readonly job: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'digest' | 'close'; readonly job: number }
+/**
+ * A job begins with the first order that names it, and ends with `digest` or `close`: a message costs the
+ * main thread as much as the hash of some kilobytes. `update` is answered with undefined, `digest` with the
+ * digest, `close` not at all.
+ */
+export type HashOrder = { readonly job: number; readonly algorithm: HashAlgorithm } & (
+  | { readonly kind: 'update'; readonly bytes: Uint8Array }
+  | { readonly kind: 'digest' | 'close' }
+)
 
 export type HashAnswer = Uint8Array | undefined
 
@@ -21,23 +25,23 @@ const niceness = 5
 
 const hashes = new Map<number, Hash>()
 
-function hashOf(job: number): Hash {
-  const hash = hashes.get(job)
-  if (hash === undefined) throw new Error(`no hash ${job} is open`)
+function hashOf({ job, algorithm }: HashOrder): Hash {
+  const known = hashes.get(job)
+  if (known !== undefined) return known
+  const hash = createHash(algorithm)
+  hashes.set(job, hash)
   return hash
 }
 
 function obey(order: HashOrder, answer: (answer: HashAnswer) => void): void {
   switch (order.kind) {
-    case 'open':
-      hashes.set(order.job, createHash(order.algorithm))
-      return
     case 'update':
-      hashOf(order.job).update(order.bytes)
+      hashOf(order).update(order.bytes)
       answer(undefined)
       return
     case 'digest':
-      answer(hashOf(order.job).digest())
+      answer(hashOf(order).digest())
+      hashes.delete(order.job)
       return
     case 'close':
       hashes.delete(order.job)

@@ -147,22 +147,26 @@ let jobs = 0
 class HashJob implements ContentHasher {
   readonly thread: HashThread
   readonly #weight: number
-  readonly #job = ++jobs
+  readonly #job: Pick<HashOrder, 'job' | 'algorithm'>
+  /** The thread has something of it. */
+  #begun = false
   #closed = false
 
   constructor(thread: HashThread, algorithm: HashAlgorithm) {
     this.thread = thread
+    this.#job = { job: ++jobs, algorithm }
     this.#weight = weights[algorithm]
     thread.load += this.#weight
-    thread.tell({ kind: 'open', job: this.#job, algorithm })
   }
 
   async update(bytes: Uint8Array): Promise<void> {
-    await this.thread.ask({ kind: 'update', job: this.#job, bytes })
+    this.#begun = true
+    await this.thread.ask({ kind: 'update', ...this.#job, bytes })
   }
 
   async digest(): Promise<Buffer> {
-    const digest = await this.thread.ask({ kind: 'digest', job: this.#job })
+    this.#begun = false
+    const digest = await this.thread.ask({ kind: 'digest', ...this.#job })
     if (digest === undefined) throw new HashThreadError('a hashing thread answered out of turn')
     return Buffer.from(digest)
   }
@@ -171,7 +175,7 @@ class HashJob implements ContentHasher {
     if (this.#closed) return
     this.#closed = true
     this.thread.load -= this.#weight
-    this.thread.tell({ kind: 'close', job: this.#job })
+    if (this.#begun) this.thread.tell({ kind: 'close', ...this.#job })
   }
 }
 
