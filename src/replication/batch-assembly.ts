@@ -11,6 +11,8 @@ import type { LinkTraffic } from './link-traffic.ts'
 import type { Shipment } from './shipment.ts'
 import type { TicketBook } from './tickets.ts'
 
+const nothing: readonly Uint8Array[] = []
+
 /** Relayed bodies above this are withheld until the remote asks for them. */
 const relayedInlineBytes = 4096
 
@@ -28,7 +30,13 @@ export interface AssemblyOptions {
 
 /** What became of one shipment on its way into a batch. */
 export type Loaded =
-  | { readonly kind: 'frame'; readonly shipment: Shipment; readonly pieces: Uint8Array[] }
+  | {
+      readonly kind: 'frame'
+      readonly shipment: Shipment
+      readonly pieces: Uint8Array[]
+      /** Of the pieces, those that were read for this and are nobody else's. */
+      readonly own: readonly Uint8Array[]
+    }
   /** A newer mutation or a purge has taken its place. */
   | { readonly kind: 'outdated'; readonly shipment: Shipment }
   | { readonly kind: 'no-ticket'; readonly shipment: Shipment }
@@ -60,8 +68,12 @@ export function loadShipment(
   }
 }
 
-function framed(shipment: Shipment, { seq, encoded }: EncodedChange, body: FrameBody): Loaded {
-  return { kind: 'frame', shipment, pieces: encodeFrame({ seq, encoded, body }) }
+function framed(
+  shipment: Shipment,
+  { seq, encoded }: EncodedChange,
+  body: FrameBody,
+): Loaded & { readonly kind: 'frame' } {
+  return { kind: 'frame', shipment, pieces: encodeFrame({ seq, encoded, body }), own: nothing }
 }
 
 /** @throws AssertionError: no fault of the change, so it must not make a dead letter of it */
@@ -77,7 +89,11 @@ async function loadStored(
 ): Promise<Loaded> {
   try {
     const body = await loadBody(options, shipment, change.object)
-    return body === undefined ? { kind: 'no-ticket', shipment } : framed(shipment, change, body)
+    if (body === undefined) return { kind: 'no-ticket', shipment }
+    const loaded = framed(shipment, change, body)
+    // Small ones share what was read in one call.
+    const isOwn = body.kind === 'inline' && body.length > wholeBytes
+    return isOwn ? { ...loaded, own: body.pieces } : loaded
   } catch (error) {
     return unreadable(shipment, error)
   }

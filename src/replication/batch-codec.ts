@@ -58,6 +58,9 @@ export interface DecodedBatch {
 /** Most changes in one batch that any receiver of version 1 accepts. */
 export const batchCountMax = 10_000
 
+/** Labels and heads of a change take no more than this. */
+export const changeHeadBytesMax = 16 * 1024
+
 /** What framing adds to a change at most, beside label, head and body. */
 export const frameOverheadBytes = 4 + 8 + 1 + 8 + 8 + 1 + 4 + ticketBytes + 4
 
@@ -70,7 +73,7 @@ const kindsByTag: readonly (Mutation['kind'] | undefined)[] = [
   'purge',
   'bucket',
 ]
-const bodyTags = { none: 0, inline: 1, offer: 2, withheld: 3, push: 4 } as const
+export const bodyTags = { none: 0, inline: 1, offer: 2, withheld: 3, push: 4 } as const
 
 /** The pieces of one frame, in order. */
 export function encodeFrame(frame: ChangeFrame): Uint8Array[] {
@@ -143,7 +146,7 @@ export function decodeBatch(bytes: Uint8Array): DecodedBatch {
   const reader = new ByteReader(bytes)
   const { header, count } = decodeBatchHeader(reader, bytes)
   const frames: DecodedFrame[] = []
-  for (let i = 0; i < count; i++) frames.push(decodeFrame(reader))
+  for (let i = 0; i < count; i++) frames.push(decodeFrame(reader.raw(reader.u32())))
   const holdings = reader.remaining === 0 ? undefined : decodeHoldingsPart(reader)
   reader.end()
   return { header, holdings, frames }
@@ -157,7 +160,7 @@ export function encodeHoldingsPart(holdings: Holdings): Buffer {
   return Buffer.concat([new ByteWriter(4).u32(bytes.length).finish(), bytes])
 }
 
-function decodeHoldingsPart(batch: ByteReader): Holdings {
+export function decodeHoldingsPart(batch: ByteReader): Holdings {
   const length = batch.u32()
   if (length < 4) throw new MalformedBytesError('the holdings of a batch are too short')
   const bytes = batch.raw(length)
@@ -170,7 +173,7 @@ function decodeHoldingsPart(batch: ByteReader): Holdings {
   return holdings
 }
 
-function decodeBatchHeader(
+export function decodeBatchHeader(
   reader: ByteReader,
   bytes: Uint8Array,
 ): { readonly header: BatchHeader; readonly count: number } {
@@ -194,21 +197,25 @@ function decodeBatchHeader(
   return { header, count }
 }
 
-function decodeFrame(batch: ByteReader): DecodedFrame {
-  const length = batch.u32()
+/** @param bytes all behind the length */
+export function decodeFrame(bytes: Buffer): DecodedFrame {
+  const { length } = bytes
   if (length < 4) throw new MalformedBytesError('a frame is too short')
-  const bytes = batch.raw(length)
   if (checksum(bytes.subarray(0, length - 4)) !== bytes.readUInt32LE(length - 4)) {
     throw new MalformedBytesError('a frame is damaged')
   }
   const reader = new ByteReader(bytes.subarray(0, length - 4))
-  const seq = reader.u64()
-  const kind = kindsByTag[reader.u8()]
-  const label = reader.bytes()
-  const head = reader.bytes()
+  const head = decodeFrameHead(reader)
   const body = decodeBody(reader)
   reader.end()
-  return { seq, kind, label, head, body }
+  return { ...head, body }
+}
+
+/** What stands before the body. */
+export function decodeFrameHead(reader: ByteReader): Omit<DecodedFrame, 'body'> {
+  const seq = reader.u64()
+  const kind = kindsByTag[reader.u8()]
+  return { seq, kind, label: reader.bytes(), head: reader.bytes() }
 }
 
 function decodeBody(reader: ByteReader): DecodedFrame['body'] {

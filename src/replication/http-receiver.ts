@@ -7,10 +7,11 @@ import { rethrowAssertion } from '../base/assert.ts'
 import { MalformedBytesError } from '../base/byte-reader.ts'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
+import { giveBackWhole, isWholeMemory } from '../base/give-back.ts'
 import { handOver } from '../base/hand-over.ts'
 import type { Logger } from '../base/log.ts'
 import type { ByteRange } from '../store/object-store.ts'
-import { frameOverheadBytes } from './batch-codec.ts'
+import { changeHeadBytesMax, frameOverheadBytes } from './batch-codec.ts'
 import { unpacked, unpackedStream, zstdEncoding } from './compression.ts'
 import {
   BadRangeError,
@@ -19,6 +20,7 @@ import {
   TicketGoneError,
 } from './errors.ts'
 import { type LinkTraffic, packedWhereItPays, type WireBytes } from './link-traffic.ts'
+import { PassingBatch } from './passing-batch.ts'
 import {
   decodedLengthHeader,
   documentBytesMax,
@@ -61,8 +63,8 @@ export type ReplicationHandler = (
 
 /** Bytes of batches being read and applied at one time; beyond, senders are told to wait. */
 const bytesInFlightMax = 96 * 2 ** 20
-/** Labels and heads of a change take no more than this. */
-const changeHeadBytes = 16 * 1024
+/** Larger batches stay in the pieces in which they come, and their memory is given back. */
+const wholeBytesMax = 512 * 1024
 const stallMs = 30_000
 /** Often enough for whoever gives up after 30 s without a byte. */
 const beatMs = 5000
@@ -82,7 +84,7 @@ class HttpReceiver {
 
   constructor(options: HttpReceiverOptions) {
     this.#options = options
-    const framing = options.batchSize * (frameOverheadBytes + changeHeadBytes)
+    const framing = options.batchSize * (frameOverheadBytes + changeHeadBytesMax)
     this.#batchBytesMax = options.batchBytes * 2 + framing
   }
 
@@ -172,13 +174,43 @@ class HttpReceiver {
     try {
       const limit = this.#batchBytesMax
       if (length > limit) throw tooLarge(length, limit)
-      const body = await readBody(request, { limit, clock: this.#options.clock })
-      if (this.#refuseRevoked(request, response)) return
-      const batch = decoded === undefined ? body : await unpacked(body, decoded)
-      reply(response, 'application/octet-stream', await this.#options.receiver.batch(batch))
+      const answer =
+        length > wholeBytesMax
+          ? await this.#largeBatch(request, response, { sent, decoded })
+          : await this.#smallBatch(request, response, decoded)
+      if (answer !== undefined) reply(response, 'application/octet-stream', answer)
     } finally {
       this.#bytesInFlight -= length
     }
+  }
+
+  async #smallBatch(
+    request: IncomingMessage,
+    response: ServerResponse,
+    decoded: number | undefined,
+  ): Promise<Buffer | undefined> {
+    const { clock, receiver } = this.#options
+    const body = await readBody(request, { limit: wholeBytesMax, clock })
+    if (this.#refuseRevoked(request, response)) return undefined
+    return await receiver.batch(decoded === undefined ? body : await unpacked(body, decoded))
+  }
+
+  async #largeBatch(
+    request: IncomingMessage,
+    response: ServerResponse,
+    length: { readonly sent: number; readonly decoded: number | undefined },
+  ): Promise<Buffer | undefined> {
+    const { clock, receiver } = this.#options
+    const { sent, decoded } = length
+    const batch = new PassingBatch()
+    if (decoded === undefined) await readPieces(request, { length: sent, clock, batch })
+    else {
+      const body = await readBody(request, { limit: sent, clock })
+      batch.add(await unpacked(body, decoded))
+      giveBackWhole(body)
+    }
+    if (this.#refuseRevoked(request, response)) return undefined
+    return await receiver.passingBatch(batch)
   }
 
   async #completions(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -366,6 +398,19 @@ export async function readBody(
   if (whole === undefined) return Buffer.concat(pieces, length)
   if (length === whole.length) return whole
   throw new RemoteUnreachableError('the body ended early')
+}
+
+/** @throws RemoteUnreachableError when it stalls or is cut, or is not as long as it was to be */
+async function readPieces(
+  request: IncomingMessage,
+  options: { readonly length: number; readonly clock: Clock; readonly batch: PassingBatch },
+): Promise<void> {
+  let left = options.length
+  for await (const piece of watchedBody(request, options.clock)) {
+    left -= piece.length
+    options.batch.add(isWholeMemory(piece) ? piece : Buffer.from(piece))
+  }
+  if (left !== 0) throw new RemoteUnreachableError('the body ended early')
 }
 
 /** The body of a request. @throws RemoteUnreachableError when it stalls or is cut */

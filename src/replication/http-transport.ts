@@ -2,12 +2,18 @@
  * The sender's requests over HTTP, with undici: few kept-alive connections, no redirects, deadlines
  * for progress and none for the whole.
  */
-import { Pool } from 'undici'
+import { type buildConnector, Pool } from 'undici'
 import { assert } from '../base/assert.ts'
 import { MalformedBytesError } from '../base/byte-reader.ts'
 import type { Clock, Timer } from '../base/clock.ts'
+import { giveBackWhole } from '../base/give-back.ts'
 import { packed, zstdEncoding } from './compression.ts'
-import { PlaintextRefusedError, RemoteRefusedError, RemoteUnreachableError } from './errors.ts'
+import {
+  PlaintextRefusedError,
+  RemoteProtocolError,
+  RemoteRefusedError,
+  RemoteUnreachableError,
+} from './errors.ts'
 import {
   certificateMayBeWanted,
   readBounded,
@@ -68,6 +74,11 @@ const answerBytesMax = 16 * 2 ** 20
 /** Batches up to this size are one write; larger ones go in pieces, each of which is progress. */
 const oneWriteBytes = 512 * 1024
 const pieceBytes = 256 * 1024
+/**
+ * Pieces from this size on go as they are, smaller ones together. It must exceed what a socket takes before
+ * it asks to be waited for: then the next piece is asked for once the system has this one.
+ */
+const passedBytesMin = 128 * 1024
 const errorBytesMax = 64 * 1024
 
 /** @throws BadRemoteUrlError, PlaintextRefusedError */
@@ -133,7 +144,7 @@ class HttpTransport implements RemoteTransport {
       connections: options.workers + pushLanes + 3,
       pipelining: 1,
       allowH2: false,
-      connect: this.#meter.counting(connectorOf(this.#tls, connectMs)),
+      connect: this.#meter.counting(heldBack(connectorOf(this.#tls, connectMs))),
       headersTimeout: progressMs,
       bodyTimeout: progressMs,
       keepAliveTimeout: 30_000,
@@ -159,7 +170,8 @@ class HttpTransport implements RemoteTransport {
     const wire = small === undefined ? pieces : [small]
     this.#traffic.saved(plainLength - length)
     if (isOneWrite) this.#traffic.sent(length)
-    return await this.#exchange({
+    let isTaken = isOneWrite
+    const answer = await this.#exchange({
       method: 'POST',
       path: replicationPaths.batch,
       headers: {
@@ -169,12 +181,18 @@ class HttpTransport implements RemoteTransport {
           ? {}
           : { 'content-encoding': zstdEncoding, [decodedLengthHeader]: String(plainLength) }),
       },
-      body: () =>
-        isOneWrite
-          ? (small ?? Buffer.concat(pieces, length))
-          : this.#traffic.paced(gathered(wire, length), { urgent: true, signal }),
+      body: () => {
+        if (isOneWrite) return small ?? Buffer.concat(pieces, length)
+        isTaken = false
+        const whole = evenPieces(wire, () => {
+          isTaken = true
+        })
+        return this.#traffic.paced(whole, { urgent: true, signal })
+      },
       signal,
     })
+    if (!isTaken) throw new RemoteProtocolError('the remote answered before it had the whole batch')
+    return answer
   }
 
   async pushRange(
@@ -235,7 +253,9 @@ class HttpTransport implements RemoteTransport {
   async #packedBatch(pieces: readonly Uint8Array[], length: number): Promise<Buffer | undefined> {
     const gate = this.#traffic.gate('batch')
     if (!this.#isPackedTaken || !gate.pays(pieces, length)) return undefined
-    const small = await packed(Buffer.concat(pieces, length))
+    const plain = Buffer.concat(pieces, length)
+    const small = await packed(plain)
+    if (length > oneWriteBytes) giveBackWhole(plain)
     return gate.learned(length, small.length) ? small : undefined
   }
 
@@ -312,6 +332,17 @@ class HttpTransport implements RemoteTransport {
   }
 }
 
+/** Connections that make whoever sends a large piece wait until the system has it. */
+function heldBack(connect: buildConnector.connector): buildConnector.connector {
+  return (target, callback) =>
+    connect(target, (...connected) => {
+      const [, socket] = connected
+      const waitsFrom = socket?.writableHighWaterMark ?? 0
+      assert(waitsFrom <= passedBytesMin, 'a socket asks to be waited for with each large piece')
+      callback(...connected)
+    })
+}
+
 /** A body that is gone once it was sent. */
 function once<T>(body: T): () => T | undefined {
   let rest: T | undefined = body
@@ -372,25 +403,36 @@ function stalled(cause: unknown, progressMs: number): RemoteUnreachableError {
   )
 }
 
-/** Batches as pieces of even size: fewer writes than frames, and no second copy of the whole. */
-async function* gathered(
+/**
+ * The same bytes in pieces of an even size: large ones as they are, small ones copied together.
+ * @param onTaken called when whoever sends has taken all that are not copies
+ */
+async function* evenPieces(
   pieces: readonly Uint8Array[],
-  contentLength: number,
+  onTaken: () => void,
 ): AsyncGenerator<Uint8Array> {
-  let left = contentLength
-  let gathering = Buffer.allocUnsafe(Math.min(pieceBytes, left))
-  let filled = 0
-  for (const piece of pieces) {
-    for (let at = 0; at < piece.length; ) {
-      const count = Math.min(piece.length - at, gathering.length - filled)
-      gathering.set(piece.subarray(at, at + count), filled)
-      at += count
-      filled += count
-      if (filled < gathering.length) continue
-      yield gathering
-      left -= filled
-      gathering = Buffer.allocUnsafe(Math.min(pieceBytes, left))
-      filled = 0
+  let together: Uint8Array[] = []
+  let bytes = 0
+  for (const part of cutPieces(pieces)) {
+    const isPassed = part.length >= passedBytesMin
+    if (bytes > 0 && (isPassed || bytes + part.length > pieceBytes)) {
+      yield Buffer.concat(together, bytes)
+      together = []
+      bytes = 0
     }
+    if (isPassed) {
+      yield part
+      continue
+    }
+    together.push(part)
+    bytes += part.length
+  }
+  onTaken()
+  if (bytes > 0) yield Buffer.concat(together, bytes)
+}
+
+function* cutPieces(pieces: readonly Uint8Array[]): Generator<Uint8Array> {
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += pieceBytes) yield piece.subarray(at, at + pieceBytes)
   }
 }

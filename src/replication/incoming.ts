@@ -1,7 +1,7 @@
 import { MalformedBytesError } from '../base/byte-reader.ts'
 import { decodeMutation, type Mutation } from '../store/mutation.ts'
 import type { IncomingBody, IncomingChange } from '../store/object-store.ts'
-import type { DecodedFrame } from './batch-codec.ts'
+import type { ReceivedFrame } from './passing-batch.ts'
 
 const keyBytesMax = 1024
 const bucketBytesMax = 255
@@ -12,7 +12,7 @@ const bucketBytesMax = 255
  *
  * @throws MalformedBytesError
  */
-export function incomingOf(frame: DecodedFrame): IncomingChange {
+export function incomingOf(frame: ReceivedFrame): IncomingChange {
   const { kind, label, head } = frame
   if (kind === undefined) throw new MalformedBytesError('this site knows no such kind of change')
   const mutation = decodeMutation({ kind, label, head })
@@ -32,7 +32,7 @@ function checkNames({ slot }: Mutation): void {
   }
 }
 
-function bodyOf({ body }: DecodedFrame, mutation: Mutation): IncomingBody {
+function bodyOf({ body }: ReceivedFrame, mutation: Mutation): IncomingBody {
   if (mutation.kind !== 'put') {
     if (body.kind === 'none') return body
     throw new MalformedBytesError(`a ${mutation.kind} comes with a body`)
@@ -42,5 +42,6 @@ function bodyOf({ body }: DecodedFrame, mutation: Mutation): IncomingBody {
   if (length !== mutation.meta.size) {
     throw new MalformedBytesError(`a put of ${mutation.meta.size} bytes comes with ${length}`)
   }
-  return body.kind === 'inline' ? { kind: 'inline', bytes: body.bytes } : { kind: 'offered' }
+  if (body.kind === 'inline') return { kind: 'inline', bytes: body.bytes }
+  return body.kind === 'passing' ? body : { kind: 'offered' }
 }

@@ -13,7 +13,7 @@ import { decodeMutation, type Mutation } from '../store/mutation.ts'
 import type { ApplyOutcome, ChangeSink, IncomingChange, PeerMark } from '../store/object-store.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
 import { encodeAnswer } from './answer-codec.ts'
-import { type BatchHeader, type DecodedFrame, decodeBatch } from './batch-codec.ts'
+import { type BatchHeader, decodeBatch } from './batch-codec.ts'
 import {
   HandshakeRequiredError,
   LinkEndedError,
@@ -22,6 +22,7 @@ import {
   SiteIdTakenError,
 } from './errors.ts'
 import { incomingOf } from './incoming.ts'
+import type { PassingBatch, ReceivedBatch, ReceivedFrame } from './passing-batch.ts'
 import type {
   AppliedMark,
   ChangeOutcome,
@@ -179,7 +180,18 @@ export class Receiver {
    * @throws MalformedBytesError, HandshakeRequiredError; whatever the store fails with
    */
   async batch(bytes: Uint8Array): Promise<Buffer> {
-    const { header, frames, holdings } = decodeBatch(bytes)
+    return await this.#batch(decodeBatch(bytes))
+  }
+
+  /** The same of a batch whose memory is given back then. */
+  async passingBatch(batch: PassingBatch): Promise<Buffer> {
+    const answer = await this.#batch(batch.decode())
+    // Not where it failed: some of the changes may be on their way still.
+    batch.giveBack()
+    return answer
+  }
+
+  async #batch({ header, frames, holdings }: ReceivedBatch): Promise<Buffer> {
     const sender = this.#senderOf(header)
     sender.through = Math.max(sender.through, header.through)
     sender.holdings = joinHoldings(sender.holdings, holdings)
@@ -203,7 +215,7 @@ export class Receiver {
     if (mark !== undefined) noteStored(sender, mark)
     assert(applied.length === changes.length, 'an outcome for each change')
     for (const [i, position] of positions.entries()) {
-      const frame = frames[position] as DecodedFrame
+      const frame = frames[position] as ReceivedFrame
       const change = changes[i] as IncomingChange
       outcomes[position] = this.#answerFor(header, frame, {
         mutation: change.mutation,
@@ -315,7 +327,7 @@ export class Receiver {
 
   #answerFor(
     header: BatchHeader,
-    frame: DecodedFrame,
+    frame: ReceivedFrame,
     applied: { readonly mutation: Mutation; readonly outcome: ApplyOutcome },
   ): ChangeOutcome {
     const { mutation, outcome } = applied
@@ -373,7 +385,7 @@ function refuseEndedLink(stored: PeerMark, { epoch, siteId }: Hello): void {
 }
 
 function checkFrame(
-  frame: DecodedFrame,
+  frame: ReceivedFrame,
 ): IncomingChange | { readonly refused: { readonly code: string; readonly message: string } } {
   try {
     return incomingOf(frame)
@@ -384,7 +396,7 @@ function checkFrame(
 }
 
 /** A pull outlives its batch: its mutation must not keep the batch's bytes in memory. */
-function detached(frame: DecodedFrame, mutation: Mutation & { kind: 'put' }): typeof mutation {
+function detached(frame: ReceivedFrame, mutation: Mutation & { kind: 'put' }): typeof mutation {
   const head = Buffer.from(frame.head)
   const copy = decodeMutation({ kind: mutation.kind, label: frame.label, head })
   assert(copy.kind === 'put', 'the same bytes decode to the same kind')

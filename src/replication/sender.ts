@@ -7,6 +7,7 @@
 import { assert, rethrowAssertion, unreachable } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
+import { giveBack } from '../base/give-back.ts'
 import type { Logger } from '../base/log.ts'
 import type { RemoteLedger } from '../store/object-store.ts'
 import type { Slot } from '../store/slot.ts'
@@ -186,7 +187,9 @@ export class Sender {
     try {
       const pieces = [header, ...framed.flatMap((one) => one.pieces)]
       if (claim !== undefined) pieces.push(claim.bytes)
-      answer = decodeAnswer(await transport.sendBatch(pieces, session.signal))
+      const bytes = await transport.sendBatch(pieces, session.signal)
+      for (const { own } of framed) for (const piece of own) giveBack(piece)
+      answer = decodeAnswer(bytes)
       if (answer.outcomes.length !== shipments.length) {
         throw new RemoteProtocolError('the remote answered for another number of changes')
       }

@@ -24,8 +24,9 @@ import type { Traffic } from './traffic.ts'
 export interface RemoteTransport {
   handshake(hello: Hello, signal: AbortSignal): Promise<HelloAnswer>
   /**
-   * Ships one batch, given as the pieces of its bytes in order (the caller keeps them unchanged
-   * until the call ends), and resolves with the bytes of the answer.
+   * Ships one batch, given as the pieces of its bytes in order, and resolves with the bytes of the
+   * answer. The caller keeps the pieces unchanged until then; afterwards nobody looks at them any more. Of
+   * a call that failed somebody may.
    */
   sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer>
   awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer>

@@ -12,6 +12,7 @@ import {
   RemoteUnreachableError,
   TicketGoneError,
 } from '../replication/errors.ts'
+import { PassingBatch } from '../replication/passing-batch.ts'
 import {
   type CompletionsAnswer,
   type CompletionsQuery,
@@ -61,6 +62,20 @@ export interface TransportOptions {
   readonly from: Caller
 }
 
+/** Larger batches come in pieces, and some of these hold the end of one body and the beginning of another. */
+const wholeBytesMax = 5000
+const pieceBytes = 17_000
+
+function inPieces(bytes: Buffer): PassingBatch {
+  const batch = new PassingBatch()
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    const piece = Buffer.allocUnsafeSlow(Math.min(pieceBytes, bytes.length - at))
+    bytes.copy(piece, 0, at)
+    batch.add(piece)
+  }
+  return batch
+}
+
 /** Where a site says that large objects are fetched from. */
 export function urlOf(site: string): string {
   return `http://${site}.sim`
@@ -94,7 +109,12 @@ export class SimRemoteTransport implements RemoteTransport {
 
   async sendBatch(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<Buffer> {
     const sent = await this.#wire.batch(pieces, signal)
-    return await this.#call('batch', signal, async ({ receiver }) => receiver.batch(arrived(sent)))
+    return await this.#call('batch', signal, async ({ receiver }) => {
+      const bytes = arrived(sent)
+      return bytes.length > wholeBytesMax
+        ? await receiver.passingBatch(inPieces(bytes))
+        : await receiver.batch(bytes)
+    })
   }
 
   async awaitCompletions(query: CompletionsQuery, signal: AbortSignal): Promise<CompletionsAnswer> {

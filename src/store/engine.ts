@@ -210,7 +210,7 @@ export class Engine implements ObjectStore, ChangeSink {
     const room = (): Promise<void> => pipeline.room()
     this.mender = new Mender({ sequencer, admission, openWriter, hashing, room })
     this.#incoming = new Incoming({
-      ...{ sequencer, versions, admission, losers, openWriter, room },
+      ...{ sequencer, versions, admission, losers, openWriter, hashing, room },
       sites: new SiteCensus((bucket) => accounts.bucket(bucket).seen),
       maxClockSkewMs: options.maxClockSkewMs,
       reserved: this.#reserved,

@@ -3,20 +3,24 @@
  * that covers what is here, it is superseded when what is here covers it, and when neither does it
  * is a conflict, which the higher version wins at every site alike.
  */
-import { hash } from 'node:crypto'
 import { assert, unreachable } from '../base/assert.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
 import { VolumeFullError } from '../volume/errors.ts'
-import type { Admission } from './admission.ts'
-import type { BlobWriter } from './blob-writer.ts'
 import { includesRegister } from './bucket-register.ts'
 import { IndexFullError, StorageFullError, TooManySitesError } from './errors.ts'
+import {
+  LargeBodies,
+  type LargeBodiesOptions,
+  type LargeBody,
+  refused,
+  unfitFor,
+  verifiedBody,
+} from './incoming-bodies.ts'
 import { copyMutation, isSeenBy, type Losers, sideOfEntry, sideOfMutation } from './losers.ts'
 import type {
   BucketMutation,
   DeleteMutation,
   Mutation,
-  ObjectMeta,
   PurgeMutation,
   PutMutation,
 } from './mutation.ts'
@@ -45,15 +49,13 @@ import {
 } from './version.ts'
 import { withoutSite } from './write-rules.ts'
 
-export interface IncomingOptions {
+export interface IncomingOptions extends LargeBodiesOptions {
   readonly sequencer: Sequencer
   readonly versions: VersionClock
   readonly sites: SiteCensus
   readonly maxClockSkewMs: number
   /** Larger bodies are not recorded inline. */
   readonly inlineBytesMax: number
-  readonly openWriter: () => BlobWriter
-  readonly admission: Admission
   readonly losers: Losers
   readonly reserved: ReservedRoom
   /** What room a put still needs, given what its upload holds already. */
@@ -95,10 +97,12 @@ interface Replacement extends Came {
 
 export class Incoming {
   readonly #options: IncomingOptions
+  readonly #largeBodies: LargeBodies
   #skewed: SkewedChanges = { count: 0, aheadMs: 0, at: 0 }
 
   constructor(options: IncomingOptions) {
     this.#options = options
+    this.#largeBodies = new LargeBodies(options)
   }
 
   /** Changes that were put off because their stamps are too far ahead. */
@@ -136,28 +140,31 @@ export class Incoming {
 
   async #applySane(change: IncomingChange): Promise<ApplyOutcome> {
     const { mutation, body } = change
+    if (mutation.kind === 'put' && (body.kind === 'inline' || body.kind === 'passing')) {
+      const length = body.kind === 'inline' ? body.bytes.length : body.length
+      if (length > this.#options.inlineBytesMax) {
+        const pieces = body.kind === 'inline' ? [body.bytes] : body.pieces
+        return await this.#applyLarge({ mutation, body }, { pieces, length })
+      }
+    }
     const verified = await verifiedBody(change)
     if (verified !== undefined && 'result' in verified) return verified
-    if (
-      verified === undefined ||
-      'blobs' in verified ||
-      verified.bytes.length <= this.#options.inlineBytesMax
-    ) {
-      return this.#settleAdmitted(change, verified)
-    }
-    // A body that is too large for a record goes into the bulk log first, unless nobody wants it.
+    return this.#settleAdmitted(change, verified)
+  }
+
+  /** A body that is too large for a record goes into the bulk log first, unless nobody wants it. */
+  async #applyLarge(
+    change: IncomingChange & { readonly mutation: PutMutation },
+    body: LargeBody,
+  ): Promise<ApplyOutcome> {
+    const { mutation } = change
+    const unfit = unfitFor(mutation.meta, body.length)
+    if (unfit !== undefined) return unfit
     const asked = await this.#settle({ mutation, body: { kind: 'offered' } }, undefined)
-    if (asked.result !== 'need' || body.kind !== 'inline') return asked
-    const promise = await this.#options.admission.admit(body.bytes.length)
-    const writer = this.#options.openWriter()
-    try {
-      await writer.write(body.bytes)
-      promise.release()
-      return await this.#settle(change, { blobs: [await writer.finish()] })
-    } finally {
-      promise.release()
-      await writer.close()
-    }
+    if (asked.result !== 'need') return asked
+    return await this.#largeBodies.placed(mutation.meta, body, (blob) =>
+      this.#settle(change, { blobs: [blob] }),
+    )
   }
 
   /** A body that goes into a record needs room for it; one that lies in blobs has its room. */
@@ -411,49 +418,6 @@ export class Incoming {
     versions.observe(mutation.version)
     return applied(sequencer.sequenceBucketMutation(mutation))
   }
-}
-
-/** The body as it will be recorded, verified; undefined when there is none; or why it is not taken. */
-async function verifiedBody(
-  change: IncomingChange,
-): Promise<ReadyBody | (ApplyOutcome & { readonly result: 'refused' }) | undefined> {
-  const { mutation, body } = change
-  if (mutation.kind !== 'put' || body.kind === 'offered') return undefined
-  switch (body.kind) {
-    case 'none':
-      return refused('BODY_MISSING', 'a put came without its bytes')
-    case 'inline': {
-      const sha256 = hash('sha256', body.bytes, 'buffer')
-      return mismatch(mutation.meta, body.bytes.length, sha256) ?? { bytes: body.bytes }
-    }
-    case 'staged': {
-      assert(body.upload instanceof OpenUpload, 'uploads are staged by this store')
-      const blobs = await body.upload.complete()
-      return mismatch(mutation.meta, body.upload.heldBytes, body.upload.sha256) ?? { blobs }
-    }
-    default:
-      return unreachable(body)
-  }
-}
-
-function mismatch(
-  meta: ObjectMeta,
-  size: number,
-  sha256: Buffer,
-): (ApplyOutcome & { readonly result: 'refused' }) | undefined {
-  if (size !== meta.size) {
-    return refused('SIZE_MISMATCH', `it announced ${meta.size} bytes and came with ${size}`)
-  }
-  const { algorithm, digest } = meta.contentHash
-  if (algorithm === 'sha256-parts') {
-    return refused('HASH_UNSUPPORTED', 'this site does not take objects made of parts yet')
-  }
-  if (sha256.equals(digest)) return undefined
-  return refused('CONTENT_MISMATCH', 'its bytes do not have the hash that it announced')
-}
-
-function refused(code: string, message: string): ApplyOutcome & { readonly result: 'refused' } {
-  return { result: 'refused', code, message }
 }
 
 function refusedFor(thrown: unknown): ApplyOutcome {

@@ -396,6 +396,8 @@ export type IncomingBody =
   /** Deletes, purges, buckets. */
   | { readonly kind: 'none' }
   | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+  /** Their memory is used for something else as soon as applying them has succeeded: nothing of it is kept. */
+  | { readonly kind: 'passing'; readonly pieces: readonly Uint8Array[]; readonly length: number }
   /** The sender has the bytes and asks whether they are needed. */
   | { readonly kind: 'offered' }
   /** Fetched and complete. */

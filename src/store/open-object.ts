@@ -33,7 +33,7 @@ export interface ReadOptions {
 /** An object whose bytes stay readable until it is closed, whatever happens to its slot. */
 export interface OpenObject {
   readonly info: ObjectInfo
-  /** The bytes of `range` (all when absent), verified, in pieces of at most 1 MiB. */
+  /** The bytes of `range` (all when absent), verified, in pieces of at most 1 MiB that are the reader's own. */
   read(range?: ByteRange, options?: ReadOptions): AsyncIterable<Buffer>
   /** All bytes of a small object in one call; only for `size` up to `inlineBytesMax`. */
   readWhole(): Promise<Buffer>

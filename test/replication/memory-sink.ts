@@ -80,7 +80,9 @@ export class MemorySink implements ChangeSink {
         ? (body.upload as MemoryUpload).bytes()
         : body.kind === 'inline'
           ? Buffer.from(body.bytes)
-          : undefined
+          : body.kind === 'passing'
+            ? Buffer.concat(body.pieces, body.length)
+            : undefined
     if (mutation.kind === 'put') {
       const digest = createHash('sha256')
         .update(bytes ?? Buffer.alloc(0))

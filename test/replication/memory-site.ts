@@ -150,7 +150,8 @@ export class MemoryFeed implements ChangeFeed {
       info: { bucket: slot.bucket, key: slot.key, seq, version, meta },
       async *read(range = { start: 0, end: body.length }) {
         for (let at = range.start; at < range.end; at += 65_536) {
-          yield body.subarray(at, Math.min(range.end, at + 65_536))
+          // The reader's own: it may give the memory back.
+          yield Buffer.from(body.subarray(at, Math.min(range.end, at + 65_536)))
         }
       },
       readWhole: async () => body,
