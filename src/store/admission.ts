@@ -2,9 +2,14 @@
  * Who may write when space is short. What has been admitted and is not on the disk yet is promised:
  * without that, a burst of writes that each fit would together eat the reserve which deletes and
  * purges need to make room again.
+ *
+ * Whoever has no room waits for it in line, as long as what is dead would be enough and something is
+ * gained. Small writes have a line of their own: a large one that waits takes half of what is gained.
  */
 import { type Clock, delay } from '../base/clock.ts'
 import { IndexFullError, StorageFullError, StoreUnavailableError } from './errors.ts'
+import { Patience, RoomLine } from './room-line.ts'
+import { type RoomBook, RoomPromise } from './room-promise.ts'
 
 /** Who makes room when it is short. */
 export interface RoomMaker {
@@ -12,6 +17,8 @@ export interface RoomMaker {
   makeRoom(): Promise<boolean>
   /** Bytes that ordinary writes of either stream may take. */
   readonly room: number
+  /** The same if all that is dead were given back, which cleaning never reaches. */
+  readonly roomAtMost: number
   /** Whether cleaning can make room for so much at all. */
   canReclaim(bytes: number): boolean
   /** Makes room for so much in the background. */
@@ -38,17 +45,29 @@ const recordOverhead = 1024
 const waitersMax = 1024
 /** Segments that are freed for one write without any gain: what is left between records adds up. */
 const vainRoundsMax = 64
-/** How long a write waits for what others have been promised and may not need, or set free. */
-const patienceMs = 5000
+/** Whoever waits looks so often, also when nobody has told him that something has changed. */
+const lookMs = 250
 
 export class Admission {
   readonly #volume: RoomView
   readonly #clock: Clock
+  readonly #promises: RoomBook = {
+    change: (bytes) => {
+      this.#promised += bytes
+    },
+    released: () => this.#wakeWaiting(),
+  }
+  readonly #moves: RoomBook = {
+    change: (bytes) => {
+      this.#moving += bytes
+    },
+    released: () => undefined,
+  }
   #promised = 0
   #moving = 0
   #cleaner: RoomMaker | undefined
-  /** In front of whoever comes next. */
-  #line: Promise<unknown> | undefined
+  readonly #smallLine: RoomLine
+  readonly #largeLine: RoomLine
   #waiters = 0
   /** Aborted when a promise is released. */
   #release = new AbortController()
@@ -56,6 +75,8 @@ export class Admission {
   constructor(volume: RoomView, clock: Clock) {
     this.#volume = volume
     this.#clock = clock
+    this.#smallLine = new RoomLine(clock)
+    this.#largeLine = new RoomLine(clock)
   }
 
   cleanedBy(cleaner: RoomMaker): void {
@@ -64,27 +85,47 @@ export class Admission {
 
   /**
    * Answered at once when there is room; else waits, behind who came before, for what can be cleaned, and
-   * for a moment for writes under way, which may need less than they were promised, and make dead what
-   * they replace.
+   * for writes under way, which may need less than they were promised, and make dead what they replace.
    * @throws StorageFullError, IndexFullError, StoreUnavailableError: before anything is touched
    */
   admit(bytes: number): RoomPromise | Promise<RoomPromise> {
-    if (this.#line === undefined && this.#hasRoom(bytes)) return this.promise(bytes)
-    const takesWrites = this.#volume.health().writable && !this.#volume.isIndexShort()
-    const canWait = this.#waiters < waitersMax && takesWrites
-    if (canWait && (this.#promised > 0 || this.#canReclaim(bytes))) return this.#admitInLine(bytes)
+    const line = this.#isSmall(bytes) ? this.#smallLine : this.#largeLine
+    if (line.isEmpty && this.#hasRoom(bytes)) return this.promise(bytes)
+    if (this.#waiters < waitersMax && this.#mayFindRoom(bytes)) {
+      this.#waiters++
+      return line
+        .join((patience) => this.#waitForRoom(bytes, { line, patience }))
+        .finally(() => {
+          this.#waiters--
+        })
+    }
     this.check(bytes)
     return this.promise(bytes)
   }
 
   /** Whether a write of so much has room, or can be made room for. */
   canAdmit(bytes: number): boolean {
-    return this.#hasRoom(bytes) || this.#canReclaim(bytes)
+    return this.#hasRoom(bytes) || this.#canReclaim(this.#costOf(bytes) + this.#promised)
   }
 
-  /** Waits while a segment can be freed; for a write that met a full volume although it was admitted. */
-  async makeRoom(): Promise<boolean> {
-    return (await this.#cleaner?.makeRoom()) ?? false
+  /**
+   * Waits while a segment can be freed, or something may change; for a write that met a full volume although
+   * it was admitted.
+   * @returns whether it is worth another try
+   */
+  async makeRoom(bytes = 0, patience = this.patience()): Promise<boolean> {
+    if (await this.#clean()) {
+      patience.gained()
+      return true
+    }
+    if (patience.leftMs === 0 || !this.#canReclaim(this.#costOf(bytes))) return false
+    await delay(this.#clock, lookMs)
+    return true
+  }
+
+  /** For {@link makeRoom}, by somebody who comes again and again. */
+  patience(): Patience {
+    return new Patience(this.#clock)
   }
 
   /** @throws StorageFullError, IndexFullError, StoreUnavailableError */
@@ -105,61 +146,100 @@ export class Admission {
 
   /** Without asking: for what has been checked before. */
   promise(bytes: number): RoomPromise {
-    return new RoomPromise(this.#costOf(bytes), (change) => {
-      this.#promised += change
-      if (change < 0) this.#wakeWaiting()
-    })
+    return new RoomPromise(this.#costOf(bytes), this.#promises)
   }
 
   /** For what is moved: it comes out of the reserve and gives back more, so only deletes make way for it. */
   promiseMove(bytes: number): RoomPromise {
-    return new RoomPromise(bytes, (change) => {
-      this.#moving += change
-    })
+    return new RoomPromise(bytes, this.#moves)
+  }
+
+  get #takesWrites(): boolean {
+    return this.#volume.health().writable && !this.#volume.isIndexShort()
+  }
+
+  get #room(): number {
+    return this.#cleaner?.room ?? 0
+  }
+
+  #isSmall(bytes: number): boolean {
+    return bytes <= this.#volume.limits.inlineBytesMax
   }
 
   #hasRoom(bytes: number): boolean {
-    const wanted = this.#costOf(bytes) + this.#promised
-    return !this.#volume.isIndexShort() && this.#volume.isRoomFor(wanted, { essential: false })
+    return !this.#volume.isIndexShort() && this.#isRoomFor(this.#costOf(bytes) + this.#promised)
   }
 
-  #canReclaim(bytes: number): boolean {
-    return this.#cleaner?.canReclaim(this.#costOf(bytes) + this.#promised) ?? false
+  #isRoomFor(cost: number): boolean {
+    return this.#volume.isRoomFor(cost, { essential: false })
   }
 
-  #admitInLine(bytes: number): Promise<RoomPromise> {
-    this.#waiters++
-    const admitted = this.#waitForRoom(bytes, this.#line).finally(() => {
-      this.#waiters--
-      if (this.#line === settled) this.#line = undefined
-    })
-    const settled = admitted.then(
-      () => undefined,
-      () => undefined,
-    )
-    this.#line = settled
-    return admitted
+  #canReclaim(cost: number): boolean {
+    return this.#cleaner?.canReclaim(cost) ?? false
   }
 
-  async #waitForRoom(bytes: number, before: Promise<unknown> | undefined): Promise<RoomPromise> {
-    await before
-    const until = this.#clock.monotonic() + patienceMs
-    let most = Number.NEGATIVE_INFINITY
-    for (let vain = 0; !this.#hasRoom(bytes); ) {
-      const { room = 0 } = this.#cleaner ?? {}
-      vain = room > most ? 0 : vain + 1
-      most = Math.max(room, most)
-      if (vain <= vainRoundsMax && this.#canReclaim(bytes) && (await this.makeRoom())) continue
-      const leftMs = until - this.#clock.monotonic()
-      if (this.#promised === 0 || leftMs <= 0) break
-      await delay(this.#clock, leftMs, this.#release.signal)
+  /** Whether waiting is of any use: what is dead is enough, or will be when others have finished. */
+  #mayFindRoom(bytes: number, others = this.#promised): boolean {
+    if (!this.#takesWrites) return false
+    const cost = this.#costOf(bytes)
+    if (this.#canReclaim(cost + others)) return true
+    return others > 0 && cost <= (this.#cleaner?.roomAtMost ?? 0)
+  }
+
+  async #waitForRoom(
+    bytes: number,
+    { line, patience }: { readonly line: RoomLine; readonly patience: Patience },
+  ): Promise<RoomPromise> {
+    const cost = this.#costOf(bytes)
+    const held = new RoomPromise(0, this.#promises)
+    const gained = (): void => {
+      patience.gained()
+      line.gained()
+    }
+    let least: number | undefined
+    let vain = 0
+    try {
+      for (;;) {
+        const others = this.#promised - held.left
+        if (this.#takesWrites && this.#isRoomFor(cost + others)) break
+        const missing = cost + others - this.#room
+        if (least !== undefined && missing < least) {
+          vain = 0
+          gained()
+        }
+        least = Math.min(missing, least ?? missing)
+        if (!this.#isSmall(bytes)) this.#holdHalf(held, cost)
+        if (!this.#mayFindRoom(bytes, others)) break
+        if (vain < vainRoundsMax && this.#canReclaim(cost + others) && (await this.#clean())) {
+          vain++
+          gained()
+        } else if (others === 0 || patience.leftMs === 0) break
+        else await this.#change(patience)
+      }
+    } finally {
+      held.release()
     }
     this.check(bytes)
+    line.gained()
     return this.promise(bytes)
   }
 
+  async #clean(): Promise<boolean> {
+    return (await this.#cleaner?.makeRoom()) ?? false
+  }
+
+  /** Of what there is for anybody: the other half is for small writes, which do not wait behind large ones. */
+  #holdHalf(held: RoomPromise, cost: number): void {
+    const free = Math.floor((this.#room - this.#promised) / 2)
+    held.add(Math.max(0, Math.min(free, cost - held.left)))
+  }
+
+  /** Resolves when somebody has got what he wanted, or at the next look. */
+  #change({ leftMs }: Patience): Promise<void> {
+    return delay(this.#clock, Math.min(leftMs, lookMs), this.#release.signal)
+  }
+
   #wakeWaiting(): void {
-    if (this.#waiters === 0) return
     const release = this.#release
     this.#release = new AbortController()
     release.abort()
@@ -170,29 +250,6 @@ export class Admission {
    * be left empty at the end of each.
    */
   #costOf(bytes: number): number {
-    const inline = bytes <= this.#volume.limits.inlineBytesMax
-    return Math.ceil(bytes * (inline ? 4 / 3 : 8 / 7)) + recordOverhead
-  }
-}
-
-export class RoomPromise {
-  readonly #change: (bytes: number) => void
-  #left: number
-
-  constructor(bytes: number, change: (bytes: number) => void) {
-    this.#left = bytes
-    this.#change = change
-    change(bytes)
-  }
-
-  /** So many of the bytes are on the disk now. */
-  spend(bytes: number): void {
-    const spent = Math.min(bytes, this.#left)
-    this.#left -= spent
-    this.#change(-spent)
-  }
-
-  release(): void {
-    this.spend(this.#left)
+    return Math.ceil(bytes * (this.#isSmall(bytes) ? 4 / 3 : 8 / 7)) + recordOverhead
   }
 }

@@ -82,6 +82,8 @@ export class Cleaner implements RoomMaker {
   #wanted = 0
   /** Segments that could not be freed: left alone until something in them dies, or for a while. */
   readonly #held = new Map<number, { readonly live: number; readonly until: number }>()
+  /** Segments that this run has no room for, now that their cost is known. */
+  readonly #tooDear = new Set<number>()
   readonly #stop = new AbortController()
   #figures: ReclaimFigures = { movedRecords: 0, movedBytes: 0, cleanedSegments: 0 }
 
@@ -125,11 +127,24 @@ export class Cleaner implements RoomMaker {
     return Math.min(volume.ordinaryRoom('log'), volume.ordinaryRoom('bulk'))
   }
 
+  /** Also what lies between live records, what readers keep, and where too little is dead to be moved. */
+  get roomAtMost(): number {
+    const { volume } = this.#options
+    let bytes = this.room
+    if (this.#stop.signal.aborted) return bytes
+    for (const segment of volume.segments()) {
+      const free = segment.state === 'open' ? volume.openRoom[segment.stream] : 0
+      bytes += segment.bytes - free - this.#liveIn(segment).bytes
+    }
+    return bytes
+  }
+
   /** Together with the room there is. Readers may still keep some of it. */
   canReclaim(bytes: number): boolean {
     let missing = bytes - this.room
     for (const segment of this.#going()) missing -= segment.bytes
     if (missing <= 0) return true
+    if (this.#stop.signal.aborted) return false
     // The one under way may use what the next one needs, and gives it back.
     let canBegin = this.#running !== undefined
     for (const candidate of this.#worthWhile('waited')) {
@@ -167,6 +182,7 @@ export class Cleaner implements RoomMaker {
     if (this.#stop.signal.aborted) return Promise.resolve(false)
     this.#running ??= this.#run().then((hasFreed) => {
       this.#running = undefined
+      this.#tooDear.clear()
       if (hasFreed && this.#urgency() !== 'none') void this.#start()
       return hasFreed
     })
@@ -241,6 +257,7 @@ export class Cleaner implements RoomMaker {
 
   async #isFreed(segment: SegmentInfo): Promise<boolean> {
     await this.#options.freed()
+    if (this.#tooDear.has(segment.generation)) return false
     if (this.#isThere(segment)) {
       const until = this.#options.clock.monotonic() + heldMs
       this.#held.set(segment.generation, { live: this.#liveIn(segment).records, until })
@@ -263,7 +280,10 @@ export class Cleaner implements RoomMaker {
       signal: this.#stop.signal,
       accepts: (cost) => {
         const candidate = this.#candidate(segment, cost)
-        return this.#isWorth(candidate, urgency) && this.#hasRoom(candidate)
+        if (!this.#isWorth(candidate, urgency)) return false
+        const hasRoom = this.#hasRoom(candidate)
+        if (!hasRoom) this.#tooDear.add(segment.generation)
+        return hasRoom
       },
       moved: async (step) => {
         this.#count(step)
@@ -316,6 +336,7 @@ export class Cleaner implements RoomMaker {
   }
 
   #isHeld({ generation }: SegmentUse, live: number): boolean {
+    if (this.#tooDear.has(generation)) return true
     const held = this.#held.get(generation)
     return held?.live === live && this.#options.clock.monotonic() < held.until
   }

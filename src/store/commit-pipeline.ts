@@ -142,6 +142,13 @@ export class CommitPipeline {
     this.#logging ??= this.#runLog()
   }
 
+  /** Resolves when what the accounts count already is in the index, and whoever looks at that has looked. */
+  async indexed(): Promise<void> {
+    if (this.#indexing === undefined || this.#broken !== undefined) return
+    // Whoever has something in the batch is told when it fails.
+    await this.runTask(() => undefined).catch(() => undefined)
+  }
+
   /** Runs `build` with the next index batch; resolves when that is durable, however long that takes. */
   runTask(build: (batch: IndexBatch) => void): Promise<void> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken)

@@ -192,7 +192,7 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#sequencer = sequencer
     const waitsIn = (bucket: string): boolean => this.#sweeper.waitsIn(bucket)
     const records = new LiveRecords({ ...parts, sequencer, reader: volume, waitsIn })
-    const freed = (): Promise<void> => this.#freer.idle()
+    const freed = (): Promise<void> => pipeline.indexed().then(() => this.#freer.idle())
     const base = { volume, index, accounts, admission, writers, pipeline, sequencer, freed }
     this.#cleaner = openCleaner({ ...base, records, clock, logger, reclaim })
     this.traces = new TraceCheck({ ...base, records, clock, rate: reclaim.rate })

@@ -3,11 +3,16 @@
  * the room for what it is moving. That comes back when the segment is freed, so it waits.
  */
 import { VolumeFullError } from '../volume/errors.ts'
-import type { Location, RecordInput, SegmentInfo } from '../volume/volume.ts'
+import {
+  type Location,
+  type RecordInput,
+  recordLength,
+  type SegmentInfo,
+} from '../volume/volume.ts'
 import type { Admission } from './admission.ts'
 import type { BulkLog } from './blob-writer.ts'
 
-/** Segments that are freed for one chunk. */
+/** Segments that are freed for one chunk, or looks whether one can be. */
 const roundsMax = 64
 
 export class PatientBulk implements BulkLog {
@@ -28,12 +33,13 @@ export class PatientBulk implements BulkLog {
   }
 
   async appendBulk(record: RecordInput): Promise<Location> {
+    const patience = this.#admission.patience()
     for (let round = 0; ; round++) {
       try {
         return await this.#log.appendBulk(record)
       } catch (thrown) {
         if (!(thrown instanceof VolumeFullError) || round === roundsMax) throw thrown
-        if (!(await this.#admission.makeRoom())) throw thrown
+        if (!(await this.#admission.makeRoom(recordLength(record), patience))) throw thrown
       }
     }
   }

@@ -13,6 +13,8 @@ export class OpenSegment {
   readonly footer = new FooterBuilder()
   /** Takes no more groups: a write failed, or its footer is (being) written. */
   closed = false
+  /** A group was begun in it that failed. */
+  failed = false
   /** Its footer is durable. */
   hasFooter = false
   #offset = blockBytes

@@ -71,7 +71,7 @@ export class SegmentWriter {
 
   /** A group failed and no later header voids it: the next opening may find all of it. */
   get mayHoldFailed(): boolean {
-    return this.#current?.closed === true
+    return this.#current?.failed === true
   }
 
   /** The end of the last durable group, of an earlier run if need be. */
@@ -155,6 +155,7 @@ export class SegmentWriter {
 
   #failed(open: OpenSegment, cause: unknown): Error {
     open.closed = true
+    open.failed = true
     if (isDiskFull(cause)) return this.#space.full(cause)
     this.#troubled = true
     const { segment, generation } = open.entry

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   CorruptRecordError,
   GroupWriteError,
@@ -158,6 +158,18 @@ describe('A write that fails', () => {
     await volume.appendGroup(group(4))
     expect(volume.logMayHoldFailed).toBe(false)
     expect(await replayedSeqs(disk)).toEqual([4, 5, 6])
+  })
+
+  it('is not what a segment does that is full: nothing in the log is in doubt while the next one is opened', async () => {
+    const { disk, volume } = await started()
+    const doubts: boolean[] = []
+    const step = disk.step.bind(disk)
+    vi.spyOn(disk, 'step').mockImplementation((...operation) => {
+      doubts.push(volume.logMayHoldFailed)
+      return step(...operation)
+    })
+    await fillSegment(volume, 1)
+    expect(doubts).not.toContain(true)
   })
 
   it('never touches the file again, and leaves it without a footer until the next opening', async () => {
