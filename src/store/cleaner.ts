@@ -34,6 +34,7 @@ export interface CleanableVolume {
   readonly limits: { readonly segmentBytes: number }
   readonly openRoom: Readonly<Record<Stream, number>>
   ordinaryRoom(stream: Stream): number
+  isRoomBeyond(bytes: number): boolean
   segments(): readonly SegmentInfo[]
   usage(): VolumeUsage
   isPinned(use: SegmentUse): boolean
@@ -66,6 +67,8 @@ export const segmentCleaned = 'A segment was cleaned'
 const restLooks = 32
 /** How long a segment that could not be freed is left alone. */
 const heldMs = 10_000
+/** In small segments an eighth is not more than a group or two of the log. */
+const longBytes = 32 * 1024
 /** Between two looks whether there is something to do ahead of need. */
 const earlyLookMs = 250
 
@@ -149,7 +152,7 @@ export class Cleaner implements RoomMaker {
     let canBegin = this.#running !== undefined
     for (const candidate of this.#worthWhile('waited')) {
       missing -= gainOf(candidate)
-      canBegin ||= this.#isPossible(candidate)
+      canBegin ||= this.#isPossible(candidate) || this.#isPossibleBeyond(candidate)
       if (missing <= 0 && canBegin) return true
     }
     return false
@@ -281,7 +284,7 @@ export class Cleaner implements RoomMaker {
       accepts: (cost) => {
         const candidate = this.#candidate(segment, cost)
         if (!this.#isWorth(candidate, urgency)) return false
-        const hasRoom = this.#hasRoom(candidate)
+        const hasRoom = this.#hasRoom(candidate) || this.#isPossibleBeyond(candidate)
         if (!hasRoom) this.#tooDear.add(segment.generation)
         return hasRoom
       },
@@ -312,8 +315,13 @@ export class Cleaner implements RoomMaker {
       if (!there.has(generation)) this.#held.delete(generation)
     }
     const worth = [...this.#worthWhile(urgency)]
+    const newest = segments.at(-1)?.generation ?? 0
     const possible = worth.filter((candidate) => this.#isPossible(candidate))
-    return bestOf(possible, segments.at(-1)?.generation ?? 0)
+    if (possible.length > 0) return bestOf(possible, newest)
+    return bestOf(
+      worth.filter((candidate) => this.#isPossibleBeyond(candidate)),
+      newest,
+    )
   }
 
   *#worthWhile(urgency: Urgency): Generator<Candidate> {
@@ -369,13 +377,24 @@ export class Cleaner implements RoomMaker {
     return this.#hasRoom(candidate)
   }
 
-  /** Of the reserve, the last segment is left to the log, unless what is open of it lasts for a while. */
+  /** The last way out of a volume that is full of segments which were trimmed, and of which much is dead. */
+  #isPossibleBeyond({ segment, cost }: Candidate): boolean {
+    const { volume } = this.#options
+    return segment.stream === 'bulk' && !volume.isPinned(segment) && volume.isRoomBeyond(cost)
+  }
+
+  /**
+   * Of the reserve, the last segment is left to the log, unless what is open of it lasts for a while. For
+   * copies of chunks takes a whole segment what gives a trimmed one back: the log may get no next one.
+   */
   #hasRoom({ segment, cost }: Candidate): boolean {
     const { volume } = this.#options
     const { stream } = segment
     if (stream === 'log') return volume.isRoomFor(cost + purgeBytes, { essential: true, stream })
-    const isLogLong = volume.openRoom.log >= volume.limits.segmentBytes / 8
-    return volume.isRoomFor(cost, { essential: true, leave: isLogLong ? 0 : 1, stream })
+    const isLogLong = volume.openRoom.log >= Math.max(volume.limits.segmentBytes / 8, longBytes)
+    // What fits into the open segment takes nothing from the log.
+    const isOpen = cost + 2 * blockBytes <= volume.openRoom.bulk
+    return volume.isRoomFor(cost, { essential: true, leave: isLogLong || isOpen ? 0 : 1, stream })
   }
 
   #liveIn({ segment, generation }: SegmentUse): ReturnType<Accounts['liveIn']> {

@@ -42,7 +42,8 @@ export interface RoomOptions {
 
 /**
  * What a segment is for. The first segment of a run opens also where there is no room, and what is moved
- * may use the reserve, since it gives more back.
+ * may use the reserve, since it gives more back, and go beyond the capacity, since a whole segment may be
+ * free in parts: each sealed one has been trimmed.
  */
 export type SegmentPurpose = 'write' | 'opening' | 'move'
 
@@ -96,6 +97,12 @@ export class Space {
     return spare >= 0 && bytes + 2 * blockBytes <= options.room + spare * this.#usableBytes
   }
 
+  /** Whether copies of so much could go into a segment beyond the capacity: when there is none left within. */
+  isRoomBeyond(bytes: number, room: number): boolean {
+    const fits = bytes + 2 * blockBytes <= room + this.#usableBytes
+    return fits && this.spareSegments() === 0 && this.#mayExceed('move')
+  }
+
   /** What ordinary writes may take besides the `room` in the open segment, in all. */
   ordinaryRoom(room: number): number {
     return room + (this.spareSegments() - reserveSegments) * this.#usableBytes
@@ -132,7 +139,7 @@ export class Space {
    *
    * @param purpose without the one for `opening` nothing at all can be written: then the disk's word
    *   counts and not the capacity, which a volume that was killed again and again while it was full
-   *   would else never come back below
+   *   would else never come back below; so it does for a `move`, if the capacity is kept to until then
    * @throws VolumeFullError
    */
   async allocate(stream: Stream, purpose: SegmentPurpose): Promise<BlankSegment> {
@@ -142,8 +149,7 @@ export class Space {
     // Bulk leaves the reserve to the log, whatever it was told before its upload began.
     const floor = stream === 'bulk' && purpose !== 'move' ? reserveSegments : 0
     if (this.spareSegments() <= floor) await this.refresh()
-    const isForced = purpose === 'opening' && this.#freeBytes >= this.#context.limits.segmentBytes
-    if (this.spareSegments() <= floor && !isForced) throw this.full()
+    if (this.spareSegments() <= floor && !this.#mayExceed(purpose)) throw this.full()
     if (!ahead && this.#creatable() > 0) return await this.#create({ ahead })
     const prepared = this.#prepared
     if (prepared === undefined) return await this.#create({ ahead })
@@ -187,6 +193,13 @@ export class Space {
   get #usedBytes(): number {
     const outside = this.#claimed.size + (this.#prepared === undefined ? 0 : 1)
     return this.#context.table.usedBytes + outside * this.#context.limits.segmentBytes
+  }
+
+  /** Copies do so by one segment, on whose behalf another one goes. */
+  #mayExceed(purpose: SegmentPurpose): boolean {
+    if (purpose === 'write' || this.#freeBytes < this.#context.limits.segmentBytes) return false
+    const { capacityBytes, usedBytes } = this.usage(true)
+    return purpose === 'opening' || usedBytes <= capacityBytes
   }
 
   #creatable(): number {

@@ -240,6 +240,12 @@ export class Volume {
     return this.#space.isRoomFor(bytes, { ...options, room: this.openRoom[stream] })
   }
 
+  /** Whether copies of chunks find room that nothing else does: beyond the capacity, when it is used up. */
+  isRoomBeyond(bytes: number): boolean {
+    if (this.#context.readOnlyReason !== undefined) return false
+    return this.#space.isRoomBeyond(bytes, this.openRoom.bulk)
+  }
+
   /** Bytes that ordinary writes to a stream may still take; below 0 when the reserve has been touched. */
   ordinaryRoom(stream: Stream): number {
     return this.#space.ordinaryRoom(this.openRoom[stream])

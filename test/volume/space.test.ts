@@ -116,6 +116,34 @@ describe('Capacity', () => {
     for (let seq = 1; seq < 60; seq += 3) await volume.appendGroup(group(seq, 3, 1000))
   })
 
+  it('used up: copies of chunks get one segment beyond it, and nothing else does', async () => {
+    const disk = new FaultyDisk()
+    const capacityBytes = 8 * segmentBytes
+    const { volume } = await startVolume(disk, { capacityBytes })
+    let seq = 1
+    const appendUntilFull = async (append: () => Promise<unknown>): Promise<void> => {
+      for (;;) {
+        const failure = await append().then(
+          () => undefined,
+          (error: unknown) => error,
+        )
+        if (failure === undefined) continue
+        expect(failure).toBeInstanceOf(VolumeFullError)
+        return
+      }
+    }
+    await appendUntilFull(() => volume.appendGroup(group(seq++, 1, 2000)))
+    expect(volume.isRoomBeyond(5000)).toBe(true)
+    expect(volume.isRoomBeyond(segmentBytes)).toBe(false)
+    await expect(volume.appendBulk(chunk(0))).rejects.toThrow(VolumeFullError)
+    await volume.appendBulk(chunk(0), { isCopy: true })
+    expect(volume.usage().usedBytes).toBeGreaterThan(capacityBytes)
+    expect(volume.usage().usedBytes).toBeLessThanOrEqual(capacityBytes + segmentBytes)
+    await appendUntilFull(() => volume.appendBulk(chunk(1), { isCopy: true }))
+    expect(volume.isRoomBeyond(5000)).toBe(false)
+    expect(volume.usage().usedBytes).toBeLessThanOrEqual(capacityBytes + segmentBytes)
+  })
+
   it('counts large writes against all free segments', async () => {
     const { volume } = await startVolume(new FaultyDisk(), { capacityBytes: 12 * segmentBytes })
     expect(volume.isRoomFor(7 * segmentBytes, ordinary)).toBe(true)
