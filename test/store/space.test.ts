@@ -84,6 +84,50 @@ describe('a volume that is nearly full', () => {
   })
 })
 
+describe('a large object that waits for the room of one under way', () => {
+  const announce = (
+    key: string,
+    bytes: number,
+    body: AsyncIterable<Uint8Array>,
+  ): Promise<unknown> =>
+    store.engine
+      .putObject({
+        ...{ bucket: 'photos', key, body, contentLength: bytes },
+        ...{ headers: {}, userMetadata: {}, createBucket: true },
+      })
+      .then(
+        () => 'stored',
+        (thrown: unknown) => thrown,
+      )
+
+  async function* zeros(bytes: number): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < bytes; at += mib) yield Buffer.alloc(Math.min(mib, bytes - at))
+  }
+
+  it('holds up neither small ones nor the refusal of what can never fit, and is stored in the end', async () => {
+    const cut = Promise.withResolvers<void>()
+    const first = announce(
+      'first',
+      12 * mib,
+      (async function* () {
+        yield Buffer.alloc(mib)
+        await cut.promise
+        throw new Error('the client is gone')
+      })(),
+    )
+    let isStored = false
+    const second = announce('second', 14 * mib, zeros(14 * mib)).finally(() => {
+      isStored = true
+    })
+    expect(await announce('never', 40 * mib, zeros(40 * mib))).toBeInstanceOf(StorageFullError)
+    for (let at = 0; at < 5; at++) await store.put('photos', `small${at}`, randomBytes(4000))
+    expect(isStored).toBe(false)
+    cut.resolve()
+    expect(await first).toMatchObject({ message: 'the client is gone' })
+    expect(await second).toBe('stored')
+  })
+})
+
 describe('a pull', () => {
   it('needs room for its object once, not twice', async () => {
     const bytes = randomBytes(16 * mib)
