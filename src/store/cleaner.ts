@@ -377,10 +377,16 @@ export class Cleaner implements RoomMaker {
     return this.#hasRoom(candidate)
   }
 
-  /** The last way out of a volume that is full of segments which were trimmed, and of which much is dead. */
+  /**
+   * The last way out of a volume that is full of segments which were trimmed, and of which much is dead: the
+   * log's last segment while it has a few groups left, or one beyond the capacity.
+   */
   #isPossibleBeyond({ segment, cost }: Candidate): boolean {
     const { volume } = this.#options
-    return segment.stream === 'bulk' && !volume.isPinned(segment) && volume.isRoomBeyond(cost)
+    if (segment.stream === 'log' || volume.isPinned(segment)) return false
+    const isLogOpen = volume.openRoom.log >= longBytes
+    if (isLogOpen && volume.isRoomFor(cost, { essential: true, stream: 'bulk' })) return true
+    return volume.isRoomBeyond(cost)
   }
 
   /**

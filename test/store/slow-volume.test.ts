@@ -11,9 +11,15 @@ import { StorageFullError } from '../../src/store/errors.ts'
 import { Volume } from '../../src/volume/volume.ts'
 
 const segmentBytes = 512 * 1024
-const capacityBytes = 64 * segmentBytes
-const smallestBytes = segmentBytes / 64
 const clients = 32
+const livePercent = 80
+
+interface Shape {
+  readonly seed: number
+  readonly segments: number
+  /** Of what a segment is, the smallest object is this part; the largest is all of it. */
+  readonly smallest: number
+}
 
 interface SlowStore {
   readonly chance: Chance
@@ -21,7 +27,8 @@ interface SlowStore {
   put(at: number, bytes: number): Promise<void>
 }
 
-async function openSlowStore(seed: number): Promise<SlowStore> {
+async function openSlowStore({ seed, segments }: Shape): Promise<SlowStore> {
+  const capacityBytes = segments * segmentBytes
   const chance = new Chance(seed)
   const queue = new EventQueue(chance.fork('ties'))
   const clock = new SimClock(new HardwareClock({ queue, skewMs: 0, drift: 0 }))
@@ -30,14 +37,15 @@ async function openSlowStore(seed: number): Promise<SlowStore> {
     ...{ name: 'slow', queue, chance: chance.fork('disk'), latency, faults: noDiskFaults },
     capacityBytes: 2 * capacityBytes,
   })
-  const surroundings = { clock, random: chance.fork('life'), logger: silentLogger }
-  const content = Buffer.from(chance.fork('content').bytes(segmentBytes))
+  const random = chance.fork('life')
+  const surroundings = { clock, random, logger: silentLogger }
+  const content = Buffer.from(random.bytes(2 * segmentBytes + 100))
   const opening = (async (): Promise<SlowStore> => {
     const volume = await Volume.open({
       ...{ ...surroundings, device: new SimDevice(disk), capacityBytes },
       format: { siteId: 'here', segmentBytes },
     })
-    const settle = (): Promise<void> => queue.pause(5)
+    const settle = (): Promise<void> => queue.pause(chance.around(5))
     const engine = await openEngine({
       ...{ ...surroundings, volume, maxClockSkewMs: 300_000 },
       openIndex: () => MemoryIndex.open({ disk: new MemoryIndexDisk(), settle }),
@@ -48,7 +56,7 @@ async function openSlowStore(seed: number): Promise<SlowStore> {
         ...{ body: content.subarray(0, bytes), headers: {}, userMetadata: {}, createBucket: true },
       })
     }
-    return { chance: chance.fork('clients'), queue, put }
+    return { chance: chance.fork('client'), queue, put }
   })()
   return await drive(queue, opening)
 }
@@ -67,11 +75,11 @@ async function drive<T>(queue: EventQueue, work: Promise<T>): Promise<T> {
   }
 }
 
-/** Fills the volume to `livePercent`; resolves to the sizes of the objects, each doubling as likely as any other. */
-async function fill({ chance, put }: SlowStore, livePercent: number): Promise<readonly number[]> {
+/** Fills the volume; resolves to the sizes of the objects, each doubling as likely as any other. */
+async function fill({ chance, put }: SlowStore, shape: Shape): Promise<readonly number[]> {
   const sizes: number[] = []
-  for (let left = Math.floor((capacityBytes * livePercent) / 100); left > 0; ) {
-    const size = Math.round(smallestBytes * (segmentBytes / smallestBytes) ** chance.fraction())
+  for (let left = Math.floor((shape.segments * segmentBytes * livePercent) / 100); left > 0; ) {
+    const size = Math.round((segmentBytes / shape.smallest) * shape.smallest ** chance.fraction())
     sizes.push(Math.min(size, left))
     left -= size
   }
@@ -86,15 +94,19 @@ async function together(work: () => Promise<void>): Promise<void> {
   await Promise.all(Array.from({ length: clients }, work))
 }
 
-it.each([2, 3])(
-  'a volume that is nearly full and as slow as a bad disk refuses none of many writers that overwrite it (seed %i)',
-  async (seed) => {
-    const store = await openSlowStore(seed)
-    const sizes = await drive(store.queue, fill(store, 80))
+it.each([
+  { seed: 2, segments: 64, smallest: 64 },
+  { seed: 3, segments: 64, smallest: 64 },
+  { seed: 1, segments: 48, smallest: 16 },
+])(
+  'a volume of $segments segments that is nearly full, and as slow as a bad disk, refuses none of many writers that overwrite it (seed $seed)',
+  async (shape) => {
+    const store = await openSlowStore(shape)
+    const sizes = await drive(store.queue, fill(store, shape))
     const refused: number[] = []
     let written = 0
     const overwrite = async (): Promise<void> => {
-      while (written < capacityBytes) {
+      while (written < shape.segments * segmentBytes) {
         const at = store.chance.below(sizes.length)
         const size = sizes[at] ?? 0
         written += size
