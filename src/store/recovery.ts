@@ -73,6 +73,8 @@ interface RecordPlace {
 }
 
 export interface ReplayLog {
+  /** What the disk refuses to read is taken for damaged. Otherwise it may be there at the next start. */
+  readonly passesUnreadable?: boolean
   replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord | GuessedRecord | LostPut>
   readRecord(
     location: Location,
@@ -132,6 +134,7 @@ async function decodeStored(record: ReplayedRecord, log: ReplayLog): Promise<Sto
     return decodeRecord(record, body)
   } catch (thrown) {
     if (!(thrown instanceof CorruptRecordError)) throw thrown
+    if (thrown.cause !== undefined && !log.passesUnreadable) throw thrown
     if (record.kind === recordKinds.part) return { kind: 'abort', label: record.label }
     // How far a purge was swept is not known any more: it is looked at once more.
     return decodeRecord(record, record.kind === recordKinds.purge ? undefined : noBlobs)
