@@ -197,7 +197,7 @@ export class Engine implements ObjectStore, ChangeSink {
     this.#cleaner = openCleaner({ ...base, records, clock, logger, reclaim })
     this.traces = new TraceCheck({ ...base, records, clock, rate: reclaim.rate })
     this.#admission = admission
-    this.#reserved = new ReservedRoom({ admission, cleaner: this.#cleaner })
+    this.#reserved = new ReservedRoom({ admission, makeRoom: () => this.#cleaner.makeRoom() })
     this.#links = this.#createLinks(parts, sequencer)
     const losers = this.#createLosers(parts, sequencer)
     this.conflicts = this.#createDesk(parts, { losers, sequencer })

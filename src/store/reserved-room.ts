@@ -3,8 +3,10 @@
  * when they have used up the rest; a purge may use whatever there is.
  */
 import { type Admission, purgeBytes } from './admission.ts'
-import type { Cleaner } from './cleaner.ts'
 import { StorageFullError } from './errors.ts'
+
+/** The cleaner's. False when nothing can be gained. */
+export type MakeRoom = () => Promise<boolean>
 
 export interface HeldRoom {
   release(): void
@@ -17,13 +19,13 @@ const roundsMax = 64
 
 export class ReservedRoom {
   readonly #admission: Admission
-  readonly #cleaner: Cleaner
+  readonly #makeRoom: MakeRoom
   #held = 0
   #waiting: (() => void)[] = []
 
-  constructor(options: { readonly admission: Admission; readonly cleaner: Cleaner }) {
+  constructor(options: { readonly admission: Admission; readonly makeRoom: MakeRoom }) {
     this.#admission = options.admission
-    this.#cleaner = options.cleaner
+    this.#makeRoom = options.makeRoom
   }
 
   /**
@@ -44,7 +46,7 @@ export class ReservedRoom {
   async #waitToDelete(): Promise<HeldRoom> {
     for (let round = 0; round < roundsMax; round++) {
       if (this.#admission.hasReserve(recordBytes, { leave: 1 })) return this.#hold()
-      if (await this.#cleaner.makeRoom()) continue
+      if (await this.#makeRoom()) continue
       if (this.#admission.hasReserve(recordBytes + purgeBytes, { leave: 0 })) return this.#hold()
       if (this.#held === 0) break
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
@@ -54,7 +56,7 @@ export class ReservedRoom {
 
   async #waitToPurge(): Promise<undefined> {
     for (let round = 0; round < roundsMax; round++) {
-      if (this.#admission.hasReserve(0, { leave: 0 }) || !(await this.#cleaner.makeRoom())) return
+      if (this.#admission.hasReserve(0, { leave: 0 }) || !(await this.#makeRoom())) return
     }
   }
 
