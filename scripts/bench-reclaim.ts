@@ -13,7 +13,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Engine } from '../src/store/engine.ts'
-import { StorageFullError } from '../src/store/errors.ts'
+import { StorageFullError } from '../src/store/model/errors.ts'
 import type { Volume } from '../src/volume/volume.ts'
 import {
   benchArguments,

@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { makeVersion } from '../src/store/version.ts'
+import { makeVersion } from '../src/store/model/version.ts'
 import { TestStore } from '../test/store/open-store.ts'
 
 const target = process.argv[2]

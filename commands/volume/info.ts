@@ -26,7 +26,7 @@ export default class VolumeInfo extends BaseCommand {
   async run(): Promise<void> {
     const { json, ...flags } = (await this.parse(VolumeInfo)).flags
     const { config } = await readConfig(flags)
-    const { volumeInfo } = await import('../../src/server/volume-info.ts')
+    const { volumeInfo } = await import('../../src/server/offline/volume-info.ts')
     const info = await volumeInfo(config)
     if (json) {
       writeJson(info)

@@ -36,7 +36,7 @@ export default class VolumeRebuild extends BaseCommand {
   async run(): Promise<void> {
     const { json, 'skip-damaged': skipDamaged, ...flags } = (await this.parse(VolumeRebuild)).flags
     const { config } = await readConfig(flags)
-    const { rebuildVolumeIndex } = await import('../../src/server/volume-rebuild.ts')
+    const { rebuildVolumeIndex } = await import('../../src/server/offline/volume-rebuild.ts')
     const { RebuildLosesError } = await import('../../src/server/errors.ts')
     const bar = new ProgressBar(process.stderr)
     const onProgress = bar.update.bind(bar)

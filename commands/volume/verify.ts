@@ -28,7 +28,7 @@ export default class VolumeVerify extends BaseCommand {
   async run(): Promise<void> {
     const { json, ...flags } = (await this.parse(VolumeVerify)).flags
     const { config } = await readConfig(flags)
-    const { verifyVolume } = await import('../../src/server/volume-verify.ts')
+    const { verifyVolume } = await import('../../src/server/offline/volume-verify.ts')
     const { formatVolumeVerify } = await import('../../src/cli/format-volume-verify.ts')
     const bar = new ProgressBar(process.stderr)
     const onProgress = bar.update.bind(bar)

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { defaultIndexPath } from '../../src/device/open-device.ts'
-import type { IncomingChange } from '../../src/store/object-store.ts'
-import { objectSlot } from '../../src/store/slot.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import type { IncomingChange } from '../../src/store/model/object-store.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { openBareStore } from './bare-store.ts'
 import { progress } from './replication-report.ts'
 

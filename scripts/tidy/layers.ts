@@ -1,6 +1,7 @@
 /**
  * The layers: an import points to a lower rank, never sideways, never up, and no imports form a
- * circle. Types count like values, since a type also makes one file know another.
+ * circle, neither of files nor of a layer's folders. Types count like values, since a type also makes
+ * one file know another.
  */
 import { posix } from 'node:path'
 import {
@@ -51,7 +52,15 @@ export const checkLayers: Check = (project) => {
   const imports = project.files
     .filter((file) => isUnder(file, 'src', 'commands'))
     .flatMap((file) => importsOf(file))
-  return [...strangers(project), ...imports.flatMap(checkImport), ...findCycles(imports)]
+  return [
+    ...strangers(project),
+    ...imports.flatMap(checkImport),
+    ...findCycles(imports, (path) => path).map(circle),
+    // Files alone are told of above.
+    ...findCycles(imports.filter(leavesFolder), folderOf)
+      .filter((nodes) => !nodes.every(isFile))
+      .map(circle),
+  ]
 }
 
 /** Every import of `file`, in whatever form. */
@@ -122,19 +131,37 @@ function layerOf(path: string): string | undefined {
   return folder in ranks || folder === 'sim' ? folder : undefined
 }
 
-/** One violation for each group of files that reach each other (Tarjan's algorithm). */
-function findCycles(imports: readonly Import[]): Violation[] {
+function leavesFolder({ from, target }: Import): boolean {
+  return target !== undefined && folderOf(from.path) !== folderOf(target)
+}
+
+/**
+ * A folder inside a layer is one; a file directly in the layer stands for itself: it puts the folders
+ * together, or all of them know it.
+ */
+function folderOf(path: string): string {
+  return path.split('/').slice(0, 3).join('/')
+}
+
+function isFile(node: string): boolean {
+  return node.endsWith('.ts') || node.endsWith('.tsx')
+}
+
+function circle(nodes: readonly string[]): Violation {
+  const message = `is in a circle of imports: ${nodes.join(', ')}`
+  return { path: nodes[0] ?? '', line: 0, message }
+}
+
+/** Each group of files, or of folders, that reach each other (Tarjan's algorithm). */
+function findCycles(imports: readonly Import[], nodeOf: (path: string) => string): string[][] {
   const edges = new Map<string, Set<string>>()
   for (const { from, target } of imports) {
-    const targets = edges.get(from.path) ?? new Set()
-    if (target !== undefined) targets.add(target)
-    edges.set(from.path, targets)
+    const node = nodeOf(from.path)
+    const targets = edges.get(node) ?? new Set()
+    if (target !== undefined) targets.add(nodeOf(target))
+    edges.set(node, targets)
   }
-  return new CycleSearch(edges).run().map((paths) => ({
-    path: paths[0] ?? '',
-    line: 0,
-    message: `is in a circle of imports: ${paths.join(', ')}`,
-  }))
+  return new CycleSearch(edges).run()
 }
 
 class CycleSearch {

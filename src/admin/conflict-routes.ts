@@ -1,13 +1,13 @@
 /** The endpoints for conflicts: the list, the choice between two writes, what a bucket does with losers. */
-import { NoSuchConflictError } from '../store/errors.ts'
-import { originOf } from '../store/kept-copy.ts'
+import { NoSuchConflictError } from '../store/model/errors.ts'
+import { originOf } from '../store/model/kept-copy.ts'
 import type {
   ConflictSide,
   ConflictStore,
   ObjectStore,
   WriteConflict,
-} from '../store/object-store.ts'
-import { siteOf, timeOf } from '../store/version.ts'
+} from '../store/model/object-store.ts'
+import { siteOf, timeOf } from '../store/model/version.ts'
 import type {
   ConflictDocument,
   ConflictSideDocument,

@@ -6,7 +6,7 @@ import {
   ReplicaReadOnlyError,
   RoleChangingError,
   SyncUnconfirmedError,
-} from '../replication/errors.ts'
+} from '../replication/wire/errors.ts'
 import {
   IndexFullError,
   InvalidNameError,
@@ -18,8 +18,8 @@ import {
   StoreUnavailableError,
   TooManyDecisionsError,
   TooManyReplaysError,
-} from '../store/errors.ts'
-import { GroupWriteError, VolumeFullError, VolumeReadOnlyError } from '../volume/errors.ts'
+} from '../store/model/errors.ts'
+import { GroupWriteError, VolumeFullError, VolumeReadOnlyError } from '../volume/format/errors.ts'
 import {
   ControlError,
   InvalidRequestError,

@@ -3,7 +3,7 @@
  * handlers see nothing else of the engine, the replicator or the configuration.
  */
 import type { IncomingMessage } from 'node:http'
-import type { ConflictStore, ObjectStore } from '../store/object-store.ts'
+import type { ConflictStore, ObjectStore } from '../store/model/object-store.ts'
 import type {
   FailedDetailsDocument,
   FailedDocument,

@@ -20,7 +20,7 @@ interface ProblemDocument {
 /** What deserves a warning, a line each. @throws ConfigError */
 export async function validateConfig(flags: ConfigFlags): Promise<readonly string[]> {
   const { config, settings, warnings } = await readConfig(flags)
-  const { checkPemFiles } = await import('../server/check-pem-files.ts')
+  const { checkPemFiles } = await import('../server/credentials/check-pem-files.ts')
   const findings = (await checkPemFiles(config, Date.now())).map((finding) => {
     const set = settings.find((setting) => setting.key === finding.key)
     return { ...finding, source: set?.source ?? ({ kind: 'default' } as const) }

@@ -2,7 +2,7 @@
 
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatCount } from '../base/format-count.ts'
-import type { StreamDocument, VolumeInfoDocument } from '../server/volume-info.ts'
+import type { StreamDocument, VolumeInfoDocument } from '../server/offline/volume-info.ts'
 import { paint } from './output.ts'
 import { countOf, printable } from './printable.ts'
 

@@ -2,7 +2,7 @@
 
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatCount } from '../base/format-count.ts'
-import type { VerifyFinding, VolumeVerifyDocument } from '../server/volume-verify.ts'
+import type { VerifyFinding, VolumeVerifyDocument } from '../server/offline/volume-verify.ts'
 import { paint } from './output.ts'
 import { countOf, printable } from './printable.ts'
 

@@ -8,7 +8,7 @@ import {
   type DumpedRecord,
   type DumpSelection,
   dumpVolume,
-} from '../server/volume-dump.ts'
+} from '../server/offline/volume-dump.ts'
 import { UsageError } from './errors.ts'
 import { exitCodes } from './exit-codes.ts'
 import { paint, writeNote, writeWarning } from './output.ts'

@@ -4,7 +4,7 @@
  * cost start-up time, because the commands build their flags from it.
  */
 import { defaultReplicationOptions as replicationDefaults } from '../replication/options.ts'
-import { defaultReclaimOptions as reclaimDefaults } from '../store/reclaim-options.ts'
+import { defaultReclaimOptions as reclaimDefaults } from '../store/space/reclaim-options.ts'
 
 export type ValueKind =
   | 'host'

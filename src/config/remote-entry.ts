@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import type { TransferMode } from '../replication/options.ts'
-import { type PlaceFilter, wantsEverything } from '../store/place-filter.ts'
+import { type PlaceFilter, wantsEverything } from '../store/model/place-filter.ts'
 import { formatDurationValue, formatSizeValue } from './format-value.ts'
 import { isPemText } from './pem-text.ts'
 import {

@@ -3,7 +3,7 @@ import { type ConfigKey, configKeyNames } from './config-keys.ts'
 import { shortFormName } from './remote-entry.ts'
 import type { ServerConfig } from './server-config.ts'
 
-/** What a running site takes over (`server/reloading.ts`): tokens, and the files of certificates. */
+/** What a running site takes over (`server/credentials/reloading.ts`): tokens, and the files of certificates. */
 const reloadable: ReadonlySet<string> = new Set<ConfigKey>([
   'server.tls_key',
   'server.tls_client_ca',

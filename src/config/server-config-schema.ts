@@ -3,7 +3,7 @@
  * values, key by key. Every message completes the sentence `KEY is VALUE, but ...`.
  */
 import { z } from 'zod'
-import { keptSite, siteIdPattern } from '../store/version.ts'
+import { keptSite, siteIdPattern } from '../store/model/version.ts'
 import type { ConfigKey } from './config-keys.ts'
 import { remoteEntrySchema } from './remote-entry.ts'
 import {

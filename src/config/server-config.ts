@@ -5,7 +5,7 @@
  * takes flags, environment and file contents as arguments.
  */
 import type { z } from 'zod'
-import type { ReclaimOptions } from '../store/reclaim-options.ts'
+import type { ReclaimOptions } from '../store/space/reclaim-options.ts'
 import { configKeys } from './config-keys.ts'
 import { type RemoteConfig, shortFormName, toRemoteConfig } from './remote-entry.ts'
 import type { serverConfigSchema } from './server-config-schema.ts'

@@ -2,15 +2,15 @@
  * Conflicts as clients get them: to resolve one, or to say what becomes of losers, is a write like any
  * other, refused where this site takes none.
  */
-import type { ConflictPolicy } from '../store/bucket-register.ts'
-import { NoSuchConflictError } from '../store/errors.ts'
+import type { ConflictPolicy } from '../store/model/bucket-register.ts'
+import { NoSuchConflictError } from '../store/model/errors.ts'
 import type {
   ConflictChoice,
   ConflictStore,
   ConflictTotals,
   WriteConflict,
-} from '../store/object-store.ts'
-import { objectSlot } from '../store/slot.ts'
+} from '../store/model/object-store.ts'
+import { objectSlot } from '../store/model/slot.ts'
 import type { ClientStore } from './client-store.ts'
 
 export class ClientConflicts implements ConflictStore {

@@ -17,10 +17,10 @@ import type {
   OpenObject,
   PurgePreview,
   PutInput,
-} from '../store/object-store.ts'
-import { objectSlot, type Slot } from '../store/slot.ts'
-import { SyncUnconfirmedError } from './errors.ts'
-import type { SyncFailure, SyncGate, SyncVerdict } from './sync-gate.ts'
+} from '../store/model/object-store.ts'
+import { objectSlot, type Slot } from '../store/model/slot.ts'
+import type { SyncFailure, SyncGate, SyncVerdict } from './send/sync-gate.ts'
+import { SyncUnconfirmedError } from './wire/errors.ts'
 
 /** What becomes of a write that no remote has confirmed: refused by name, or answered all the same. */
 export type SyncFallback = 'error' | 'async'

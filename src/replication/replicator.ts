@@ -17,26 +17,36 @@ import type { Clock } from '../base/clock.ts'
 import type { ComioError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { ChangeFeed, ChangeSink, RemoteLedger, StoreHoldings } from '../store/object-store.ts'
-import type { PlaceFilter } from '../store/place-filter.ts'
+import type {
+  ChangeFeed,
+  ChangeSink,
+  RemoteLedger,
+  StoreHoldings,
+} from '../store/model/object-store.ts'
+import type { PlaceFilter } from '../store/model/place-filter.ts'
 import type { VolumeIdentity } from '../volume/volume.ts'
-import { RemoteRefusedError, RemoteTwiceError } from './errors.ts'
-import { helloOf } from './hello.ts'
-import { Link, type LinkStatus } from './link.ts'
-import { LinkTraffic } from './link-traffic.ts'
-import { MetSites } from './met-sites.ts'
 import type { ReplicationOptions } from './options.ts'
-import { noFilterHash } from './protocol.ts'
-import type { ReadableRemote, SiteReader } from './reads/site-reader.ts'
-import { Receiver } from './receiver.ts'
-import type { RemoteReport, Roles } from './standing.ts'
-import { defaultSyncOptions, type LinkWatcher, SyncGate, type SyncOptions } from './sync-gate.ts'
+import { Receiver } from './receive/receiver.ts'
+import { Link, type LinkStatus } from './send/link.ts'
+import { MetSites } from './send/met-sites.ts'
+import {
+  defaultSyncOptions,
+  type LinkWatcher,
+  SyncGate,
+  type SyncOptions,
+} from './send/sync-gate.ts'
 import type { LinkTally, ResultTally } from './tally.ts'
-import { TicketBook } from './tickets.ts'
-import type { Traffic } from './traffic.ts'
-import type { BlobTransport, RemoteTransport } from './transport.ts'
 import { type ComparedSite, Responder } from './verify/responder.ts'
 import { type VerifiedRemote, Verifier } from './verify/verifier.ts'
+import { RemoteRefusedError, RemoteTwiceError } from './wire/errors.ts'
+import { helloOf } from './wire/hello.ts'
+import { LinkTraffic } from './wire/link-traffic.ts'
+import { noFilterHash } from './wire/protocol.ts'
+import type { ReadableRemote, SiteReader } from './wire/site-reader.ts'
+import type { RemoteReport, Roles } from './wire/standing.ts'
+import { TicketBook } from './wire/tickets.ts'
+import type { Traffic } from './wire/traffic.ts'
+import type { BlobTransport, RemoteTransport } from './wire/transport.ts'
 
 export interface RemoteDefinition {
   /** The ledger's name; a single remote is called `default`. */

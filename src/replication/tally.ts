@@ -2,7 +2,7 @@
  * Counts for the metrics, since the process was started: plain numbers that one change merely raises.
  * What must survive a restart is in the ledger.
  */
-import type { Mutation } from '../store/mutation.ts'
+import type { Mutation } from '../store/model/mutation.ts'
 
 export type ChangeKind = Mutation['kind']
 

@@ -1,4 +1,4 @@
-import type { ByteRange } from '../store/object-store.ts'
+import type { ByteRange } from '../store/model/object-store.ts'
 
 /** `undefined` stands for the whole object: no range, one that is not understood, or several. */
 export type RangeChoice = ByteRange | 'unsatisfiable' | undefined

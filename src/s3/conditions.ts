@@ -1,6 +1,6 @@
 /** Conditional requests: RFC 9110, section 13, with S3's leniency about quotes. */
 import type { IncomingHttpHeaders } from 'node:http'
-import type { WriteConditions } from '../store/object-store.ts'
+import type { WriteConditions } from '../store/model/object-store.ts'
 import { S3Error } from './errors.ts'
 import { parseHttpDate } from './http-date.ts'
 

@@ -3,7 +3,7 @@
  * pieces ahead, as the budget allows. One that takes nothing for a while holds what the socket holds
  * of one piece, and gets small pieces then, none of them read ahead, until it keeps up again.
  */
-import type { ByteRange, OpenObject, ReadOptions } from '../store/object-store.ts'
+import type { ByteRange, OpenObject, ReadOptions } from '../store/model/object-store.ts'
 import type { Exchange } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { slowPieceBytes, streamWindowBytes } from './limits.ts'

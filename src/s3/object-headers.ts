@@ -1,6 +1,6 @@
 /** What is stored of an upload's headers, and how it comes back with the object. */
 import type { IncomingHttpHeaders } from 'node:http'
-import type { ObjectMeta } from '../store/mutation.ts'
+import type { ObjectMeta } from '../store/model/mutation.ts'
 import { type HeaderList, S3Error } from './errors.ts'
 import { formatHttpDate } from './http-date.ts'
 import { userMetadataBytesMax } from './limits.ts'

@@ -1,6 +1,6 @@
 /** From method, request target and headers to an {@link S3Operation}: what is asked, not whether it can be done. */
 import type { IncomingHttpHeaders } from 'node:http'
-import { keyBytesMax } from '../store/names.ts'
+import { keyBytesMax } from '../store/model/names.ts'
 import type { Access } from './access.ts'
 import { isBucketName } from './bucket-name.ts'
 import { S3Error } from './errors.ts'

@@ -1,7 +1,7 @@
 import type { ByteBudget } from '../base/byte-budget.ts'
 import type { Logger } from '../base/log.ts'
-import type { ObjectsElsewhere } from '../store/elsewhere.ts'
-import type { ObjectStore } from '../store/object-store.ts'
+import type { ObjectsElsewhere } from '../store/model/elsewhere.ts'
+import type { ObjectStore } from '../store/model/object-store.ts'
 import type { Exchange } from './exchange.ts'
 import type { ProgressWatch } from './progress-watch.ts'
 

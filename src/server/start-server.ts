@@ -8,24 +8,29 @@
 import { isIPv6 } from 'node:net'
 import { systemClock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import { Teardown } from '../base/teardown.ts'
 import { isLoopbackHost, isWildcardHost, urlOfHost } from '../config/host-kind.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import type { SmallFiles } from '../device/small-files.ts'
-import { AccessControl } from './access.ts'
-import { withAccessLog } from './access-log.ts'
+import { AccessControl } from './credentials/access.ts'
+import {
+  type Certificates,
+  Reloading,
+  readCertificates,
+  secretsOf,
+} from './credentials/reloading.ts'
+import { RemoteCertificates } from './credentials/remote-certificates.ts'
+import { RemoteTokens } from './credentials/remote-token.ts'
+import { RevokedTokens } from './credentials/revoked-tokens.ts'
+import { SiteTokens } from './credentials/token-control.ts'
 import { UnprotectedListenerError } from './errors.ts'
-import { Listener } from './listener.ts'
-import { createLogger } from './logging.ts'
+import { withAccessLog } from './listener/access-log.ts'
+import { Listener } from './listener/listener.ts'
+import { createLogger } from './logging/logging.ts'
 import { createPlanes } from './planes.ts'
-import { type Certificates, Reloading, readCertificates, secretsOf } from './reloading.ts'
-import { RemoteCertificates } from './remote-certificates.ts'
-import { RemoteTokens } from './remote-token.ts'
-import { openReplication } from './replication.ts'
-import { RevokedTokens } from './revoked-tokens.ts'
-import { RoleKeeper } from './role-keeper.ts'
-import { openStorage, type Storage } from './storage.ts'
-import { Teardown } from './teardown.ts'
-import { SiteTokens } from './token-control.ts'
+import { openReplication } from './remotes/replication.ts'
+import { RoleKeeper } from './roles/role-keeper.ts'
+import { openStorage, type Storage } from './storage/storage.ts'
 
 /** How long requests under way may take to finish at shutdown. */
 const closeGraceMs = 10_000

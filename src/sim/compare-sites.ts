@@ -1,7 +1,7 @@
 /** What must hold between sites: at any moment of a link, and of all of them once everything is quiet. */
-import type { FeedPlace } from '../store/object-store.ts'
+import type { FeedPlace } from '../store/model/object-store.ts'
+import type { Version } from '../store/model/version.ts'
 import { emptyBucket } from '../store/tables/bucket-entry.ts'
-import type { Version } from '../store/version.ts'
 import { ledgersIn, placeText } from './recount.ts'
 import type { SiteContents } from './site-contents.ts'
 import { demand } from './violation.ts'

@@ -1,5 +1,5 @@
 /** Sync mode, looked at from outside: an answered write is on the disks of the remotes it waited for. */
-import type { Version } from '../store/version.ts'
+import type { Version } from '../store/model/version.ts'
 import type { Observer } from './observer.ts'
 import type { SimSite } from './sim-site.ts'
 import { type SlotName, slotOf } from './site-contents.ts'

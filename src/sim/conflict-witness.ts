@@ -5,13 +5,13 @@
  * above it had had it.
  */
 import type { IndexOperation } from '../index/ordered-index.ts'
-import type { Floor } from '../store/current-slot.ts'
-import { originOf } from '../store/kept-copy.ts'
-import { isSeenBy } from '../store/losers.ts'
+import { isSeenBy } from '../store/conflicts/losers.ts'
+import { originOf } from '../store/model/kept-copy.ts'
+import { type Context, siteOf, type Version } from '../store/model/version.ts'
 import { decodeBucketEntry, emptyBucket } from '../store/tables/bucket-entry.ts'
 import { nameOf } from '../store/tables/keys.ts'
 import { decodeLiveEntry, decodeTombstone } from '../store/tables/slot-entry.ts'
-import { type Context, siteOf, type Version } from '../store/version.ts'
+import type { Floor } from '../store/write/current-slot.ts'
 import type { SiteContents, SlotName } from './site-contents.ts'
 import { demand } from './violation.ts'
 

@@ -1,8 +1,8 @@
 /** What clients have asked for, and what they were answered. */
 import { createHash } from 'node:crypto'
-import { originOf } from '../store/kept-copy.ts'
-import type { ObjectInfo, PutInput } from '../store/object-store.ts'
-import type { Version } from '../store/version.ts'
+import { originOf } from '../store/model/kept-copy.ts'
+import type { ObjectInfo, PutInput } from '../store/model/object-store.ts'
+import type { Version } from '../store/model/version.ts'
 import { type SlotName, slotOf } from './site-contents.ts'
 import { demand, Violation } from './violation.ts'
 

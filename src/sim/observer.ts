@@ -3,11 +3,11 @@
  * version, what is dead in it, a bucket's registers and floor, the head of the feed.
  */
 import type { SortedMap } from '../index/sorted-map.ts'
-import type { ObjectInfo } from '../store/object-store.ts'
+import type { ObjectInfo } from '../store/model/object-store.ts'
+import { siteOf, type Version } from '../store/model/version.ts'
 import { type BucketEntry, decodeBucketEntry, emptyBucket } from '../store/tables/bucket-entry.ts'
 import { bucketKey, objectKey, tombstoneKey } from '../store/tables/keys.ts'
 import { decodeLiveEntry, decodeTombstone } from '../store/tables/slot-entry.ts'
-import { siteOf, type Version } from '../store/version.ts'
 import type { History } from './history.ts'
 import type { SimProcess, SimSite } from './sim-site.ts'
 import { type SlotName, slotOf } from './site-contents.ts'

@@ -3,9 +3,10 @@
  * ledgers, buckets, live records of each segment. An index batch is atomic, so all of it agrees at
  * any moment, and after any crash.
  */
-import { decodeLedger, type LedgerState } from '../store/ledger-state.ts'
-import type { FeedPlace } from '../store/object-store.ts'
-import { slotText } from '../store/slot.ts'
+
+import type { FeedPlace } from '../store/model/object-store.ts'
+import { slotText } from '../store/model/slot.ts'
+import { decodeLedger, type LedgerState } from '../store/tables/ledger-state.ts'
 import { decodeLocation, entryReader } from '../store/tables/slot-entry.ts'
 import type { Location, SegmentInfo } from '../volume/volume.ts'
 import type { SiteContents } from './site-contents.ts'

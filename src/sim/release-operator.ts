@@ -1,6 +1,6 @@
 /** An operator who lets go what links hold back: now and then, and in the end as long as there is any. */
 import { ComioError, messageOf } from '../base/errors.ts'
-import type { RemoteLedger } from '../store/object-store.ts'
+import type { RemoteLedger } from '../store/model/object-store.ts'
 import type { Chance } from './chance.ts'
 import type { EventQueue } from './event-queue.ts'
 import { SimSystemError } from './sim-device.ts'

@@ -1,6 +1,6 @@
 /** An operator who sends again what there is no need to send again: the books must balance all the same. */
 import { ComioError, messageOf } from '../base/errors.ts'
-import type { ReplayScope } from '../store/object-store.ts'
+import type { ReplayScope } from '../store/model/object-store.ts'
 import { stateKey } from '../store/tables/keys.ts'
 import { decodeStoreState } from '../store/tables/small-entries.ts'
 import type { Chance } from './chance.ts'

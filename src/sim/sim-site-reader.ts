@@ -1,9 +1,9 @@
 /** Single objects of another site, read over the simulated network: what HTTP does for it otherwise. */
 
-import { ObjectGoneError, RemoteUnreachableError } from '../replication/errors.ts'
-import { parseReadQuestion, type VersionedObject } from '../replication/reads/documents.ts'
-import type { SiteReader } from '../replication/reads/site-reader.ts'
-import type { OpenObject } from '../store/object-store.ts'
+import { ObjectGoneError, RemoteUnreachableError } from '../replication/wire/errors.ts'
+import { parseReadQuestion, type VersionedObject } from '../replication/wire/read-documents.ts'
+import type { SiteReader } from '../replication/wire/site-reader.ts'
+import type { OpenObject } from '../store/model/object-store.ts'
 import { callOf, type Peer, type TransportOptions } from './sim-transport.ts'
 import { Violation } from './violation.ts'
 

@@ -4,6 +4,8 @@
  */
 import { MalformedBytesError } from '../base/byte-reader.ts'
 import { ComioError, messageOf } from '../base/errors.ts'
+import type { ReadResponder } from '../replication/reads/read-responder.ts'
+import type { Receiver } from '../replication/receive/receiver.ts'
 import {
   BadRangeError,
   HandshakeRequiredError,
@@ -11,8 +13,8 @@ import {
   RemoteRefusedError,
   RemoteUnreachableError,
   TicketGoneError,
-} from '../replication/errors.ts'
-import { PassingBatch } from '../replication/passing-batch.ts'
+} from '../replication/wire/errors.ts'
+import { PassingBatch } from '../replication/wire/passing-batch.ts'
 import {
   type CompletionsAnswer,
   type CompletionsQuery,
@@ -25,16 +27,14 @@ import {
   parseFarewell,
   parseHello,
   parseHelloAnswer,
-} from '../replication/protocol.ts'
-import type { ReadResponder } from '../replication/reads/read-responder.ts'
-import type { Receiver } from '../replication/receiver.ts'
-import type { TicketBook } from '../replication/tickets.ts'
+} from '../replication/wire/protocol.ts'
+import type { TicketBook } from '../replication/wire/tickets.ts'
 import type {
   BlobRange,
   BlobTransport,
   PushedRange,
   RemoteTransport,
-} from '../replication/transport.ts'
+} from '../replication/wire/transport.ts'
 import { SimSystemError } from './sim-device.ts'
 import type { Call, Caller, SimNetwork } from './sim-network.ts'
 import { arrived, type SentBytes, SimWire } from './sim-wire.ts'

@@ -6,8 +6,8 @@
  */
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { MalformedBytesError } from '../base/byte-reader.ts'
-import type { LinkTraffic } from '../replication/link-traffic.ts'
-import { acceptedParts, type HelloAnswer } from '../replication/protocol.ts'
+import type { LinkTraffic } from '../replication/wire/link-traffic.ts'
+import { acceptedParts, type HelloAnswer } from '../replication/wire/protocol.ts'
 import type { Trace } from './trace.ts'
 
 /** Bytes as they travel; `plainLength` is set when they are packed. */

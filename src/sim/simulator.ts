@@ -23,7 +23,7 @@
  * a way to let all promises settle between two events, which is passed in.
  */
 import { ComioError } from '../base/errors.ts'
-import { limitsOf } from '../volume/limits.ts'
+import { limitsOf } from '../volume/format/limits.ts'
 import { Chance } from './chance.ts'
 import { Chaos } from './chaos.ts'
 import { Confirmed } from './confirmed.ts'

@@ -3,7 +3,7 @@
  * look-ups: the checkers' view.
  */
 import type { SortedMap } from '../index/sorted-map.ts'
-import type { DeadLetter, FeedPlace } from '../store/object-store.ts'
+import type { DeadLetter, FeedPlace } from '../store/model/object-store.ts'
 import { type BucketEntry, decodeBucketEntry } from '../store/tables/bucket-entry.ts'
 import { decodeChangeEntry } from '../store/tables/change-entry.ts'
 import { type ConflictEntry, decodeConflictEntry } from '../store/tables/conflict-entry.ts'

@@ -5,8 +5,8 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { defaultReplicationOptions, type ReplicationOptions } from '../replication/options.ts'
-import type { SyncOptions } from '../replication/sync-gate.ts'
-import { defaultReclaimOptions, type ReclaimOptions } from '../store/reclaim-options.ts'
+import type { SyncOptions } from '../replication/send/sync-gate.ts'
+import { defaultReclaimOptions, type ReclaimOptions } from '../store/space/reclaim-options.ts'
 import { Chance } from './chance.ts'
 import { type DiskFaults, type DiskLatency, noDiskFaults } from './sim-disk.ts'
 import { type NetworkFaults, noNetworkFaults } from './sim-network.ts'

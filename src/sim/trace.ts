@@ -1,7 +1,7 @@
 /** What happened in a run: the last lines for people, a hash of all of them to compare runs. */
 import { checksum } from '../base/checksum.ts'
 import type { LogFields, Logger } from '../base/log.ts'
-import { segmentCleaned } from '../store/cleaner.ts'
+import { segmentCleaned } from '../store/space/cleaner.ts'
 import type { EventQueue } from './event-queue.ts'
 
 const linesMax = 10_000

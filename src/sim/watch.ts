@@ -1,8 +1,8 @@
 /** Looks, after every event, at what sites show, and now and then at everything that they count. */
 import type { SortedMap } from '../index/sorted-map.ts'
-import { decodeLedger } from '../store/ledger-state.ts'
-import type { LedgerCounters } from '../store/object-store.ts'
+import type { LedgerCounters } from '../store/model/object-store.ts'
 import { ledgerKey } from '../store/tables/keys.ts'
+import { decodeLedger } from '../store/tables/ledger-state.ts'
 import { checkShipped } from './compare-sites.ts'
 import type { Observer } from './observer.ts'
 import { recount } from './recount.ts'

@@ -4,8 +4,8 @@
  */
 import { assert } from '../base/assert.ts'
 import { ComioError } from '../base/errors.ts'
-import type { ObjectInfo, OpenObject, WriteConditions } from '../store/object-store.ts'
-import type { Version } from '../store/version.ts'
+import type { ObjectInfo, OpenObject, WriteConditions } from '../store/model/object-store.ts'
+import type { Version } from '../store/model/version.ts'
 import type { Chance } from './chance.ts'
 import type { Confirmed } from './confirmed.ts'
 import type { EventQueue } from './event-queue.ts'

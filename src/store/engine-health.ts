@@ -2,7 +2,7 @@
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatCount } from '../base/format-count.ts'
 import type { Volume } from '../volume/volume.ts'
-import type { WaitingLosers } from './sweeper.ts'
+import type { WaitingLosers } from './space/sweeper.ts'
 
 const kib = 1024
 /** Blocks and heads, which the cleaner does not count when it says what it can make room for. */

@@ -7,28 +7,33 @@ import type { ComioError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Device } from '../device/device.ts'
-import { checkCensus } from './census-check.ts'
 import {
   CapacityTooSmallError,
   CorruptLogError,
   LostLogError,
   MissingSuperblockError,
   SiteIdMismatchError,
-} from './errors.ts'
-import { decodeGroupHeader } from './group-codec.ts'
-import { HandleCache } from './handle-cache.ts'
-import { blockBytes, defaultSegmentBytes, limitsOf } from './limits.ts'
-import { findLostEnd } from './lost-footer.ts'
-import type { SegmentUse } from './record.ts'
-import { noCensus } from './segment-census.ts'
-import { buildChain, type SegmentChain } from './segment-chain.ts'
-import { readBlocks } from './segment-read.ts'
-import { type SegmentScan, scanSegments } from './segment-scan.ts'
-import { isSameUse, type SegmentEntry, SegmentTable } from './segment-table.ts'
-import { type BlankSegment, capacityBytesMin, Space } from './space.ts'
-import { decodeSuperblock, encodeSuperblock, type LogEnd, type Superblock } from './superblock.ts'
-import { VolumeContext } from './volume-context.ts'
-import type { Stream, VolumeIdentity } from './volume-status.ts'
+} from './format/errors.ts'
+import { decodeGroupHeader } from './format/group-codec.ts'
+import { blockBytes, defaultSegmentBytes, limitsOf } from './format/limits.ts'
+import type { SegmentUse } from './format/record.ts'
+import { noCensus } from './format/segment-census.ts'
+import {
+  decodeSuperblock,
+  encodeSuperblock,
+  type LogEnd,
+  type Superblock,
+} from './format/superblock.ts'
+import type { Stream, VolumeIdentity } from './format/volume-status.ts'
+import { checkCensus } from './segments/census-check.ts'
+import { HandleCache } from './segments/handle-cache.ts'
+import { findLostEnd } from './segments/lost-footer.ts'
+import { buildChain, type SegmentChain } from './segments/segment-chain.ts'
+import { readBlocks } from './segments/segment-read.ts'
+import { type SegmentScan, scanSegments } from './segments/segment-scan.ts'
+import { isSameUse, type SegmentEntry, SegmentTable } from './segments/segment-table.ts'
+import { VolumeContext } from './segments/volume-context.ts'
+import { type BlankSegment, capacityBytesMin, Space } from './write/space.ts'
 
 export interface VolumeOptions {
   readonly device: Device

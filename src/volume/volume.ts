@@ -7,13 +7,8 @@
  * The order of use: `open`, `replay` from the last checkpoint, `activate`, then everything else.
  */
 import { assert } from '../base/assert.ts'
-import { BulkQueue } from './bulk-queue.ts'
-import type { DamagedExtent } from './damaged-extent.ts'
-import { VolumeFullError } from './errors.ts'
-import { finishSegment } from './finish-segment.ts'
-import type { VolumeLimits } from './limits.ts'
-import { type ListedRecord, listRecords, scanRecords } from './list-records.ts'
-import { LogReplay } from './log-replay.ts'
+import { VolumeFullError } from './format/errors.ts'
+import type { VolumeLimits } from './format/limits.ts'
 import type {
   Location,
   LogPosition,
@@ -21,35 +16,38 @@ import type {
   RecordInput,
   ReplayedRecord,
   SegmentUse,
-} from './record.ts'
-import { assertRecord, recordLength } from './record-codec.ts'
-import { type BodyRange, type RecordIdentity, RecordReader } from './record-reader.ts'
-import type { SegmentChain } from './segment-chain.ts'
-import type { Seal } from './segment-header.ts'
-import { SegmentReclaimer } from './segment-reclaimer.ts'
-import { SegmentRegister } from './segment-register.ts'
-import type { SegmentEntry } from './segment-table.ts'
-import { SegmentWriter } from './segment-writer.ts'
-import type { RoomOptions, Space } from './space.ts'
-import type { LogEnd } from './superblock.ts'
-import type { VolumeContext } from './volume-context.ts'
-import {
-  type OpenedVolume,
-  openVolume,
-  type VolumeHold,
-  type VolumeOptions,
-} from './volume-opening.ts'
+} from './format/record.ts'
+import { assertRecord, recordLength } from './format/record-codec.ts'
+import type { Seal } from './format/segment-header.ts'
+import type { LogEnd } from './format/superblock.ts'
 import type {
   SegmentInfo,
   Stream,
   VolumeHealth,
   VolumeIdentity,
   VolumeUsage,
-} from './volume-status.ts'
+} from './format/volume-status.ts'
+import { LogReplay } from './read/log-replay.ts'
+import { type BodyRange, type RecordIdentity, RecordReader } from './read/record-reader.ts'
+import type { DamagedExtent } from './segments/damaged-extent.ts'
+import { type ListedRecord, listRecords, scanRecords } from './segments/list-records.ts'
+import type { SegmentChain } from './segments/segment-chain.ts'
+import type { SegmentEntry } from './segments/segment-table.ts'
+import type { VolumeContext } from './segments/volume-context.ts'
+import {
+  type OpenedVolume,
+  openVolume,
+  type VolumeHold,
+  type VolumeOptions,
+} from './volume-opening.ts'
+import { BulkQueue } from './write/bulk-queue.ts'
+import { finishSegment } from './write/finish-segment.ts'
+import { SegmentReclaimer } from './write/segment-reclaimer.ts'
+import { SegmentRegister } from './write/segment-register.ts'
+import { SegmentWriter } from './write/segment-writer.ts'
+import type { RoomOptions, Space } from './write/space.ts'
 
-export type { DamagedExtent } from './damaged-extent.ts'
-export type { VolumeLimits } from './limits.ts'
-export type { ListedRecord } from './list-records.ts'
+export type { VolumeLimits } from './format/limits.ts'
 export type {
   Location,
   LogPosition,
@@ -58,16 +56,18 @@ export type {
   ReplayedRecord,
   SegmentUse,
   StoredRecord,
-} from './record.ts'
-export { recordLength } from './record-codec.ts'
-export type { BodyRange } from './record-reader.ts'
-export type { VolumeHold, VolumeOptions } from './volume-opening.ts'
+} from './format/record.ts'
+export { recordLength } from './format/record-codec.ts'
 export type {
   SegmentInfo,
   VolumeHealth,
   VolumeIdentity,
   VolumeUsage,
-} from './volume-status.ts'
+} from './format/volume-status.ts'
+export type { BodyRange } from './read/record-reader.ts'
+export type { DamagedExtent } from './segments/damaged-extent.ts'
+export type { ListedRecord } from './segments/list-records.ts'
+export type { VolumeHold, VolumeOptions } from './volume-opening.ts'
 
 export class Volume {
   readonly identity: VolumeIdentity

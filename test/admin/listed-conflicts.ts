@@ -3,9 +3,9 @@ import {
   LoserNotKeptError,
   NoSuchBucketError,
   NoSuchConflictError,
-} from '../../src/store/errors.ts'
-import type { ConflictStore, WriteConflict } from '../../src/store/object-store.ts'
-import { makeVersion } from '../../src/store/version.ts'
+} from '../../src/store/model/errors.ts'
+import type { ConflictStore, WriteConflict } from '../../src/store/model/object-store.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 
 const listed: WriteConflict = {
   id: 3,

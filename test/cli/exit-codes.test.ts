@@ -16,7 +16,7 @@ import {
   CapacityTooSmallError,
   LostLogError,
   SiteIdMismatchError,
-} from '../../src/volume/errors.ts'
+} from '../../src/volume/format/errors.ts'
 
 test.each([
   [2, new UsageError('x')],

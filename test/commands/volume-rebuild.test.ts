@@ -1,7 +1,7 @@
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { CorruptObjectError } from '../../src/store/errors.ts'
+import { CorruptObjectError } from '../../src/store/model/errors.ts'
 import { runHere } from '../cli/run-comio.ts'
 import { TestStore } from '../store/open-store.ts'
 import { spoilAt } from '../store/spoil.ts'

@@ -10,7 +10,7 @@ import {
 import { formatValue } from '../../src/config/format-value.ts'
 import { serverConfigSchema } from '../../src/config/server-config-schema.ts'
 import { describeSource } from '../../src/config/value-source.ts'
-import { wantsEverything } from '../../src/store/place-filter.ts'
+import { wantsEverything } from '../../src/store/model/place-filter.ts'
 import { loadFrom, longToken, refusalOf } from './load-for-test.ts'
 
 describe('defaults', () => {

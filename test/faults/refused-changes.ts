@@ -1,15 +1,15 @@
 /** Answers in a site's name, and refuses every change of one object. */
 import type { IncomingMessage, RequestListener } from 'node:http'
 import { buffer } from 'node:stream/consumers'
-import { decodeAnswer, encodeAnswer } from '../../src/replication/answer-codec.ts'
+import { decodeAnswer, encodeAnswer } from '../../src/replication/wire/answer-codec.ts'
 import {
   type ChangeFrame,
   type DecodedFrame,
   decodeBatch,
   encodeBatch,
-} from '../../src/replication/batch-codec.ts'
-import { type ChangeOutcome, replicationPaths } from '../../src/replication/protocol.ts'
-import { decodeMutation } from '../../src/store/mutation.ts'
+} from '../../src/replication/wire/batch-codec.ts'
+import { type ChangeOutcome, replicationPaths } from '../../src/replication/wire/protocol.ts'
+import { decodeMutation } from '../../src/store/model/mutation.ts'
 
 /** For a proxy in front of `target`: it passes everything on, but for changes of the object `key`. */
 export function refusingChangesOf(key: string, target: string): RequestListener {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { Backoff } from '../../src/base/backoff.ts'
 import { seededRandom } from '../../src/base/random.ts'
-import { Backoff } from '../../src/replication/backoff.ts'
 
 test('pauses begin at 100 ms, double, and end at the limit, shortened by up to half', () => {
   fc.assert(

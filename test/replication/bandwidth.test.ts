@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Bandwidth } from '../../src/replication/bandwidth.ts'
+import { Bandwidth } from '../../src/replication/wire/bandwidth.ts'
 import { ManualClock, runUntil, settleTasks } from './manual-clock.ts'
 
 const kib = 1024

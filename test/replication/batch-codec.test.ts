@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MalformedBytesError } from '../../src/base/byte-reader.ts'
-import { decodeAnswer, encodeAnswer } from '../../src/replication/answer-codec.ts'
+import { decodeAnswer, encodeAnswer } from '../../src/replication/wire/answer-codec.ts'
 import {
   type BatchHeader,
   type ChangeFrame,
@@ -9,8 +9,8 @@ import {
   encodeBatch,
   encodeFrame,
   type FrameBody,
-} from '../../src/replication/batch-codec.ts'
-import type { ChangeOutcome } from '../../src/replication/protocol.ts'
+} from '../../src/replication/wire/batch-codec.ts'
+import type { ChangeOutcome } from '../../src/replication/wire/protocol.ts'
 
 const id = fc.stringMatching(/^[0-9a-f]{1,32}$/)
 const seq = fc.nat({ max: Number.MAX_SAFE_INTEGER })

@@ -2,9 +2,9 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { messageOf } from '../../src/base/errors.ts'
-import { TicketGoneError } from '../../src/replication/errors.ts'
-import { createHttpBlobTransport } from '../../src/replication/http-blob-transport.ts'
-import type { BlobTransport } from '../../src/replication/transport.ts'
+import { createHttpBlobTransport } from '../../src/replication/http/http-blob-transport.ts'
+import { TicketGoneError } from '../../src/replication/wire/errors.ts'
+import type { BlobTransport } from '../../src/replication/wire/transport.ts'
 
 let server: Server
 let transport: BlobTransport

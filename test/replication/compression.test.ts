@@ -6,7 +6,7 @@ import {
   packedStream,
   unpacked,
   unpackedStream,
-} from '../../src/replication/compression.ts'
+} from '../../src/replication/wire/compression.ts'
 import { bytesOf } from '../e2e/content.ts'
 
 const mib = 2 ** 20

@@ -1,11 +1,11 @@
 import { systemClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/random.ts'
-import { LinkTraffic } from '../../src/replication/link-traffic.ts'
-import { TicketBook } from '../../src/replication/tickets.ts'
 import { type ComparedSite, Responder } from '../../src/replication/verify/responder.ts'
-import type { ObjectMender } from '../../src/store/elsewhere.ts'
-import type { ChangeFeed, StoreHoldings } from '../../src/store/object-store.ts'
-import type { Survey } from '../../src/store/survey.ts'
+import { LinkTraffic } from '../../src/replication/wire/link-traffic.ts'
+import { TicketBook } from '../../src/replication/wire/tickets.ts'
+import type { ObjectMender } from '../../src/store/model/elsewhere.ts'
+import type { ChangeFeed, StoreHoldings } from '../../src/store/model/object-store.ts'
+import type { Survey } from '../../src/store/model/survey.ts'
 import { identityOf, MemoryFeed } from './memory-site.ts'
 
 const emptySurvey: Survey = {

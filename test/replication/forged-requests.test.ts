@@ -3,11 +3,15 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MalformedBytesError } from '../../src/base/byte-reader.ts'
 import { ComioError } from '../../src/base/errors.ts'
-import { decodeAnswer } from '../../src/replication/answer-codec.ts'
-import { decodeBatch, encodeBatch } from '../../src/replication/batch-codec.ts'
-import { type Hello, parseCompletionsQuery, parseHello } from '../../src/replication/protocol.ts'
-import { encodeMutation } from '../../src/store/mutation.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import { decodeAnswer } from '../../src/replication/wire/answer-codec.ts'
+import { decodeBatch, encodeBatch } from '../../src/replication/wire/batch-codec.ts'
+import {
+  type Hello,
+  parseCompletionsQuery,
+  parseHello,
+} from '../../src/replication/wire/protocol.ts'
+import { encodeMutation } from '../../src/store/model/mutation.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { goodToken, HttpSite } from './http-site.ts'
 import { identityOf, putOf } from './memory-site.ts'
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { decodeAnswer, encodeAnswer } from '../../src/replication/answer-codec.ts'
-import { hideSecrets } from '../../src/replication/hide-secrets.ts'
-import { refusalOf } from '../../src/replication/http-failure.ts'
-import { parseCompletionsAnswer } from '../../src/replication/protocol.ts'
+import { refusalOf } from '../../src/replication/http/http-failure.ts'
+import { decodeAnswer, encodeAnswer } from '../../src/replication/wire/answer-codec.ts'
+import { hideSecrets } from '../../src/replication/wire/hide-secrets.ts'
+import { parseCompletionsAnswer } from '../../src/replication/wire/protocol.ts'
 
 const hex = '0123456789abcdef0123456789abcdef'
 

@@ -1,7 +1,7 @@
 import { request } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
-import { createHttpTransport } from '../../src/replication/http-transport.ts'
+import { createHttpTransport } from '../../src/replication/http/http-transport.ts'
 import { goodToken, HttpSite } from './http-site.ts'
 import { unlimitedTraffic } from './memory-pair.ts'
 

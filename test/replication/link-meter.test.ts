@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { LinkMeter } from '../../src/replication/link-meter.ts'
+import { LinkMeter } from '../../src/replication/send/link-meter.ts'
 import { ManualClock } from './manual-clock.ts'
 
 test('the rate is that of the last ten seconds', () => {

@@ -1,11 +1,12 @@
 import { MalformedBytesError } from '../../src/base/byte-reader.ts'
+import type { Receiver } from '../../src/replication/receive/receiver.ts'
 import {
   BadRangeError,
   HandshakeRequiredError,
   RemoteRefusedError,
   RemoteUnreachableError,
   TicketGoneError,
-} from '../../src/replication/errors.ts'
+} from '../../src/replication/wire/errors.ts'
 import type {
   CompletionsAnswer,
   CompletionsQuery,
@@ -13,15 +14,14 @@ import type {
   Hello,
   HelloAnswer,
   Inquiry,
-} from '../../src/replication/protocol.ts'
-import type { Receiver } from '../../src/replication/receiver.ts'
-import type { TicketBook } from '../../src/replication/tickets.ts'
+} from '../../src/replication/wire/protocol.ts'
+import type { TicketBook } from '../../src/replication/wire/tickets.ts'
 import type {
   BlobRange,
   BlobTransport,
   PushedRange,
   RemoteTransport,
-} from '../../src/replication/transport.ts'
+} from '../../src/replication/wire/transport.ts'
 
 export type Call = 'handshake' | 'batch' | 'completions' | 'farewell' | 'push' | Inquiry
 

@@ -1,14 +1,14 @@
 import type { Clock } from '../../src/base/clock.ts'
 import type { LogFields, Logger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
-import type { LinkStatus } from '../../src/replication/link.ts'
-import { LinkTraffic } from '../../src/replication/link-traffic.ts'
 import {
   defaultReplicationOptions,
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
-import { wantsEverything } from '../../src/store/place-filter.ts'
+import type { LinkStatus } from '../../src/replication/send/link.ts'
+import { LinkTraffic } from '../../src/replication/wire/link-traffic.ts'
+import { wantsEverything } from '../../src/store/model/place-filter.ts'
 import type { VolumeIdentity } from '../../src/volume/volume.ts'
 import { emptySite, noHoldings } from './empty-site.ts'
 import { ManualClock, runUntil } from './manual-clock.ts'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Mutation, PutMutation } from '../../src/store/mutation.ts'
+import type { Mutation, PutMutation } from '../../src/store/model/mutation.ts'
 import type {
   ApplyOutcome,
   ChangeSink,
@@ -7,8 +7,8 @@ import type {
   PeerMark,
   StagedUpload,
   UploadName,
-} from '../../src/store/object-store.ts'
-import { slotText } from '../../src/store/slot.ts'
+} from '../../src/store/model/object-store.ts'
+import { slotText } from '../../src/store/model/slot.ts'
 
 interface Held {
   readonly mutation: Mutation

@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto'
 import type { Clock } from '../../src/base/clock.ts'
-import { encodedChange } from '../../src/store/change-feed.ts'
-import type { Mutation, PutMutation } from '../../src/store/mutation.ts'
+import { encodedChange } from '../../src/store/feed/change-feed.ts'
+import type { Mutation, PutMutation } from '../../src/store/model/mutation.ts'
 import type {
   ChangeFeed,
   ConfirmedPeer,
@@ -20,9 +20,9 @@ import type {
   RemoteLedger,
   ReplayScope,
   Settlement,
-} from '../../src/store/object-store.ts'
-import { objectSlot, slotText } from '../../src/store/slot.ts'
-import { makeVersion, type Version } from '../../src/store/version.ts'
+} from '../../src/store/model/object-store.ts'
+import { objectSlot, slotText } from '../../src/store/model/slot.ts'
+import { makeVersion, type Version } from '../../src/store/model/version.ts'
 import type { VolumeIdentity } from '../../src/volume/volume.ts'
 
 export function identityOf(siteId: string, changes: Partial<VolumeIdentity> = {}): VolumeIdentity {

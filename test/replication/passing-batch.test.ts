@@ -6,10 +6,10 @@ import {
   decodeBatch,
   encodeBatch,
   encodeHoldingsPart,
-} from '../../src/replication/batch-codec.ts'
-import { PassingBatch, type ReceivedFrame } from '../../src/replication/passing-batch.ts'
-import { wantsEverything } from '../../src/store/place-filter.ts'
-import { makeVersion } from '../../src/store/version.ts'
+} from '../../src/replication/wire/batch-codec.ts'
+import { PassingBatch, type ReceivedFrame } from '../../src/replication/wire/passing-batch.ts'
+import { wantsEverything } from '../../src/store/model/place-filter.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 
 const header = { session: 's', volumeId: 'volume', incarnation: 'life', through: 7 }
 

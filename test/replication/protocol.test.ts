@@ -9,7 +9,7 @@ import {
   parseCompletionsQuery,
   parseHello,
   parseHelloAnswer,
-} from '../../src/replication/protocol.ts'
+} from '../../src/replication/wire/protocol.ts'
 
 const hello: Hello = {
   protocol: 1,

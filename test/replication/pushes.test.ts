@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { RemoteUnreachableError } from '../../src/replication/errors.ts'
+import { RemoteUnreachableError } from '../../src/replication/wire/errors.ts'
 import { runUntil, settleTasks } from './manual-clock.ts'
 import { MemoryPair, type PairOptions } from './memory-pair.ts'
 

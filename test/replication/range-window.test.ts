@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
-import { type PendingRange, RangeWindow } from '../../src/replication/range-window.ts'
+import { type PendingRange, RangeWindow } from '../../src/replication/receive/range-window.ts'
 
 interface Room {
   held: number

@@ -1,16 +1,19 @@
 /** Sites that read single objects of each other: real stores, without a network in between. */
 import { systemClock } from '../../src/base/clock.ts'
 import type { Logger } from '../../src/base/log.ts'
-import { RemoteRefusedError, RemoteUnreachableError } from '../../src/replication/errors.ts'
-import { parseReadQuestion, type VersionedObject } from '../../src/replication/reads/documents.ts'
 import { HealingReads } from '../../src/replication/reads/healing-reads.ts'
 import { ProxyReads } from '../../src/replication/reads/proxy-reads.ts'
 import { ReadResponder } from '../../src/replication/reads/read-responder.ts'
 import { ReadsTally } from '../../src/replication/reads/reads-tally.ts'
 import { RemoteLook } from '../../src/replication/reads/remote-look.ts'
-import type { ReadableRemote, SiteReader } from '../../src/replication/reads/site-reader.ts'
-import { CorruptObjectError } from '../../src/store/errors.ts'
-import { isWanted, type PlaceFilter, wantsEverything } from '../../src/store/place-filter.ts'
+import { RemoteRefusedError, RemoteUnreachableError } from '../../src/replication/wire/errors.ts'
+import {
+  parseReadQuestion,
+  type VersionedObject,
+} from '../../src/replication/wire/read-documents.ts'
+import type { ReadableRemote, SiteReader } from '../../src/replication/wire/site-reader.ts'
+import { CorruptObjectError } from '../../src/store/model/errors.ts'
+import { isWanted, type PlaceFilter, wantsEverything } from '../../src/store/model/place-filter.ts'
 import { TestStore } from '../store/open-store.ts'
 import { collectingLogger, type LogLine } from './memory-pair.ts'
 

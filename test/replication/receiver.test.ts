@@ -2,19 +2,23 @@ import { describe, expect, test } from 'vitest'
 import { MalformedBytesError } from '../../src/base/byte-reader.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom, systemRandom } from '../../src/base/random.ts'
-import { decodeAnswer } from '../../src/replication/answer-codec.ts'
-import { type ChangeFrame, encodeBatch, type FrameBody } from '../../src/replication/batch-codec.ts'
+import { defaultReplicationOptions } from '../../src/replication/options.ts'
+import { Receiver } from '../../src/replication/receive/receiver.ts'
+import { decodeAnswer } from '../../src/replication/wire/answer-codec.ts'
+import {
+  type ChangeFrame,
+  encodeBatch,
+  type FrameBody,
+} from '../../src/replication/wire/batch-codec.ts'
 import {
   BadRemoteUrlError,
   HandshakeRequiredError,
   LinkEndedError,
-} from '../../src/replication/errors.ts'
-import { defaultReplicationOptions } from '../../src/replication/options.ts'
-import type { ChangeOutcome, Hello, HelloAnswer } from '../../src/replication/protocol.ts'
-import { Receiver } from '../../src/replication/receiver.ts'
-import { encodeMutation, type Mutation } from '../../src/store/mutation.ts'
-import { objectSlot } from '../../src/store/slot.ts'
-import { makeVersion } from '../../src/store/version.ts'
+} from '../../src/replication/wire/errors.ts'
+import type { ChangeOutcome, Hello, HelloAnswer } from '../../src/replication/wire/protocol.ts'
+import { encodeMutation, type Mutation } from '../../src/store/model/mutation.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { emptyResponder } from './empty-site.ts'
 import { ManualClock, settleTasks } from './manual-clock.ts'
 import { MemoryBlobTransport } from './memory-network.ts'

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
+import { planStart } from '../../src/replication/send/reconcile.ts'
 import {
   ProtocolMismatchError,
   SelfReplicationError,
   SiteIdTakenError,
-} from '../../src/replication/errors.ts'
-import type { HelloAnswer } from '../../src/replication/protocol.ts'
-import { planStart } from '../../src/replication/reconcile.ts'
-import type { ConfirmedPeer } from '../../src/store/object-store.ts'
+} from '../../src/replication/wire/errors.ts'
+import type { HelloAnswer } from '../../src/replication/wire/protocol.ts'
+import type { ConfirmedPeer } from '../../src/store/model/object-store.ts'
 import { identityOf } from './memory-site.ts'
 
 const own = identityOf('site-a')

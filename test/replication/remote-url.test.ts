@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
-import { BadRemoteUrlError, PlaintextRefusedError } from '../../src/replication/errors.ts'
-import { createHttpTransport } from '../../src/replication/http-transport.ts'
-import { parseRemoteUrl } from '../../src/replication/remote-url.ts'
+import { createHttpTransport } from '../../src/replication/http/http-transport.ts'
+import { parseRemoteUrl } from '../../src/replication/http/remote-url.ts'
+import { BadRemoteUrlError, PlaintextRefusedError } from '../../src/replication/wire/errors.ts'
 import { unlimitedTraffic } from './memory-pair.ts'
 
 test('an address is split into what one connects to and a path before /admin', () => {

@@ -4,11 +4,11 @@ import {
   defaultReplicationOptions,
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
-import { SendGuard } from '../../src/replication/send-guard.ts'
-import type { FeedPlace } from '../../src/store/object-store.ts'
-import { objectSlot } from '../../src/store/slot.ts'
-import type { GuardMemory } from '../../src/store/take-guard.ts'
-import type { Version } from '../../src/store/version.ts'
+import { SendGuard } from '../../src/replication/send/send-guard.ts'
+import type { FeedPlace } from '../../src/store/model/object-store.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
+import type { GuardMemory } from '../../src/store/model/take-guard.ts'
+import type { Version } from '../../src/store/model/version.ts'
 import { ManualClock } from './manual-clock.ts'
 
 const minute = 60_000

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { decodeBatch } from '../../src/replication/batch-codec.ts'
-import { RemoteRefusedError, RemoteUnreachableError } from '../../src/replication/errors.ts'
+import { decodeBatch } from '../../src/replication/wire/batch-codec.ts'
+import { RemoteRefusedError, RemoteUnreachableError } from '../../src/replication/wire/errors.ts'
 import { runUntil, settleTasks } from './manual-clock.ts'
 import { MemoryPair, type PairOptions } from './memory-pair.ts'
 

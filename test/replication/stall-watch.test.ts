@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { StallWatch } from '../../src/replication/stall-watch.ts'
+import { StallWatch } from '../../src/replication/send/stall-watch.ts'
 import { ManualClock } from './manual-clock.ts'
 
 const clock = new ManualClock()

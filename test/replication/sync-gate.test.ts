@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { makeShipment } from '../../src/replication/shipment.ts'
-import { type LinkWatcher, SyncGate, type SyncVerdict } from '../../src/replication/sync-gate.ts'
-import type { FeedPlace, Settlement } from '../../src/store/object-store.ts'
+import { makeShipment } from '../../src/replication/send/shipment.ts'
+import {
+  type LinkWatcher,
+  SyncGate,
+  type SyncVerdict,
+} from '../../src/replication/send/sync-gate.ts'
+import type { FeedPlace, Settlement } from '../../src/store/model/object-store.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryFeed, MemoryLedger } from './memory-site.ts'
 

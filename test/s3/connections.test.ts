@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { ByteBudget } from '../../src/base/byte-budget.ts'
 import { systemClock } from '../../src/base/clock.ts'
-import { StorageFullError, StoreUnavailableError } from '../../src/store/errors.ts'
-import type { ObjectStore } from '../../src/store/object-store.ts'
+import { StorageFullError, StoreUnavailableError } from '../../src/store/model/errors.ts'
+import type { ObjectStore } from '../../src/store/model/object-store.ts'
 import { ManualClock } from './manual-clock.ts'
 import { type SiteOptions, startSite, type TestSite } from './start-site.ts'
 

@@ -14,8 +14,12 @@ import {
   PreconditionFailedError,
   StorageFullError,
   StoreUnavailableError,
-} from '../../src/store/errors.ts'
-import { GroupWriteError, VolumeFullError, VolumeReadOnlyError } from '../../src/volume/errors.ts'
+} from '../../src/store/model/errors.ts'
+import {
+  GroupWriteError,
+  VolumeFullError,
+  VolumeReadOnlyError,
+} from '../../src/volume/format/errors.ts'
 
 const name = { bucket: 'b', key: 'k' }
 

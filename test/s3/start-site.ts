@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { createS3Handler, type S3HandlerOptions, type S3Observation } from '../../src/s3/handler.ts'
-import type { ObjectStore } from '../../src/store/object-store.ts'
+import type { ObjectStore } from '../../src/store/model/object-store.ts'
 import { openTestStore } from './test-store.ts'
 
 export interface Answer {

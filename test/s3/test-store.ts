@@ -7,7 +7,7 @@ import { systemRandom } from '../../src/base/random.ts'
 import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
 import { openEngine } from '../../src/store/engine.ts'
-import type { ObjectStore } from '../../src/store/object-store.ts'
+import type { ObjectStore } from '../../src/store/model/object-store.ts'
 import { Volume } from '../../src/volume/volume.ts'
 
 export interface TestStore {

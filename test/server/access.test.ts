@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import type { AuthToken, TokenRole } from '../../src/config/tokens.ts'
-import { AccessControl, type AccessOptions } from '../../src/server/access.ts'
+import { AccessControl, type AccessOptions } from '../../src/server/credentials/access.ts'
 
 const roles = ['read', 'write', 'admin', 'replication'] as const
 

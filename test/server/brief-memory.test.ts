@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { rememberBriefly } from '../../src/server/brief-memory.ts'
+import { rememberBriefly } from '../../src/server/control/brief-memory.ts'
 import { ManualClock } from '../replication/manual-clock.ts'
 
 describe('a brief memory', () => {

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { checkPemFiles } from '../../src/server/check-pem-files.ts'
+import { checkPemFiles } from '../../src/server/credentials/check-pem-files.ts'
 import { Certificates, hasOpenssl } from './certificates.ts'
 import { remoteAt, testConfig } from './test-site.ts'
 

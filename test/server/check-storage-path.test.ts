@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { StoragePathError } from '../../src/device/errors.ts'
-import { checkIndexPath, checkStoragePath } from '../../src/server/check-storage-path.ts'
+import { checkIndexPath, checkStoragePath } from '../../src/server/storage/check-storage-path.ts'
 
 let folder: string
 

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { HashThreadError } from '../../src/server/errors.ts'
-import { HashThreads } from '../../src/server/hash-threads.ts'
+import { HashThreads } from '../../src/server/storage/hash-threads.ts'
 
 let threads: HashThreads
 afterEach(() => threads.close())

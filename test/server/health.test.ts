@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { reportHealth } from '../../src/server/health.ts'
+import { reportHealth } from '../../src/server/control/health.ts'
 import { remoteStatus } from './remote-status.ts'
 
 const well = {

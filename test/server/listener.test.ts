@@ -3,9 +3,13 @@ import { Agent, request as httpRequest, type IncomingMessage, type ServerRespons
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Logger, silentLogger } from '../../src/base/log.ts'
-import { createDispatcher } from '../../src/server/dispatcher.ts'
 import { AddressInUseError, ListenFailedError } from '../../src/server/errors.ts'
-import { Listener, type ListenerLimits, type RequestHandler } from '../../src/server/listener.ts'
+import { createDispatcher } from '../../src/server/listener/dispatcher.ts'
+import {
+  Listener,
+  type ListenerLimits,
+  type RequestHandler,
+} from '../../src/server/listener/listener.ts'
 
 const open: Listener[] = []
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { createLogger, type LoggingOptions } from '../../src/server/logging.ts'
-import { formatPrettyLine } from '../../src/server/pretty-line.ts'
-import { StorageFullError } from '../../src/store/errors.ts'
+import { createLogger, type LoggingOptions } from '../../src/server/logging/logging.ts'
+import { formatPrettyLine } from '../../src/server/logging/pretty-line.ts'
+import { StorageFullError } from '../../src/store/model/errors.ts'
 
 function capture(options: Partial<LoggingOptions> = {}) {
   const lines: string[] = []

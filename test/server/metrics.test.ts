@@ -2,7 +2,7 @@ import { register } from 'prom-client'
 import { describe, expect, it } from 'vitest'
 import { ReadsTally } from '../../src/replication/reads/reads-tally.ts'
 import { LinkTally, ResultTally } from '../../src/replication/tally.ts'
-import { type SiteFigures, SiteMetrics } from '../../src/server/metrics.ts'
+import { type SiteFigures, SiteMetrics } from '../../src/server/metrics/metrics.ts'
 import { parseMetrics } from './parse-metrics.ts'
 import { remoteStatus } from './remote-status.ts'
 

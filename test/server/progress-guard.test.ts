@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ProgressGuard } from '../../src/server/progress-guard.ts'
+import { ProgressGuard } from '../../src/server/listener/progress-guard.ts'
 
 let server: Server
 let guard: ProgressGuard

@@ -9,8 +9,8 @@ import type {
 } from '../../src/admin/protocol.ts'
 import { FolderFiles } from '../../src/device/small-files.ts'
 
-import { demotionChecks, promotionChecks } from '../../src/server/role-control.ts'
-import { RoleKeeper } from '../../src/server/role-keeper.ts'
+import { demotionChecks, promotionChecks } from '../../src/server/roles/role-control.ts'
+import { RoleKeeper } from '../../src/server/roles/role-keeper.ts'
 import { ManualClock } from '../replication/manual-clock.ts'
 import { collectingLogger, type LogLine } from '../replication/memory-pair.ts'
 import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
-import { Teardown } from '../../src/server/teardown.ts'
+import { Teardown } from '../../src/base/teardown.ts'
 
 describe('the teardown', () => {
   it('closes in reverse, all of it, and then reports the first failure', async () => {

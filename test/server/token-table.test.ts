@@ -7,9 +7,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import type { AcceptedToken, AuthToken } from '../../src/config/tokens.ts'
 import { FolderFiles } from '../../src/device/small-files.ts'
-import { AccessControl } from '../../src/server/access.ts'
-import { RevokedTokens } from '../../src/server/revoked-tokens.ts'
-import { SiteTokens } from '../../src/server/token-control.ts'
+import { AccessControl } from '../../src/server/credentials/access.ts'
+import { RevokedTokens } from '../../src/server/credentials/revoked-tokens.ts'
+import { SiteTokens } from '../../src/server/credentials/token-control.ts'
 import { ManualClock } from '../replication/manual-clock.ts'
 
 const digestOf = (token: string): string => hash('sha256', token, 'hex')

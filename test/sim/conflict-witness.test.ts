@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { ConflictWitness } from '../../src/sim/conflict-witness.ts'
+import { makeVersion, type Version } from '../../src/store/model/version.ts'
 import type { ConflictEntry } from '../../src/store/tables/conflict-entry.ts'
 import { objectKey, tombstoneKey } from '../../src/store/tables/keys.ts'
 import { encodeLiveEntry, encodeTombstone } from '../../src/store/tables/slot-entry.ts'
-import { makeVersion, type Version } from '../../src/store/version.ts'
 
 const location = { segment: 0, generation: 1, offset: 4096, headLength: 1, bodyLength: 0 }
 const digest = createHash('sha256').digest()

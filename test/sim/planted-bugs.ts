@@ -1,14 +1,14 @@
 /** Bugs that ComIO does not have: each is put between two of its parts, for the simulation to find. */
 import type { Device, DeviceSegment } from '../../src/device/device.ts'
 import type { IndexOperation, OrderedIndex } from '../../src/index/ordered-index.ts'
-import type { LinkTraffic } from '../../src/replication/link-traffic.ts'
-import type { SyncGate } from '../../src/replication/sync-gate.ts'
-import { HoldingsBook } from '../../src/store/holdings-book.ts'
-import type { Mutation } from '../../src/store/mutation.ts'
-import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
-import type { Survey } from '../../src/store/survey.ts'
-import type { TakeGuard } from '../../src/store/take-guard.ts'
-import { makeVersion, siteOf, timeOf, VersionClock } from '../../src/store/version.ts'
+import type { SyncGate } from '../../src/replication/send/sync-gate.ts'
+import type { LinkTraffic } from '../../src/replication/wire/link-traffic.ts'
+import { HoldingsBook } from '../../src/store/feed/holdings-book.ts'
+import type { Mutation } from '../../src/store/model/mutation.ts'
+import type { ChangeSink, FeedPlace, RemoteLedger } from '../../src/store/model/object-store.ts'
+import type { Survey } from '../../src/store/model/survey.ts'
+import type { TakeGuard } from '../../src/store/model/take-guard.ts'
+import { makeVersion, siteOf, timeOf, VersionClock } from '../../src/store/model/version.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
 /** Everything of `target`, but for what `replaced` does instead. */

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { Admission, type RoomMaker } from '../../src/store/admission.ts'
-import { StorageFullError } from '../../src/store/errors.ts'
-import type { RoomPromise } from '../../src/store/room-promise.ts'
+import { StorageFullError } from '../../src/store/model/errors.ts'
+import { Admission, type RoomMaker } from '../../src/store/write/admission.ts'
+import type { RoomPromise } from '../../src/store/write/room-promise.ts'
 import { ManualClock } from '../s3/manual-clock.ts'
 
 const kib = 1024

@@ -1,8 +1,8 @@
 /** Generators shared by the store's property tests. */
 import fc from 'fast-check'
-import type { ContentHash, Mutation, ObjectMeta } from '../../src/store/mutation.ts'
-import type { Slot } from '../../src/store/slot.ts'
-import { type Context, joinContext, makeVersion } from '../../src/store/version.ts'
+import type { ContentHash, Mutation, ObjectMeta } from '../../src/store/model/mutation.ts'
+import type { Slot } from '../../src/store/model/slot.ts'
+import { type Context, joinContext, makeVersion } from '../../src/store/model/version.ts'
 import type { Location } from '../../src/volume/volume.ts'
 
 const site = fc.constantFrom('a', 'site-b', 'c9')

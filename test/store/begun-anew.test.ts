@@ -2,9 +2,9 @@
 import { hash } from 'node:crypto'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
-import type { RemoteLedger } from '../../src/store/object-store.ts'
-import { objectSlot } from '../../src/store/slot.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import type { RemoteLedger } from '../../src/store/model/object-store.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { TestStore } from './open-store.ts'
 
 let store: TestStore

@@ -2,8 +2,8 @@
 import { hash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
-import type { PutMutation } from '../../src/store/mutation.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import type { PutMutation } from '../../src/store/model/mutation.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { MemoryStore } from './memory-store.ts'
 
 const kib = 1024

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { randomBelow, seededRandom } from '../../src/base/random.ts'
-import { StorageFullError } from '../../src/store/errors.ts'
+import { StorageFullError } from '../../src/store/model/errors.ts'
 import { fill } from './fill.ts'
 import { MemoryStore } from './memory-store.ts'
 import { TestStore } from './open-store.ts'

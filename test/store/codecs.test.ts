@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { MalformedBytesError } from '../../src/base/byte-reader.ts'
-import { decodeMutation, encodeMutation } from '../../src/store/mutation.ts'
+import { decodeMutation, encodeMutation } from '../../src/store/model/mutation.ts'
+import { decodeBucketEntry, encodeBucketEntry } from '../../src/store/tables/bucket-entry.ts'
+import {
+  decodeChangeEntry,
+  decodeChangeSince,
+  encodeChangeEntry,
+} from '../../src/store/tables/change-entry.ts'
+import { decodeLetterEntry, encodeLetterEntry } from '../../src/store/tables/letter-entry.ts'
 import {
   chunkRecord,
   decodeRecord,
@@ -10,14 +17,7 @@ import {
   plainRecord,
   putRecord,
   recordKinds,
-} from '../../src/store/records.ts'
-import { decodeBucketEntry, encodeBucketEntry } from '../../src/store/tables/bucket-entry.ts'
-import {
-  decodeChangeEntry,
-  decodeChangeSince,
-  encodeChangeEntry,
-} from '../../src/store/tables/change-entry.ts'
-import { decodeLetterEntry, encodeLetterEntry } from '../../src/store/tables/letter-entry.ts'
+} from '../../src/store/tables/records.ts'
 import {
   decodeLiveEntry,
   decodeTombstone,

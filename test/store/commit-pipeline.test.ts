@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { MemoryIndex } from '../../src/index/memory-index.ts'
-import { Accounts } from '../../src/store/accounts.ts'
-import { CommitPipeline } from '../../src/store/commit-pipeline.ts'
+import { Accounts } from '../../src/store/tables/accounts.ts'
+import { CommitPipeline } from '../../src/store/write/commit-pipeline.ts'
 import type { Location, RecordInput } from '../../src/volume/volume.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { ConflictPolicy } from '../../src/store/bucket-register.ts'
-import type { IncomingChange, WriteConflict } from '../../src/store/object-store.ts'
-import { wantsEverything } from '../../src/store/place-filter.ts'
-import { siteOf } from '../../src/store/version.ts'
+import type { ConflictPolicy } from '../../src/store/model/bucket-register.ts'
+import type { IncomingChange, WriteConflict } from '../../src/store/model/object-store.ts'
+import { wantsEverything } from '../../src/store/model/place-filter.ts'
+import { siteOf } from '../../src/store/model/version.ts'
 import { TestStore } from './open-store.ts'
 
 const opened: TestStore[] = []

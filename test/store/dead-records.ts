@@ -1,7 +1,7 @@
 /** What of a log may rot without anybody missing it. */
 import type { MemoryIndexDisk } from '../../src/index/memory-index.ts'
 import { readContents } from '../../src/sim/site-contents.ts'
-import { recordKinds } from '../../src/store/records.ts'
+import { recordKinds } from '../../src/store/tables/records.ts'
 import type { ListedRecord } from '../../src/volume/volume.ts'
 import type { BareStore } from './bare-store.ts'
 

@@ -13,9 +13,9 @@ import {
   withoutPlaces,
   withoutRange,
   withRemovals,
-} from '../../src/store/discards.ts'
-import type { FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
-import type { TakeGuard } from '../../src/store/take-guard.ts'
+} from '../../src/store/model/discards.ts'
+import type { FeedPlace, RemoteLedger } from '../../src/store/model/object-store.ts'
+import type { TakeGuard } from '../../src/store/model/take-guard.ts'
 import { TestStore } from './open-store.ts'
 
 const seqs = fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 5 })

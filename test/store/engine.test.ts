@@ -8,7 +8,7 @@ import {
   NoSuchBucketError,
   PreconditionFailedError,
   StorageFullError,
-} from '../../src/store/errors.ts'
+} from '../../src/store/model/errors.ts'
 import { TestStore } from './open-store.ts'
 
 let store: TestStore

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
-import { StorageFullError } from '../../src/store/errors.ts'
+import { StorageFullError } from '../../src/store/model/errors.ts'
 import type { TestStore } from './open-store.ts'
 
 /** More than any volume of a test takes. */

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { ApplyOutcome, IncomingChange } from '../../src/store/object-store.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import type { ApplyOutcome, IncomingChange } from '../../src/store/model/object-store.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { TestStore } from './open-store.ts'
 
 const segmentBytes = 256 * 1024

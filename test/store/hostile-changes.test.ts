@@ -2,9 +2,9 @@
 import { hash } from 'node:crypto'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Mutation, PutMutation } from '../../src/store/mutation.ts'
-import type { ApplyOutcome, IncomingChange } from '../../src/store/object-store.ts'
-import { contextSitesMax, makeVersion, type Version } from '../../src/store/version.ts'
+import type { Mutation, PutMutation } from '../../src/store/model/mutation.ts'
+import type { ApplyOutcome, IncomingChange } from '../../src/store/model/object-store.ts'
+import { contextSitesMax, makeVersion, type Version } from '../../src/store/model/version.ts'
 import { mutation as anyMutation } from './arbitraries.ts'
 import { TestStore } from './open-store.ts'
 

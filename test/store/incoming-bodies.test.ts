@@ -1,10 +1,14 @@
 import { hash, randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type ContentHasher, type Hashing, inlineHashing } from '../../src/store/body-hasher.ts'
-import { StoreUnavailableError } from '../../src/store/errors.ts'
-import type { IncomingBody, IncomingChange } from '../../src/store/object-store.ts'
-import { objectSlot } from '../../src/store/slot.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import {
+  type ContentHasher,
+  type Hashing,
+  inlineHashing,
+} from '../../src/store/model/body-hasher.ts'
+import { StoreUnavailableError } from '../../src/store/model/errors.ts'
+import type { IncomingBody, IncomingChange } from '../../src/store/model/object-store.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { TestStore } from './open-store.ts'
 
 let store: TestStore

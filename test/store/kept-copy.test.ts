@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { copyOf, originOf } from '../../src/store/kept-copy.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import { copyOf, originOf } from '../../src/store/model/kept-copy.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 
 const loser = makeVersion(5000, 3, 'site-a')
 const floor = makeVersion(9000, 0, 'site-b')

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type BodyHasher, inlineHashing } from '../../src/store/body-hasher.ts'
-import type { ObjectInfo } from '../../src/store/object-store.ts'
+import { type BodyHasher, inlineHashing } from '../../src/store/model/body-hasher.ts'
+import type { ObjectInfo } from '../../src/store/model/object-store.ts'
 import { TestStore } from './open-store.ts'
 
 const chunkBytes = 2 ** 17

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
-import type { TakeGuard } from '../../src/store/take-guard.ts'
+import type { FeedPlace, RemoteLedger } from '../../src/store/model/object-store.ts'
+import type { TakeGuard } from '../../src/store/model/take-guard.ts'
 import { TestStore } from './open-store.ts'
 
 let store: TestStore

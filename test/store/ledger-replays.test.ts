@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { FeedPlace, RemoteLedger, ReplayFilter } from '../../src/store/object-store.ts'
-import { wantsEverything } from '../../src/store/place-filter.ts'
+import type { FeedPlace, RemoteLedger, ReplayFilter } from '../../src/store/model/object-store.ts'
+import { wantsEverything } from '../../src/store/model/place-filter.ts'
 import { TestStore } from './open-store.ts'
 
 let store: TestStore

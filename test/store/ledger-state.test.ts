@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { wantsEverything } from '../../src/store/model/place-filter.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
 import {
   decodeLedger,
   encodeLedger,
   LedgerState,
   type PlaceFacts,
-} from '../../src/store/ledger-state.ts'
-import { wantsEverything } from '../../src/store/place-filter.ts'
-import { objectSlot } from '../../src/store/slot.ts'
+} from '../../src/store/tables/ledger-state.ts'
 
 const link = { epoch: 7, begunAt: 0, filter: wantsEverything }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { FeedPlace, RemoteLedger } from '../../src/store/object-store.ts'
+import type { FeedPlace, RemoteLedger } from '../../src/store/model/object-store.ts'
 import { TestStore } from './open-store.ts'
 
 let store: TestStore

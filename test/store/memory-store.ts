@@ -4,7 +4,10 @@ import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../../src/index/memory-index.ts'
 import { type Engine, openEngine } from '../../src/store/engine.ts'
-import { defaultReclaimOptions, type ReclaimOptions } from '../../src/store/reclaim-options.ts'
+import {
+  defaultReclaimOptions,
+  type ReclaimOptions,
+} from '../../src/store/space/reclaim-options.ts'
 import { Volume } from '../../src/volume/volume.ts'
 import { FaultyDisk } from '../volume/faulty-disk.ts'
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
-import { CorruptObjectError } from '../../src/store/errors.ts'
-import { objectSlot } from '../../src/store/slot.ts'
+import { CorruptObjectError } from '../../src/store/model/errors.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
 import { TestStore } from './open-store.ts'
 import { spoil } from './spoil.ts'
 

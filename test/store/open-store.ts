@@ -8,10 +8,10 @@ import { systemRandom } from '../../src/base/random.ts'
 import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
 import type { OrderedIndex } from '../../src/index/ordered-index.ts'
-import type { Hashing } from '../../src/store/body-hasher.ts'
-import type { ConflictPolicy } from '../../src/store/bucket-register.ts'
 import { type Engine, openEngine } from '../../src/store/engine.ts'
-import type { ObjectInfo } from '../../src/store/object-store.ts'
+import type { Hashing } from '../../src/store/model/body-hasher.ts'
+import type { ConflictPolicy } from '../../src/store/model/bucket-register.ts'
+import type { ObjectInfo } from '../../src/store/model/object-store.ts'
 import { Volume } from '../../src/volume/volume.ts'
 
 export interface OpenedStore {

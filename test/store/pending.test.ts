@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
-import { PendingMap } from '../../src/store/pending.ts'
+import { PendingMap } from '../../src/store/write/pending.ts'
 
 const done = Promise.resolve()
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { CorruptObjectError } from '../../src/store/errors.ts'
-import type { OpenObject } from '../../src/store/object-store.ts'
+import { CorruptObjectError } from '../../src/store/model/errors.ts'
+import type { OpenObject } from '../../src/store/model/object-store.ts'
 import { TestStore } from './open-store.ts'
 import { spoil } from './spoil.ts'
 

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { WrittenChange } from '../../src/store/index-batch.ts'
-import { encodeMutation, type Mutation } from '../../src/store/mutation.ts'
-import type { FeedPlace } from '../../src/store/object-store.ts'
-import { RecentChanges } from '../../src/store/recent-changes.ts'
-import { objectSlot } from '../../src/store/slot.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import { RecentChanges } from '../../src/store/feed/recent-changes.ts'
+import { encodeMutation, type Mutation } from '../../src/store/model/mutation.ts'
+import type { FeedPlace } from '../../src/store/model/object-store.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
+import type { WrittenChange } from '../../src/store/tables/index-batch.ts'
 import { TestStore } from './open-store.ts'
 
 const placeAt = (seq: number): FeedPlace => ({

@@ -2,16 +2,16 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ByteReader } from '../../src/base/byte-reader.ts'
-import { noDiscards } from '../../src/store/discards.ts'
-import type { LinkedRemote, RemoteChange } from '../../src/store/object-store.ts'
+import { noDiscards } from '../../src/store/model/discards.ts'
+import type { LinkedRemote, RemoteChange } from '../../src/store/model/object-store.ts'
 import {
   decodeFilter,
   encodeFilter,
   isWanted,
   type PlaceFilter,
   wantsEverything,
-} from '../../src/store/place-filter.ts'
-import { objectSlot } from '../../src/store/slot.ts'
+} from '../../src/store/model/place-filter.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
 import { decodeRemoteRecord, encodeRemoteRecord } from '../../src/store/tables/remote-entry.ts'
 import { TestStore } from './open-store.ts'
 

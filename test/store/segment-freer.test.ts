@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { MemoryIndex, MemoryIndexDisk } from '../../src/index/memory-index.ts'
-import { Accounts } from '../../src/store/accounts.ts'
-import { OpenWriters } from '../../src/store/blob-writer.ts'
-import { SegmentFreer } from '../../src/store/segment-freer.ts'
+import { OpenWriters } from '../../src/store/bodies/blob-writer.ts'
+import { SegmentFreer } from '../../src/store/space/segment-freer.ts'
+import { Accounts } from '../../src/store/tables/accounts.ts'
 import type { SegmentInfo } from '../../src/volume/volume.ts'
 
 const dead: SegmentInfo = {

@@ -7,7 +7,7 @@ import { HardwareClock, SimClock } from '../../src/sim/sim-clock.ts'
 import { SimDevice } from '../../src/sim/sim-device.ts'
 import { noDiskFaults, SimDisk } from '../../src/sim/sim-disk.ts'
 import { openEngine } from '../../src/store/engine.ts'
-import { StorageFullError } from '../../src/store/errors.ts'
+import { StorageFullError } from '../../src/store/model/errors.ts'
 import { Volume } from '../../src/volume/volume.ts'
 
 const segmentBytes = 512 * 1024

@@ -4,9 +4,9 @@ import {
   BucketNotEmptyError,
   PreconditionFailedError,
   StorageFullError,
-} from '../../src/store/errors.ts'
-import type { PutMutation } from '../../src/store/mutation.ts'
-import { makeVersion } from '../../src/store/version.ts'
+} from '../../src/store/model/errors.ts'
+import type { PutMutation } from '../../src/store/model/mutation.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { fill } from './fill.ts'
 import { TestStore } from './open-store.ts'
 

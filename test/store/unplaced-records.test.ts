@@ -2,9 +2,9 @@
 import { hash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
-import type { PutMutation } from '../../src/store/mutation.ts'
-import { objectSlot } from '../../src/store/slot.ts'
-import { makeVersion } from '../../src/store/version.ts'
+import type { PutMutation } from '../../src/store/model/mutation.ts'
+import { objectSlot } from '../../src/store/model/slot.ts'
+import { makeVersion } from '../../src/store/model/version.ts'
 import { MemoryStore } from './memory-store.ts'
 
 const segmentBytes = 64 * 1024

@@ -16,7 +16,7 @@ import {
   timeOf,
   type Version,
   VersionClock,
-} from '../../src/store/version.ts'
+} from '../../src/store/model/version.ts'
 import { context, version } from './arbitraries.ts'
 
 describe('a version', () => {

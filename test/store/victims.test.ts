@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bestOf, type Candidate, gainOf } from '../../src/store/victims.ts'
+import { bestOf, type Candidate, gainOf } from '../../src/store/space/victims.ts'
 
 const bytes = 1024
 const segment: Candidate['segment'] = {

@@ -105,6 +105,28 @@ describe('layers', () => {
     ])
   })
 
+  it('reports a circle of folders in a layer, where no file is in one', () => {
+    const files = {
+      'src/store/feed/a.ts': `import '../space/b.ts'`,
+      'src/store/space/b.ts': `import { d } from '../model/d.ts'`,
+      'src/store/space/c.ts': `import '../feed/e.ts'`,
+      'src/store/feed/e.ts': '',
+      'src/store/model/d.ts': '',
+    }
+    expect(found(checkLayers, files)).toEqual([
+      'src/store/feed:0 is in a circle of imports: src/store/feed, src/store/space',
+    ])
+  })
+
+  it('takes a file directly in a layer for itself: over the folders, or known to them', () => {
+    const files = {
+      'src/store/engine.ts': `import './feed/a.ts'`,
+      'src/store/feed/a.ts': `import '../errors.ts'`,
+      'src/store/errors.ts': '',
+    }
+    expect(found(checkLayers, files)).toEqual([])
+  })
+
   it('finds the imports of a real file', () => {
     const text = `import { a } from '../base/a.ts'\nimport x from 'x'\nexport {}`
     withFiles({ 'src/store/b.ts': text }, (root) => {

@@ -4,9 +4,13 @@ import {
   GroupWriteError,
   StaleLocationError,
   VolumeReadOnlyError,
-} from '../../src/volume/errors.ts'
-import { decodeFooterEntries, decodeFooterHeader, decodeTrailer } from '../../src/volume/footer.ts'
-import { SegmentSeed } from '../../src/volume/segment-seed.ts'
+} from '../../src/volume/format/errors.ts'
+import {
+  decodeFooterEntries,
+  decodeFooterHeader,
+  decodeTrailer,
+} from '../../src/volume/format/footer.ts'
+import { SegmentSeed } from '../../src/volume/format/segment-seed.ts'
 import type { Location, Volume } from '../../src/volume/volume.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import {

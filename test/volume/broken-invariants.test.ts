@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { AssertionError } from '../../src/base/assert.ts'
-import { Space } from '../../src/volume/space.ts'
-import { VolumeContext, type VolumeParts } from '../../src/volume/volume-context.ts'
+import { VolumeContext, type VolumeParts } from '../../src/volume/segments/volume-context.ts'
+import { Space } from '../../src/volume/write/space.ts'
 import { unhandledIn } from '../base/unhandled.ts'
 import { recordingLogger, segmentBytes, stillClock } from './scenario.ts'
 

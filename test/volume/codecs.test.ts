@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FormatTooNewError } from '../../src/volume/errors.ts'
+import { FormatTooNewError } from '../../src/volume/format/errors.ts'
 import {
   decodeFooterEntries,
   decodeFooterHeader,
@@ -8,29 +8,29 @@ import {
   FooterBuilder,
   type FooterEntry,
   footerLength,
-} from '../../src/volume/footer.ts'
+} from '../../src/volume/format/footer.ts'
 import {
   decodeGroupHeader,
   decodeGroupRecords,
   GroupEncoder,
   groupLength,
   measureGroup,
-} from '../../src/volume/group-codec.ts'
-import { defaultSegmentBytes, footerHeaderBytes, limitsOf } from '../../src/volume/limits.ts'
-import type { RecordInput } from '../../src/volume/record.ts'
-import { recordLength } from '../../src/volume/record-codec.ts'
+} from '../../src/volume/format/group-codec.ts'
+import { defaultSegmentBytes, footerHeaderBytes, limitsOf } from '../../src/volume/format/limits.ts'
+import type { RecordInput } from '../../src/volume/format/record.ts'
+import { recordLength } from '../../src/volume/format/record-codec.ts'
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,
   type SegmentHeader,
-} from '../../src/volume/segment-header.ts'
-import { SegmentSeed } from '../../src/volume/segment-seed.ts'
+} from '../../src/volume/format/segment-header.ts'
+import { SegmentSeed } from '../../src/volume/format/segment-seed.ts'
 import {
   decodeSuperblock,
   encodeSuperblock,
   registerEntriesMax,
   type Superblock,
-} from '../../src/volume/superblock.ts'
+} from '../../src/volume/format/superblock.ts'
 import { blockBytes } from './scenario.ts'
 
 const volumeId = Buffer.from('00112233445566778899aabbccddeeff', 'hex')

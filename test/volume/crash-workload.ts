@@ -4,7 +4,7 @@
  */
 import { expect } from 'vitest'
 import type { Device } from '../../src/device/device.ts'
-import { GroupWriteError, VolumeReadOnlyError } from '../../src/volume/errors.ts'
+import { GroupWriteError, VolumeReadOnlyError } from '../../src/volume/format/errors.ts'
 import type { Location, LogPosition, RecordInput, Volume } from '../../src/volume/volume.ts'
 import { PowerLossError } from './faulty-disk.ts'
 import { chunk, contentOf, record, startVolume } from './scenario.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import type { Device, DeviceSegment } from '../../src/device/device.ts'
-import { HandleCache } from '../../src/volume/handle-cache.ts'
+import { HandleCache } from '../../src/volume/segments/handle-cache.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 
 /** A disk with `count` segments that counts what is open. */

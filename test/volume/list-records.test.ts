@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CorruptLogError } from '../../src/volume/errors.ts'
+import { CorruptLogError } from '../../src/volume/format/errors.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import { group, startVolume } from './scenario.ts'
 

@@ -6,7 +6,7 @@ import {
   FormatTooNewError,
   MissingSuperblockError,
   SiteIdMismatchError,
-} from '../../src/volume/errors.ts'
+} from '../../src/volume/format/errors.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import { collect, openVolume, record, startVolume } from './scenario.ts'
 

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import { randomBelow, seededRandom } from '../../src/base/random.ts'
-import { GroupWriteError, VolumeReadOnlyError } from '../../src/volume/errors.ts'
+import { GroupWriteError, VolumeReadOnlyError } from '../../src/volume/format/errors.ts'
 import type { LogPosition, Volume } from '../../src/volume/volume.ts'
 import { causeOf, Model, untilPowerLoss, verify, verifyAndGoOn, work } from './crash-workload.ts'
 import { FaultyDisk, type Operation } from './faulty-disk.ts'

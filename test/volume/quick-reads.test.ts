@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { DeviceSegment } from '../../src/device/device.ts'
-import { QuickReads } from '../../src/volume/quick-reads.ts'
+import { QuickReads } from '../../src/volume/read/quick-reads.ts'
 import { ManualClock } from '../s3/manual-clock.ts'
 
 const content = Buffer.from('the bytes of a segment')

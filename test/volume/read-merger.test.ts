@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { DeviceSegment } from '../../src/device/device.ts'
-import { ReadMerger } from '../../src/volume/read-merger.ts'
+import { ReadMerger } from '../../src/volume/read/read-merger.ts'
 
 const size = 300_000
 const content = Buffer.from(Uint8Array.from({ length: size }, (_, at) => (at * 31) % 251))

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
-import { CorruptRecordError, StaleLocationError } from '../../src/volume/errors.ts'
+import { CorruptRecordError, StaleLocationError } from '../../src/volume/format/errors.ts'
 import type { Location, Volume } from '../../src/volume/volume.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import { chunk, contentOf, group, seqsOf, startVolume } from './scenario.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CorruptLogError, LostLogError } from '../../src/volume/errors.ts'
+import { CorruptLogError, LostLogError } from '../../src/volume/format/errors.ts'
 import type { LogPosition, Volume } from '../../src/volume/volume.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import {
@@ -233,7 +233,7 @@ describe('Recovery: damage is refused by name', () => {
     await (await startVolume(disk)).volume.close()
     // The footer goes, and so does the last group's place in the seal: 12288 instead of 16384.
     const { encodeSegmentHeader, decodeSegmentHeader } = await import(
-      '../../src/volume/segment-header.ts'
+      '../../src/volume/format/segment-header.ts'
     )
     disk.tamper(1, (bytes) => {
       const volumeId = Buffer.from(bytes.subarray(24, 40))

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { CapacityTooSmallError, GroupWriteError, VolumeFullError } from '../../src/volume/errors.ts'
+import {
+  CapacityTooSmallError,
+  GroupWriteError,
+  VolumeFullError,
+} from '../../src/volume/format/errors.ts'
 import type { Location, Volume } from '../../src/volume/volume.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import {

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { MissingSuperblockError } from '../../src/volume/errors.ts'
-import { type SegmentStep, VolumeInspection } from '../../src/volume/volume-inspection.ts'
+import { MissingSuperblockError } from '../../src/volume/format/errors.ts'
+import {
+  type SegmentStep,
+  VolumeInspection,
+} from '../../src/volume/inspection/volume-inspection.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import { blockBytes, chunk, fillSegment, group, seqsOf, startVolume } from './scenario.ts'
 

@@ -8,21 +8,21 @@ import { rethrowAssertion } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
-import type { ObjectMender } from '../../store/elsewhere.ts'
-import { CorruptObjectError } from '../../store/errors.ts'
+import type { ObjectMender } from '../../store/model/elsewhere.ts'
+import { CorruptObjectError } from '../../store/model/errors.ts'
 import type {
   ByteRange,
   ObjectInfo,
   ObjectName,
   OpenObject,
   ReadOptions,
-} from '../../store/object-store.ts'
-import type { HealOutcome } from '../../store/scrub-pass.ts'
-import { objectSlot } from '../../store/slot.ts'
+} from '../../store/model/object-store.ts'
+import { objectSlot } from '../../store/model/slot.ts'
+import type { HealOutcome } from '../../store/scrub/scrub-pass.ts'
+import { type SoundBytesOptions, soundBytes } from '../sound-bytes.ts'
+import type { ReadableRemote } from '../wire/site-reader.ts'
 import type { ReadsTally } from './reads-tally.ts'
 import type { RemoteLook } from './remote-look.ts'
-import type { ReadableRemote } from './site-reader.ts'
-import { type SoundBytesOptions, soundBytes } from './sound-bytes.ts'
 
 export interface HealingReadsOptions {
   readonly look: RemoteLook

@@ -5,17 +5,22 @@ import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import { handOver } from '../../base/hand-over.ts'
 import type { Logger } from '../../base/log.ts'
-import { ObjectGoneError } from '../errors.ts'
-import { type Denial, type ReplicationHandler, readBody, watchedBody } from '../http-receiver.ts'
-import { startingWith } from '../link-traffic.ts'
-import { replicationPaths } from '../protocol.ts'
-import { answerRefusal, refusalFor } from '../refusal.ts'
+import { answerRefusal, refusalFor } from '../http/refusal.ts'
+import {
+  type Denial,
+  type ReplicationHandler,
+  readBody,
+  watchedBody,
+} from '../receive/http-receiver.ts'
+import { ObjectGoneError } from '../wire/errors.ts'
+import { startingWith } from '../wire/link-traffic.ts'
+import { replicationPaths } from '../wire/protocol.ts'
 import {
   mendedObjectHeader,
   parseMendedObject,
   parseReadQuestion,
   readQuestionBytesMax,
-} from './documents.ts'
+} from '../wire/read-documents.ts'
 import type { ReadResponder } from './read-responder.ts'
 
 export interface ReadHandlerOptions {

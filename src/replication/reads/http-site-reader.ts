@@ -5,19 +5,19 @@
 import { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
 import { assert } from '../../base/assert.ts'
-import { RemoteProtocolError, RemoteRefusedError, RemoteUnreachableError } from '../errors.ts'
-import { readBounded, refusalOf, translateFailure } from '../http-failure.ts'
-import { refusePlaintext, type TokenSource } from '../http-transport.ts'
-import { replicationPaths } from '../protocol.ts'
-import { parseRemoteUrl, type RemoteUrl } from '../remote-url.ts'
-import { type ClientTlsSource, connectorOf, systemTrust } from '../tls-connector.ts'
+import { readBounded, refusalOf, translateFailure } from '../http/http-failure.ts'
+import { refusePlaintext, type TokenSource } from '../http/http-transport.ts'
+import { parseRemoteUrl, type RemoteUrl } from '../http/remote-url.ts'
+import { type ClientTlsSource, connectorOf, systemTrust } from '../http/tls-connector.ts'
+import { RemoteProtocolError, RemoteRefusedError, RemoteUnreachableError } from '../wire/errors.ts'
+import { replicationPaths } from '../wire/protocol.ts'
 import {
   formatMendedObject,
   mendedObjectHeader,
   readInlineMax,
   type VersionedObject,
-} from './documents.ts'
-import type { SiteReader } from './site-reader.ts'
+} from '../wire/read-documents.ts'
+import type { SiteReader } from '../wire/site-reader.ts'
 
 export interface HttpSiteReaderOptions {
   /** Tried in turn; it stays with the one that answers. */

@@ -3,16 +3,16 @@
  * question cannot go round in circles. What its own link to the asking site leaves out is not told.
  */
 
-import type { MendResult } from '../../store/elsewhere.ts'
-import { encodeMutation } from '../../store/mutation.ts'
-import type { OpenObject } from '../../store/object-store.ts'
-import type { Slot } from '../../store/slot.ts'
+import type { MendResult } from '../../store/model/elsewhere.ts'
+import { encodeMutation } from '../../store/model/mutation.ts'
+import type { OpenObject } from '../../store/model/object-store.ts'
+import type { Slot } from '../../store/model/slot.ts'
 import type { VolumeIdentity } from '../../volume/volume.ts'
-import { type ChangeFrame, encodeBatch, type FrameBody } from '../batch-codec.ts'
-import { BadRangeError, ObjectGoneError, ReadsBusyError } from '../errors.ts'
 import { isShipped } from '../verify/judge.ts'
 import { type ComparedSite, currentChange } from '../verify/responder.ts'
-import type { ReadQuestion, VersionedObject } from './documents.ts'
+import { type ChangeFrame, encodeBatch, type FrameBody } from '../wire/batch-codec.ts'
+import { BadRangeError, ObjectGoneError, ReadsBusyError } from '../wire/errors.ts'
+import type { ReadQuestion, VersionedObject } from '../wire/read-documents.ts'
 
 export interface ReadResponderOptions {
   readonly site: ComparedSite

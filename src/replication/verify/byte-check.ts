@@ -1,9 +1,9 @@
 /** Reads the bytes of every object at both sites and compares their hashes: what `--deep` adds. */
 
-import { type ObjectSlot, objectSlot, type Slot } from '../../store/slot.ts'
-import type { SlotState } from '../../store/survey.ts'
-import type { Version } from '../../store/version.ts'
-import { type ReadBytes, verifyLimits } from './documents.ts'
+import { type ObjectSlot, objectSlot, type Slot } from '../../store/model/slot.ts'
+import type { SlotState } from '../../store/model/survey.ts'
+import type { Version } from '../../store/model/version.ts'
+import { type ReadBytes, verifyLimits } from '../wire/verify-documents.ts'
 import type { Difference, DifferenceKind } from './judge.ts'
 import type { RemoteSurvey } from './remote-survey.ts'
 import { type ComparedSite, readBytes } from './responder.ts'

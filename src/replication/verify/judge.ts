@@ -4,11 +4,11 @@
  * until it has arrived or the patience is over.
  */
 import { type Clock, delay } from '../../base/clock.ts'
-import type { RemoteLedger } from '../../store/object-store.ts'
-import { type Slot, slotText } from '../../store/slot.ts'
-import type { SlotState, Survey } from '../../store/survey.ts'
-import { higher, type Version } from '../../store/version.ts'
-import { type LookedSlot, verifyLimits } from './documents.ts'
+import type { RemoteLedger } from '../../store/model/object-store.ts'
+import { type Slot, slotText } from '../../store/model/slot.ts'
+import type { SlotState, Survey } from '../../store/model/survey.ts'
+import { higher, type Version } from '../../store/model/version.ts'
+import { type LookedSlot, verifyLimits } from '../wire/verify-documents.ts'
 import type { RemoteSurvey } from './remote-survey.ts'
 
 export type DifferenceKind =

@@ -4,9 +4,9 @@
  * and at both sites at the same time, before it is cut into smaller ones; in the end entries are
  * listed. What it yields are candidates: whether they differ is for {@link Judge} to say.
  */
-import type { RangePiece, Survey, SurveyEntry, SurveyRange } from '../../store/survey.ts'
-import { higher } from '../../store/version.ts'
-import { type AnsweredDigest, verifyLimits } from './documents.ts'
+import type { RangePiece, Survey, SurveyEntry, SurveyRange } from '../../store/model/survey.ts'
+import { higher } from '../../store/model/version.ts'
+import { type AnsweredDigest, verifyLimits } from '../wire/verify-documents.ts'
 import type { RemoteSurvey } from './remote-survey.ts'
 
 export interface RangeWalkOptions {

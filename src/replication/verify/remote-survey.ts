@@ -1,12 +1,12 @@
 /** The remote as the site that compares sees it: questions asked, answers parsed, bytes counted. */
 import { assert } from '../../base/assert.ts'
 import { MalformedBytesError } from '../../base/byte-reader.ts'
-import type { Slot } from '../../store/slot.ts'
-import type { BucketState, SurveyEntry, SurveyRange } from '../../store/survey.ts'
-import { type DecodedFrame, decodeBatch } from '../batch-codec.ts'
-import { RemoteProtocolError } from '../errors.ts'
-import type { Inquiry } from '../protocol.ts'
-import type { RemoteTransport } from '../transport.ts'
+import type { Slot } from '../../store/model/slot.ts'
+import type { BucketState, SurveyEntry, SurveyRange } from '../../store/model/survey.ts'
+import { type DecodedFrame, decodeBatch } from '../wire/batch-codec.ts'
+import { RemoteProtocolError } from '../wire/errors.ts'
+import type { Inquiry } from '../wire/protocol.ts'
+import type { RemoteTransport } from '../wire/transport.ts'
 import {
   type AnsweredDigest,
   type DigestQuery,
@@ -18,7 +18,7 @@ import {
   parseLookAnswer,
   type ReadBytes,
   verifyLimits,
-} from './documents.ts'
+} from '../wire/verify-documents.ts'
 
 type WithoutAsker<Q> = Q extends DigestQuery ? Omit<Q, 'volumeId'> : never
 type Question = WithoutAsker<DigestQuery>

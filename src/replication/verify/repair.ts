@@ -6,8 +6,8 @@
  */
 import { assert, rethrowAssertion } from '../../base/assert.ts'
 import { messageOf } from '../../base/errors.ts'
-import { CorruptObjectError } from '../../store/errors.ts'
-import type { PutMutation } from '../../store/mutation.ts'
+import { CorruptObjectError } from '../../store/model/errors.ts'
+import type { PutMutation } from '../../store/model/mutation.ts'
 import type {
   ApplyOutcome,
   ChangeSink,
@@ -15,16 +15,16 @@ import type {
   OpenObject,
   RemoteLedger,
   StagedUpload,
-} from '../../store/object-store.ts'
-import { type Slot, slotText } from '../../store/slot.ts'
-import type { DecodedFrame } from '../batch-codec.ts'
-import { RemoteUnreachableError } from '../errors.ts'
-import { incomingOf } from '../incoming.ts'
-import { bytesQuestion, versionedObject } from '../reads/documents.ts'
-import type { SiteReader } from '../reads/site-reader.ts'
-import { type SoundBytesOptions, soundBytes } from '../reads/sound-bytes.ts'
-import type { BlobTransport } from '../transport.ts'
-import { verifyLimits } from './documents.ts'
+} from '../../store/model/object-store.ts'
+import { type Slot, slotText } from '../../store/model/slot.ts'
+import { type SoundBytesOptions, soundBytes } from '../sound-bytes.ts'
+import type { DecodedFrame } from '../wire/batch-codec.ts'
+import { RemoteUnreachableError } from '../wire/errors.ts'
+import { incomingOf } from '../wire/incoming.ts'
+import { bytesQuestion, versionedObject } from '../wire/read-documents.ts'
+import type { SiteReader } from '../wire/site-reader.ts'
+import type { BlobTransport } from '../wire/transport.ts'
+import { verifyLimits } from '../wire/verify-documents.ts'
 import type { Difference } from './judge.ts'
 import type { RemoteSurvey } from './remote-survey.ts'
 import type { ComparedSite } from './responder.ts'

@@ -4,23 +4,23 @@
  */
 import { createHash } from 'node:crypto'
 import { rethrowAssertion } from '../../base/assert.ts'
-import type { ObjectMender } from '../../store/elsewhere.ts'
-import { encodeMutation } from '../../store/mutation.ts'
+import type { ObjectMender } from '../../store/model/elsewhere.ts'
+import { encodeMutation } from '../../store/model/mutation.ts'
 import type {
   ChangeFeed,
   ObjectStore,
   OpenObject,
   OutgoingChange,
   RemoteLedger,
-} from '../../store/object-store.ts'
-import type { Slot } from '../../store/slot.ts'
-import type { SlotState, Survey } from '../../store/survey.ts'
+} from '../../store/model/object-store.ts'
+import type { Slot } from '../../store/model/slot.ts'
+import type { SlotState, Survey } from '../../store/model/survey.ts'
 import type { VolumeIdentity } from '../../volume/volume.ts'
-import { type ChangeFrame, encodeBatch, type FrameBody } from '../batch-codec.ts'
-import { ComparisonBusyError } from '../errors.ts'
-import type { LinkTraffic } from '../link-traffic.ts'
-import type { Inquiry } from '../protocol.ts'
-import type { TicketBook } from '../tickets.ts'
+import { type ChangeFrame, encodeBatch, type FrameBody } from '../wire/batch-codec.ts'
+import { ComparisonBusyError } from '../wire/errors.ts'
+import type { LinkTraffic } from '../wire/link-traffic.ts'
+import type { Inquiry } from '../wire/protocol.ts'
+import type { TicketBook } from '../wire/tickets.ts'
 import {
   type AnsweredDigest,
   type DigestQuery,
@@ -30,7 +30,7 @@ import {
   parseFetchQuery,
   type ReadBytes,
   verifyLimits,
-} from './documents.ts'
+} from '../wire/verify-documents.ts'
 
 /** What is compared: the engine of one machine, or whatever stands in its place. */
 export interface ComparedSite {

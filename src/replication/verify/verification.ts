@@ -9,15 +9,15 @@
 import { rethrowAssertion } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
-import type { ChangeSink, RemoteLedger } from '../../store/object-store.ts'
-import { objectSlot, type Slot } from '../../store/slot.ts'
-import type { BucketState } from '../../store/survey.ts'
-import { higher, type Version } from '../../store/version.ts'
+import type { ChangeSink, RemoteLedger } from '../../store/model/object-store.ts'
+import { objectSlot, type Slot } from '../../store/model/slot.ts'
+import type { BucketState } from '../../store/model/survey.ts'
+import { higher, type Version } from '../../store/model/version.ts'
 import type { VolumeIdentity } from '../../volume/volume.ts'
-import type { SiteReader } from '../reads/site-reader.ts'
-import type { BlobTransport, RemoteTransport } from '../transport.ts'
+import type { SiteReader } from '../wire/site-reader.ts'
+import type { BlobTransport, RemoteTransport } from '../wire/transport.ts'
+import { verifyLimits } from '../wire/verify-documents.ts'
 import { ByteCheck } from './byte-check.ts'
-import { verifyLimits } from './documents.ts'
 import {
   type Difference,
   type DifferenceKind,

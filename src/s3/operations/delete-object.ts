@@ -1,6 +1,6 @@
 import { rethrowAssertion } from '../../base/assert.ts'
 import { messageOf } from '../../base/errors.ts'
-import type { Version } from '../../store/version.ts'
+import type { Version } from '../../store/model/version.ts'
 import { parseWriteConditions } from '../conditions.ts'
 import { S3Error } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'

@@ -1,5 +1,5 @@
-import type { ObjectElsewhere } from '../../store/elsewhere.ts'
-import type { ByteRange, ObjectInfo, OpenObject } from '../../store/object-store.ts'
+import type { ObjectElsewhere } from '../../store/model/elsewhere.ts'
+import type { ByteRange, ObjectInfo, OpenObject } from '../../store/model/object-store.ts'
 import { chooseRange, formatContentRange } from '../byte-range.ts'
 import { evaluateReadConditions, rangeStillApplies } from '../conditions.ts'
 import { Download } from '../download.ts'

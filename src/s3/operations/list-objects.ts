@@ -1,7 +1,7 @@
 /** Both generations of S3's listing: the same page of the store, told in two vocabularies. */
 
-import { keyBytesMax } from '../../store/names.ts'
-import type { ListPage, ObjectInfo } from '../../store/object-store.ts'
+import { keyBytesMax } from '../../store/model/names.ts'
+import type { ListPage, ObjectInfo } from '../../store/model/object-store.ts'
 import { decodeContinuationToken, encodeContinuationToken } from '../continuation-token.ts'
 import { S3Error } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { ObjectInfo, PutInput } from '../../store/object-store.ts'
+import type { ObjectInfo, PutInput } from '../../store/model/object-store.ts'
 import { parseWriteConditions } from '../conditions.ts'
 import { S3Error } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'

@@ -3,7 +3,7 @@
  * that failed or was cut off may have happened, wholly, until the next recovery decides; until then the
  * site shows what was there before.
  */
-import type { PutMutation } from '../../store/mutation.ts'
+import type { PutMutation } from '../../store/model/mutation.ts'
 import type { WriteRecord } from '../history.ts'
 import { type SlotName, slotOf } from '../site-contents.ts'
 import { demand } from '../violation.ts'

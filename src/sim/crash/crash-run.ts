@@ -10,7 +10,7 @@
  */
 import { ComioError } from '../../base/errors.ts'
 import { ShortWriteError } from '../../device/errors.ts'
-import { CorruptObjectError } from '../../store/errors.ts'
+import { CorruptObjectError } from '../../store/model/errors.ts'
 import { Chance } from '../chance.ts'
 import { EventQueue } from '../event-queue.ts'
 import { History } from '../history.ts'

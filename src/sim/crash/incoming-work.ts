@@ -1,16 +1,16 @@
 /** What comes in from another site: small changes with the sender's mark, and uploads in parts. */
 import { createHash } from 'node:crypto'
-import { StorageFullError, StoreUnavailableError } from '../../store/errors.ts'
-import type { PutMutation } from '../../store/mutation.ts'
+import { StorageFullError, StoreUnavailableError } from '../../store/model/errors.ts'
+import type { PutMutation } from '../../store/model/mutation.ts'
 import {
   type ApplyOutcome,
   type IncomingBody,
   type StagedUpload,
   volumeFullReason,
-} from '../../store/object-store.ts'
+} from '../../store/model/object-store.ts'
+import { makeVersion, timeOf } from '../../store/model/version.ts'
 import { stateKey } from '../../store/tables/keys.ts'
 import { decodeStoreState } from '../../store/tables/small-entries.ts'
-import { makeVersion, timeOf } from '../../store/version.ts'
 import { inputOf, type WriteRecord } from '../history.ts'
 import { type SlotName, slotOf } from '../site-contents.ts'
 import { demand, Violation } from '../violation.ts'

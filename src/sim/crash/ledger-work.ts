@@ -1,5 +1,5 @@
 /** What replication does with the ledger of a remote: takes places, settles them, buries some, replays. */
-import type { FeedPlace } from '../../store/object-store.ts'
+import type { FeedPlace } from '../../store/model/object-store.ts'
 import { demand } from '../violation.ts'
 import type { CrashClient } from './crash-client.ts'
 

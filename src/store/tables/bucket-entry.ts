@@ -3,9 +3,9 @@
 import { ByteReader } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
-import type { PolicyRegister } from '../bucket-register.ts'
-import { decodeContext, decodePolicy, encodeContext, encodePolicy } from '../mutation.ts'
-import { type Context, decodeVersion, encodeVersion, type Version } from '../version.ts'
+import type { PolicyRegister } from '../model/bucket-register.ts'
+import { decodeContext, decodePolicy, encodeContext, encodePolicy } from '../model/mutation.ts'
+import { type Context, decodeVersion, encodeVersion, type Version } from '../model/version.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
 /** A mutation of the bucket itself that is in the log, and its place in the feed. */

@@ -1,7 +1,7 @@
 /** A place in the change feed, as the index keeps it under its seq. */
 import { ByteWriter } from '../../base/byte-writer.ts'
-import { decodeLabel, encodeLabel } from '../mutation.ts'
-import type { FeedPlace } from '../object-store.ts'
+import { decodeLabel, encodeLabel } from '../model/mutation.ts'
+import type { FeedPlace } from '../model/object-store.ts'
 import { entryReader } from './slot-entry.ts'
 
 /** @param label the mutation's, where it is at hand */

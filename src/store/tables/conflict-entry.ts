@@ -2,10 +2,10 @@
 import { type ByteReader, MalformedBytesError } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
-import { decodeLabel, encodeLabel } from '../mutation.ts'
-import type { ConflictSide, WriteConflict } from '../object-store.ts'
-import { objectSlot } from '../slot.ts'
-import { decodeVersion, encodeVersion, type Version } from '../version.ts'
+import { decodeLabel, encodeLabel } from '../model/mutation.ts'
+import type { ConflictSide, WriteConflict } from '../model/object-store.ts'
+import { objectSlot } from '../model/slot.ts'
+import { decodeVersion, encodeVersion, type Version } from '../model/version.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
 export interface ConflictEntry {

@@ -2,8 +2,8 @@
 import type { ByteReader } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
-import { decodeLabel, encodeLabel } from '../mutation.ts'
-import type { DeadLetter } from '../object-store.ts'
+import { decodeLabel, encodeLabel } from '../model/mutation.ts'
+import type { DeadLetter } from '../model/object-store.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
 export interface LetterEntry {

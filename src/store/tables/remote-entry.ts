@@ -2,8 +2,14 @@
 import { ByteReader, MalformedBytesError } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
-import { type Discards, decodeDiscards, encodeDiscards, isBlank, noDiscards } from '../discards.ts'
-import { decodeFilter, encodeFilter, type PlaceFilter } from '../place-filter.ts'
+import {
+  type Discards,
+  decodeDiscards,
+  encodeDiscards,
+  isBlank,
+  noDiscards,
+} from '../model/discards.ts'
+import { decodeFilter, encodeFilter, type PlaceFilter } from '../model/place-filter.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
 /** One remote as the log has it last. */

@@ -6,15 +6,15 @@ import { assert } from '../../base/assert.ts'
 import { ByteReader } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location } from '../../volume/volume.ts'
-import { CorruptIndexError } from '../errors.ts'
+import { CorruptIndexError } from '../model/errors.ts'
 import {
   decodeContext,
   decodeMeta,
   encodeContext,
   encodeMeta,
   type ObjectMeta,
-} from '../mutation.ts'
-import { type Context, decodeVersion, encodeVersion, type Version } from '../version.ts'
+} from '../model/mutation.ts'
+import { type Context, decodeVersion, encodeVersion, type Version } from '../model/version.ts'
 
 /** A large object's bytes, or one part of them. */
 export interface BlobRef {

@@ -3,9 +3,9 @@
  * and wire carry too. Where the entry lies, and its place in the feed, are each site's own.
  */
 import { ByteReader } from '../../base/byte-reader.ts'
-import { skipMeta } from '../mutation.ts'
-import type { SurveyTable } from '../survey.ts'
-import { decodeVersion, type Version } from '../version.ts'
+import { skipMeta } from '../model/mutation.ts'
+import type { SurveyTable } from '../model/survey.ts'
+import { decodeVersion, type Version } from '../model/version.ts'
 import { entryReader } from './slot-entry.ts'
 
 /** Views into the entry. */

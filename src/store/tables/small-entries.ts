@@ -2,9 +2,9 @@
 import { MalformedBytesError } from '../../base/byte-reader.ts'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Location, LogPosition } from '../../volume/volume.ts'
-import { decodeHoldings, encodeHoldings } from '../holdings.ts'
-import type { ConflictTotals, PeerMark } from '../object-store.ts'
-import { decodeVersion, encodeVersion, type Version } from '../version.ts'
+import { decodeHoldings, encodeHoldings } from '../model/holdings.ts'
+import type { ConflictTotals, PeerMark } from '../model/object-store.ts'
+import { decodeVersion, encodeVersion, type Version } from '../model/version.ts'
 import { decodeLocation, encodeLocation, entryReader } from './slot-entry.ts'
 
 /** Written with every batch. */

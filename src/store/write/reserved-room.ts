@@ -1,0 +1,75 @@
+/**
+ * Room for what makes room. Deletes leave the last segment of the reserve to the cleaner, and wait for it
+ * when they have used up the rest; a purge may use whatever there is.
+ */
+
+import { StorageFullError } from '../model/errors.ts'
+import { type Admission, purgeBytes } from './admission.ts'
+
+/** The cleaner's. False when nothing can be gained. */
+export type MakeRoom = () => Promise<boolean>
+
+export interface HeldRoom {
+  release(): void
+}
+
+/** A delete with its footer entry. The blocks of its group are shared with all that wait for the same sync. */
+const recordBytes = 1024
+/** In each of them somebody was given room, or gave it back. */
+const roundsMax = 64
+
+export class ReservedRoom {
+  readonly #admission: Admission
+  readonly #makeRoom: MakeRoom
+  #held = 0
+  #waiting: (() => void)[] = []
+
+  constructor(options: { readonly admission: Admission; readonly makeRoom: MakeRoom }) {
+    this.#admission = options.admission
+    this.#makeRoom = options.makeRoom
+  }
+
+  /**
+   * Answered at once when there is room, so that what comes behind does not overtake.
+   * @throws StorageFullError when everything on the volume is live and the reserve is used up
+   */
+  forDelete(): HeldRoom | Promise<HeldRoom> {
+    return this.#admission.hasReserve(recordBytes, { leave: 1 })
+      ? this.#hold()
+      : this.#waitToDelete()
+  }
+
+  /** Nothing is held: the purge goes as far as the log has a block. */
+  forPurge(): undefined | Promise<undefined> {
+    return this.#admission.hasReserve(0, { leave: 0 }) ? undefined : this.#waitToPurge()
+  }
+
+  async #waitToDelete(): Promise<HeldRoom> {
+    for (let round = 0; round < roundsMax; round++) {
+      if (this.#admission.hasReserve(recordBytes, { leave: 1 })) return this.#hold()
+      if (await this.#makeRoom()) continue
+      if (this.#admission.hasReserve(recordBytes + purgeBytes, { leave: 0 })) return this.#hold()
+      if (this.#held === 0) break
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+    throw new StorageFullError({ wanted: 0 }, 'delete')
+  }
+
+  async #waitToPurge(): Promise<undefined> {
+    for (let round = 0; round < roundsMax; round++) {
+      if (this.#admission.hasReserve(0, { leave: 0 }) || !(await this.#makeRoom())) return
+    }
+  }
+
+  #hold(): HeldRoom {
+    this.#held++
+    const promise = this.#admission.promise(0)
+    return {
+      release: () => {
+        promise.release()
+        this.#held--
+        for (const wake of this.#waiting.splice(0)) wake()
+      },
+    }
+  }
+}
