@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import { createHttpBlobTransport } from '../../src/replication/http/http-blob-transport.ts'
+import { createHttpSiteReader } from '../../src/replication/http/http-site-reader.ts'
 import { createHttpTransport } from '../../src/replication/http/http-transport.ts'
 import {
   defaultReplicationOptions,
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
 import { createReadHandler } from '../../src/replication/reads/http-read-handler.ts'
-import { createHttpSiteReader } from '../../src/replication/reads/http-site-reader.ts'
 import { ReadResponder } from '../../src/replication/reads/read-responder.ts'
 import { createHttpReceiver, type Denial } from '../../src/replication/receive/http-receiver.ts'
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'

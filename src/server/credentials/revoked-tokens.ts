@@ -7,8 +7,8 @@
  */
 import { z } from 'zod'
 import { messageOf } from '../../base/errors.ts'
+import { SerialQueue } from '../../base/serial-queue.ts'
 import type { SmallFiles } from '../../device/small-files.ts'
-import { SerialQueue } from '../../volume/segments/serial-queue.ts'
 import { RevocationNotKeptError, RevokedTokensUnreadableError } from '../errors.ts'
 import type { Revocations } from './token-table.ts'
 

@@ -16,7 +16,7 @@ import { acquireVolumeLock, type VolumeLock } from '../../device/volume-lock.ts'
 import { copyIndexFiles } from '../../index/index-copy.ts'
 import { LevelIndex } from '../../index/level-index.ts'
 import type { OrderedIndex } from '../../index/ordered-index.ts'
-import { ownerOf } from '../../store/tables/index-identity.ts'
+import { ownerOf } from '../../store/recovery/index-identity.ts'
 import { VolumeInspection } from '../../volume/inspection/volume-inspection.ts'
 import { NoPlaceForCopyError } from '../errors.ts'
 

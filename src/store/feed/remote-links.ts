@@ -5,8 +5,8 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
+import { SerialQueue } from '../../base/serial-queue.ts'
 import type { OrderedIndex } from '../../index/ordered-index.ts'
-import { SerialQueue } from '../../volume/segments/serial-queue.ts'
 import type { Location } from '../../volume/volume.ts'
 import { type Discards, encodeDiscards, fitting, noDiscards } from '../model/discards.ts'
 import { RemoteTooLargeError } from '../model/errors.ts'

@@ -21,7 +21,7 @@ import {
 import { copiedPut, joinRecord, plainRecord, recordKinds, remoteRecord } from '../tables/records.ts'
 import type { LiveEntry, SlotEntry } from '../tables/slot-entry.ts'
 import type { Sequencer } from '../write/sequencer.ts'
-import { writeFloorAgain } from '../write/swept-floor.ts'
+import { writeFloorAgain } from './swept-floor.ts'
 import {
   type UnplacedOwner,
   UnplacedRecords,

@@ -21,7 +21,7 @@ import { decodeLiveEntry } from '../tables/slot-entry.ts'
 import type { CommitPipeline } from '../write/commit-pipeline.ts'
 import type { HeldRoom, ReservedRoom } from '../write/reserved-room.ts'
 import type { Sequencer } from '../write/sequencer.ts'
-import { writeSwept } from '../write/swept-floor.ts'
+import { writeSwept } from './swept-floor.ts'
 
 /** How long a sweep that failed is left alone. */
 const againMs = 5000

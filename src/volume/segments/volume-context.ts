@@ -2,13 +2,13 @@
 import { rethrowAssertion } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
+import { SerialQueue } from '../../base/serial-queue.ts'
 import type { Device } from '../../device/device.ts'
 import { VolumeReadOnlyError } from '../format/errors.ts'
 import type { VolumeLimits } from '../format/limits.ts'
 import type { VolumeIdentity } from '../format/volume-status.ts'
 import type { HandleCache } from './handle-cache.ts'
 import type { SegmentTable } from './segment-table.ts'
-import { SerialQueue } from './serial-queue.ts'
 
 export interface VolumeParts {
   readonly device: Device

@@ -5,10 +5,6 @@
 import { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
 import { assert } from '../../base/assert.ts'
-import { readBounded, refusalOf, translateFailure } from '../http/http-failure.ts'
-import { refusePlaintext, type TokenSource } from '../http/http-transport.ts'
-import { parseRemoteUrl, type RemoteUrl } from '../http/remote-url.ts'
-import { type ClientTlsSource, connectorOf, systemTrust } from '../http/tls-connector.ts'
 import { RemoteProtocolError, RemoteRefusedError, RemoteUnreachableError } from '../wire/errors.ts'
 import { replicationPaths } from '../wire/protocol.ts'
 import {
@@ -18,6 +14,10 @@ import {
   type VersionedObject,
 } from '../wire/read-documents.ts'
 import type { SiteReader } from '../wire/site-reader.ts'
+import { readBounded, refusalOf, translateFailure } from './http-failure.ts'
+import { refusePlaintext, type TokenSource } from './http-transport.ts'
+import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
+import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
 
 export interface HttpSiteReaderOptions {
   /** Tried in turn; it stays with the one that answers. */

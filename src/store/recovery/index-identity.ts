@@ -3,8 +3,8 @@ import { ByteWriter } from '../../base/byte-writer.ts'
 import type { Logger } from '../../base/log.ts'
 import type { OrderedIndex } from '../../index/ordered-index.ts'
 import type { VolumeIdentity } from '../../volume/volume.ts'
-import { chunksUnplacedKey, identityKey } from './keys.ts'
-import { entryReader } from './slot-entry.ts'
+import { chunksUnplacedKey, identityKey } from '../tables/keys.ts'
+import { entryReader } from '../tables/slot-entry.ts'
 
 interface IndexOpener {
   readonly openIndex: (options: { readonly fresh: boolean }) => Promise<OrderedIndex>

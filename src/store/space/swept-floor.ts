@@ -8,8 +8,8 @@
 import type { Version } from '../model/version.ts'
 import { bucketRecordMoved } from '../tables/moved-records.ts'
 import { purgeRecord } from '../tables/records.ts'
-import type { Floor } from './current-slot.ts'
-import type { Sequencer } from './sequencer.ts'
+import type { Floor } from '../write/current-slot.ts'
+import type { Sequencer } from '../write/sequencer.ts'
 
 /** Resolves once it is durable and indexed; at once when another purge has come since. */
 export function writeFloorAgain(
