@@ -1,7 +1,7 @@
 /**
- * A second view of an index that is not in use, for reading it without changing it: LevelDB writes as
- * soon as it is opened. Its tables never change once written, so the copy only points to them; what
- * LevelDB goes on writing (log and manifest) is copied.
+ * A second view of an index, to read it without changing it: LevelDB writes as soon as it is opened. Of an
+ * index that is not in use ({@link copyIndexFiles}), and of one that takes no writes while it is opened anew
+ * ({@link linkIndexFiles}). Tables never change once written, so the view only points to them.
  */
 import { copyFile, link, mkdir, readdir, rm, stat, symlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -13,6 +13,9 @@ const logFile = /^\d+\.log$/
 const copiedFile = /^(?:CURRENT|MANIFEST-\d+|\d+\.log)$/
 
 /**
+ * Of an index that nobody has open: what LevelDB goes on writing (log and manifest) is copied, so that
+ * opening the view changes nothing of it.
+ *
  * @param to a folder that does not exist yet
  * @returns false when there is no index at `from`
  */

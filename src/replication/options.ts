@@ -1,6 +1,9 @@
 /** `auto`: the remote pulls, and what it cannot reach is pushed. */
 export type TransferMode = 'pull' | 'push' | 'auto'
 
+/** Objects pushed to one remote at a time; each has a connection. */
+export const pushLanes = 4
+
 /** What replication may be told. The server fills this from configuration. */
 export interface ReplicationOptions {
   /** Changes in one request at most. */

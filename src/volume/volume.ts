@@ -4,7 +4,7 @@
  * were appended or an error by name, and that recovery finds every durable group and nothing else.
  * It must never know buckets, keys or versions: `label` and `head` are bytes to it.
  *
- * The order of use: `open`, `replay` from the last checkpoint, `activate`, then everything else.
+ * The order of use: `open`, `replay` from the last checkpoint (or `salvage`), `activate`, then everything else.
  */
 import { assert } from '../base/assert.ts'
 import { VolumeFullError } from './format/errors.ts'
@@ -124,12 +124,7 @@ export class Volume {
    * @throws CorruptLogError, LostLogError
    */
   replay(from: LogPosition | undefined): AsyncIterable<ReplayedRecord> {
-    assert(this.#state === 'opened', 'replay comes before activation')
-    this.#replay = new LogReplay(this.#context, {
-      entries: this.#log.entries,
-      logEnd: this.#logEnd,
-    })
-    return this.#replay.run(from)
+    return this.#beginReplay().run(from)
   }
 
   /**
@@ -138,12 +133,7 @@ export class Volume {
    * @throws CorruptLogError where a segment contradicts its seal, LostLogError
    */
   salvage(): AsyncIterable<ReplayedRecord | DamagedExtent> {
-    assert(this.#state === 'opened', 'salvaging comes before activation')
-    this.#replay = new LogReplay(this.#context, {
-      entries: this.#log.entries,
-      logEnd: this.#logEnd,
-    })
-    return this.#replay.salvage()
+    return this.#beginReplay().salvage()
   }
 
   /**
@@ -358,6 +348,14 @@ export class Volume {
     await this.#space.close()
     await this.#context.handles.close()
     await this.#hold?.release()
+  }
+
+  #beginReplay(): LogReplay {
+    assert(this.#state === 'opened', 'replay comes before activation')
+    const { entries } = this.#log
+    const replay = new LogReplay(this.#context, { entries, logEnd: this.#logEnd })
+    this.#replay = replay
+    return replay
   }
 
   #warnings(): readonly string[] {

@@ -7,7 +7,7 @@ import { assert } from '../../base/assert.ts'
 import { MalformedBytesError } from '../../base/byte-reader.ts'
 import type { Clock, Timer } from '../../base/clock.ts'
 import { giveBackWhole } from '../../base/give-back.ts'
-import { pushLanes } from '../send/pusher.ts'
+import { pushLanes } from '../options.ts'
 import { packed, zstdEncoding } from '../wire/compression.ts'
 import {
   PlaintextRefusedError,

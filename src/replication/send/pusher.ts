@@ -28,8 +28,6 @@ export interface PusherOptions {
   readonly onError: (reason: string) => void
 }
 
-/** Objects pushed to one remote at a time. */
-export const pushLanes = 4
 /** A request carries so many ranges: between two of them the link is idle for a round trip. */
 const rangesPerRequest = 16
 

@@ -16,10 +16,10 @@ export const replicationPaths = {
   farewell: '/admin/replication/farewell',
   /** Followed by the ticket as 64 hex digits: GET pulls, PUT pushes. */
   blob: '/admin/replication/blob/',
-  /** What a site that compares asks: `verify/documents.ts`. */
+  /** What a site that compares asks: `verify-documents.ts`. */
   digest: '/admin/replication/digest',
   fetch: '/admin/replication/fetch',
-  /** Single objects, for a site that lacks them or their bytes: `reads/documents.ts`. */
+  /** Single objects, for a site that lacks them or their bytes: `read-documents.ts`. */
   read: '/admin/replication/read',
   mend: '/admin/replication/mend',
 } as const

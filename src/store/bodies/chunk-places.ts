@@ -7,7 +7,7 @@ import { assert } from '../../base/assert.ts'
 import type { OrderedIndex } from '../../index/ordered-index.ts'
 import type { ListedRecord, Location, SegmentInfo, SegmentUse } from '../../volume/volume.ts'
 import type { Accounts } from '../tables/accounts.ts'
-import type { EffectContext } from '../tables/effects.ts'
+import { type EffectContext, nothingLaunched } from '../tables/effects.ts'
 import { IndexBatch } from '../tables/index-batch.ts'
 import { blobKey, chunksUnplacedKey } from '../tables/keys.ts'
 import { isSame } from '../tables/moved-records.ts'
@@ -95,7 +95,7 @@ export async function findMovedChunks(from: {
     batch = new IndexBatch(index)
   }
   const contextOf = (): EffectContext => {
-    return { batch, accounts, launched: { has: () => false }, now: 0 }
+    return { batch, accounts, launched: nothingLaunched, now: 0 }
   }
   for (const segment of segments) {
     if (segment.stream !== 'bulk') continue

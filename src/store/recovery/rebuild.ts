@@ -1,6 +1,7 @@
 /**
  * An index from nothing but the log: what recovery does with an empty one, and the sweeps that the
- * old one had behind it. It goes on behind damage and says what of that mattered. The volume is only read. What only the index knew begins anew: cursors and
+ * old one had behind it. It goes on behind damage and says what of that mattered. The volume is only
+ * read, until {@link continueBehind} is asked for. What only the index knew begins anew: cursors and
  * counters of remotes, their dead letters, the marks of other sites.
  */
 import type { OrderedIndex } from '../../index/ordered-index.ts'

@@ -20,6 +20,7 @@ import {
   type EffectContext,
   joinSlot,
   mergeBucket,
+  nothingLaunched,
   raiseFloor,
   remoteChanged,
   removeSwept,
@@ -407,7 +408,7 @@ class Replay {
 
   #context(): EffectContext {
     const { accounts, now } = this.#options
-    return { batch: this.#batch, accounts, launched: { has: () => false }, now }
+    return { batch: this.#batch, accounts, launched: nothingLaunched, now }
   }
 }
 

@@ -10,7 +10,7 @@ import { isSeenHere } from '../conflicts/losers.ts'
 import { decodeLabel } from '../model/mutation.ts'
 import type { ObjectSlot, Slot } from '../model/slot.ts'
 import type { Version } from '../model/version.ts'
-import { remoteChanged, removeTombstone } from '../tables/effects.ts'
+import { nothingLaunched, remoteChanged, removeTombstone } from '../tables/effects.ts'
 import { IndexBatch } from '../tables/index-batch.ts'
 import { objectKey, tombstoneKey } from '../tables/keys.ts'
 import { isSame } from '../tables/moved-records.ts'
@@ -73,6 +73,7 @@ export class SalvagedLog implements ReplayLog {
   #places = 0
   #harmless = 0
   #unlisted = 0
+  /** No seq above it can have been given, whatever is lost. */
   #highestSeq = 0
 
   constructor(volume: Pick<Volume, 'salvage' | 'readRecord' | 'identity'>) {
@@ -88,11 +89,6 @@ export class SalvagedLog implements ReplayLog {
 
   readRecord(...args: Parameters<ReplayLog['readRecord']>): ReturnType<ReplayLog['readRecord']> {
     return this.#volume.readRecord(...args)
-  }
-
-  /** No seq above it can have been given, whatever is lost. */
-  get highestSeq(): number {
-    return this.#highestSeq
   }
 
   /** What became of it, once the whole log is in the index. What must not come back is taken out. */
@@ -228,7 +224,7 @@ function dropRemote({ label, location }: ListedRecord, { batch, accounts }: View
   const previous = accounts.remote(Buffer.from(label).toString())?.record
   if (previous === undefined || previous.state === 'removed') return
   const record = { ...previous, revision: previous.revision + 1, state: 'removed' } as const
-  const context = { batch, accounts, launched: { has: () => false }, now: 0 }
+  const context = { batch, accounts, launched: nothingLaunched, now: 0 }
   remoteChanged(context, { record, location })
 }
 
@@ -241,10 +237,7 @@ function dropReplaced({ label, seq }: ListedRecord, view: View): void {
   const entry = stored === undefined ? undefined : decodeTombstone(stored)
   if (entry === undefined || entry.seq > seq) return
   const { batch, accounts } = view
-  removeTombstone(
-    { batch, accounts, launched: { has: () => false }, now: 0 },
-    { bucket, key, entry },
-  )
+  removeTombstone({ batch, accounts, launched: nothingLaunched, now: 0 }, { bucket, key, entry })
   batch.overlay(tombstoneKey(bucket, key), undefined)
 }
 

@@ -6,7 +6,7 @@ import type { OrderedIndex } from '../../index/ordered-index.ts'
 import { isSeenHere } from '../conflicts/losers.ts'
 import type { SiteId } from '../model/version.ts'
 import type { Accounts } from '../tables/accounts.ts'
-import { removeSwept } from '../tables/effects.ts'
+import { nothingLaunched, removeSwept } from '../tables/effects.ts'
 import { IndexBatch } from '../tables/index-batch.ts'
 import { keyBytesOf, objectsRange } from '../tables/keys.ts'
 import { readChunks } from '../tables/read-all.ts'
@@ -31,7 +31,7 @@ export async function sweepSeen(bucket: string, options: SweepSeenOptions): Prom
   let left = 0
   for await (const entries of readChunks(index, objectsRange(bucket, Buffer.alloc(0)))) {
     const batch = new IndexBatch(index)
-    const effects = { batch, accounts, launched: { has: () => false }, now }
+    const effects = { batch, accounts, launched: nothingLaunched, now }
     for (const [indexKey, value] of entries) {
       const entry = decodeLiveEntry(value)
       if (entry.version > floor.version) continue

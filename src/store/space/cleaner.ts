@@ -357,7 +357,7 @@ export class Cleaner implements RoomMaker {
     return checkpoint !== undefined && generation < checkpoint.generation
   }
 
-  /** When somebody waits, whatever is more than it costs. */
+  /** The more urgent it is, the less a segment has to give. */
   #isWorth(candidate: Candidate, urgency: Urgency): boolean {
     const { volume, reclaim } = this.#options
     const { segmentBytes } = volume.limits
@@ -390,8 +390,8 @@ export class Cleaner implements RoomMaker {
   }
 
   /**
-   * Of the reserve, the last segment is left to the log, unless what is open of it lasts for a while. For
-   * copies of chunks takes a whole segment what gives a trimmed one back: the log may get no next one.
+   * Of the reserve, the last segment is left to the log, unless what is open of it lasts for a while:
+   * copies of chunks take a whole segment and give a trimmed one back, so the log may get no next one.
    */
   #hasRoom({ segment, cost }: Candidate): boolean {
     const { volume } = this.#options

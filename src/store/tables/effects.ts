@@ -39,6 +39,9 @@ export interface EffectContext {
   readonly now: number
 }
 
+/** Of recovery and of what else changes the index before anything is shipped. */
+export const nothingLaunched: EffectContext['launched'] = { has: () => false }
+
 interface SlotChange {
   readonly bucket: string
   readonly key: string

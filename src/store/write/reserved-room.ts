@@ -1,12 +1,13 @@
 /**
- * Room for what makes room. Deletes leave the last segment of the reserve to the cleaner, and wait for it
- * when they have used up the rest; a purge may use whatever there is.
+ * Room for what makes room. Deletes leave the last segment of the reserve to whoever gives space back, and
+ * wait for him when they have used up the rest; where he gains nothing they take it too, but for what a
+ * purge needs. A purge may use whatever there is.
  */
 
 import { StorageFullError } from '../model/errors.ts'
 import { type Admission, purgeBytes } from './admission.ts'
 
-/** The cleaner's. False when nothing can be gained. */
+/** Gives space back. False when nothing can be gained. */
 export type MakeRoom = () => Promise<boolean>
 
 export interface HeldRoom {

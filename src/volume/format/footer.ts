@@ -1,7 +1,7 @@
 /**
- * The footer of a sealed segment: what records it holds and where, so that rebuilding and the
- * search for live records to move read a footer and not all bytes. It begins where the groups end and fills whole blocks; the last
- * bytes of the last block, the trailer, say where it begins.
+ * The footer of a sealed segment: what records it holds and where, so that cleaning, and a rebuild that
+ * looks for moved chunks or for what damage took, read a footer and not all bytes. It begins where the
+ * groups end and fills whole blocks; the last bytes of the last block, the trailer, say where it begins.
  */
 import { assert } from '../../base/assert.ts'
 import { checksum } from '../../base/checksum.ts'
