@@ -1,6 +1,8 @@
 /**
  * The sender's requests over HTTP, with undici: few kept-alive connections, no redirects, deadlines
  * for progress and none for the whole.
+ *
+ * It must never know ledgers or the store: what is sent has been made into bytes.
  */
 import { type buildConnector, Pool } from 'undici'
 import { assert } from '../../base/assert.ts'

@@ -3,6 +3,8 @@
  * the answers. Failures that are the remote's close its gate and lose nothing. A batch that fails for
  * its content is halved until the culprit is alone, and only a culprit that goes on failing while
  * others pass, or a change that the remote refuses for its own sake, becomes a dead letter.
+ *
+ * It must never know HTTP, segments or index keys: it sees a ledger and a transport.
  */
 import { assert, rethrowAssertion, unreachable } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'

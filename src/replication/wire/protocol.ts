@@ -2,6 +2,8 @@
  * The replication wire, version 1: paths, documents and limits. The documents here are JSON;
  * batches and their answers are binary (`batch-codec.ts`, `answer-codec.ts`). Every byte is
  * described in docs/replication-protocol.md.
+ *
+ * It promises that what was parsed is sane in form and bounded. It must never know who asks and why.
  */
 import { type ByteReader, MalformedBytesError } from '../../base/byte-reader.ts'
 import { keptSite, siteIdPattern } from '../../store/model/version.ts'

@@ -1,6 +1,8 @@
 /**
  * The one listener of a site: a `node:http` server that bounds headers, silence and connections, and
  * hands each request to the plane its path belongs to.
+ *
+ * It must never know what a plane answers, nor who may ask.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'

@@ -1,4 +1,9 @@
-/** Opens what a site keeps: device, lock, volume, index and engine, in this order. */
+/**
+ * Opens what a site keeps: device, lock, volume, index and engine, in this order.
+ *
+ * Each is in the teardown as soon as it stands, so that a failure on the way leaves nothing open. It must never
+ * know who writes or reads: clients, remotes and the control plane come later.
+ */
 import { availableParallelism } from 'node:os'
 import { rethrowAssertion } from '../../base/assert.ts'
 import { type Clock, endOfTurn, systemClock } from '../../base/clock.ts'

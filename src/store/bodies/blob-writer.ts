@@ -2,6 +2,9 @@
  * Brings a large body into the bulk stream, chunk by chunk, while it is hashed. The bytes are live
  * from here on: as long as a writer is open, {@link OpenWriters} keeps its segments from being freed;
  * afterwards the index does.
+ *
+ * It promises that a blob that is finished is durable. It must never know what becomes of it: an object, a part
+ * of an upload, a copy.
  */
 import { assert } from '../../base/assert.ts'
 import type { Random } from '../../base/random.ts'

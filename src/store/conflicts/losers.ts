@@ -3,6 +3,8 @@
  * forget it; where the bucket keeps both, its object is put under a name of its own first. A site that
  * widens a context over a write has listed and kept that write: whoever meets the wider context later
  * need not know the loser any more.
+ *
+ * It must never know how the other write came here, nor choose which one wins: versions do.
  */
 import { ComioError } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'

@@ -1,4 +1,8 @@
-/** One remote's ledger over the index: see {@link RemoteLedger} for what it promises. */
+/**
+ * One remote's ledger over the index: see {@link RemoteLedger} for what it promises.
+ *
+ * It must never know how changes travel: a sender takes places, and says what became of them.
+ */
 import type { Clock } from '../../base/clock.ts'
 import type { OrderedIndex } from '../../index/ordered-index.ts'
 import type {

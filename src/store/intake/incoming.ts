@@ -2,6 +2,9 @@
  * Changes that other sites made. Each is decided by what its author had seen: it takes effect when
  * that covers what is here, it is superseded when what is here covers it, and when neither does it
  * is a conflict, which the higher version wins at every site alike.
+ *
+ * It promises that nothing takes effect that is not sound and whole, and nothing twice. It must never know how
+ * a change travelled, nor by which remote.
  */
 import { assert, unreachable } from '../../base/assert.ts'
 import { ComioError, messageOf } from '../../base/errors.ts'

@@ -1,4 +1,9 @@
-/** ListObjects over the index: one level at a time by seeking past each common prefix. */
+/**
+ * ListObjects over the index: one level at a time by seeking past each common prefix.
+ *
+ * It promises the order of the keys' bytes, and no page that costs more than it holds, but for what a purge
+ * hides. It must never read the log, nor see what is pending.
+ */
 import type { OrderedIndex } from '../../index/ordered-index.ts'
 import type { ListInput, ListPage, ObjectInfo } from '../model/object-store.ts'
 import type { Version } from '../model/version.ts'

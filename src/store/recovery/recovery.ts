@@ -2,6 +2,8 @@
  * Brings the index up to the log: replays everything behind the checkpoint through the very effects
  * of the live path. With an empty index that is the whole log, which rebuilds it. Records decide by
  * seq, so replaying what is already there changes nothing.
+ *
+ * It promises the index that would have been there. It must never write to the log.
  */
 import { assert } from '../../base/assert.ts'
 import type { Logger } from '../../base/log.ts'

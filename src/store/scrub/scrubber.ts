@@ -2,6 +2,8 @@
  * Scrubbing: reads everything that is stored once in a while, so that rot shows before the last sound
  * copy elsewhere is gone too. One pass at a time, by itself every `intervalMs` or when asked. How far
  * it is, and what the last one found, outlives a restart.
+ *
+ * It must never know where sound bytes come from: whoever heals an object is passed in.
  */
 import { rethrowAssertion } from '../../base/assert.ts'
 import { type Clock, delay } from '../../base/clock.ts'

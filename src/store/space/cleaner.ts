@@ -5,6 +5,8 @@
  *
  * One segment at a time, in bounded steps between which others write. What it copies may use the
  * reserve, because it gives back more than it takes.
+ *
+ * It must never know what a record means, nor lose one that something refers to: the movers know both.
  */
 import { rethrowAssertion } from '../../base/assert.ts'
 import type { Clock, Timer } from '../../base/clock.ts'

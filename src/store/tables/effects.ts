@@ -2,6 +2,9 @@
  * What a logged record does to the index: one function per kind, used by the live path and by replay
  * alike, so that what recovery rebuilds is what would have been there. Everything a record does goes
  * into one batch.
+ *
+ * It must never read the log or decide anything: by whom a write was made, and whether it may be, is
+ * settled when its record is here.
  */
 import { assert } from '../../base/assert.ts'
 import type { Location } from '../../volume/volume.ts'

@@ -2,6 +2,8 @@
  * Decides every write once, in one order: conditions, version, context, place in the feed. It is
  * synchronous and single-threaded; it looks at what is indexed, under what is pending. What it has
  * decided goes to the commit pipeline and takes effect there.
+ *
+ * It must never wait, nor know how bytes came in or who gives space back: room was promised before.
  */
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'

@@ -1,6 +1,9 @@
 /**
  * A group in bytes: a header, the records one after the other, zeros up to the next block. The group
  * is the unit of commit: it counts whole or not at all.
+ *
+ * What holds of the whole folder: whatever is decoded has been checked, and it must never know a device, nor
+ * in which order things are written.
  */
 import { assert } from '../../base/assert.ts'
 import { checksum } from '../../base/checksum.ts'

@@ -2,6 +2,8 @@
  * A volume as it lies there. It is not opened but looked at: nothing is changed, nothing is refused, and
  * whatever contradicts itself is noted beside what can still be read. It works with a superblock that
  * is damaged or gone, with segments that have lost their header, and on a disk that fails to read.
+ *
+ * It must never write, nor rest on anything that only an opened volume knows.
  */
 import { type ComioError, messageOf } from '../../base/errors.ts'
 import type { Device } from '../../device/device.ts'

@@ -1,6 +1,9 @@
 /**
  * Reads records by location and verifies all that it returns: the header against its checksum and
  * against what was asked for, the body block by block.
+ *
+ * It promises that nothing is returned that was not verified, and that a location in a segment that was freed
+ * is said to be stale. It must never know what a record is about, nor change anything.
  */
 import { assert } from '../../base/assert.ts'
 import { systemCodeOf } from '../../base/errors.ts'

@@ -1,4 +1,10 @@
-/** The segments that the volume has, in memory: found at opening, added and removed since. */
+/**
+ * The segments that the volume has, in memory: found at opening, added and removed since.
+ *
+ * It promises that whoever names a segment by slot and generation finds just that use of it, or is told
+ * that it was freed or is missing. It must never know what records are about, nor decide what is written or
+ * freed.
+ */
 import { CorruptRecordError, StaleLocationError } from '../format/errors.ts'
 import type { Location, SegmentUse } from '../format/record.ts'
 import { censusOf, type SegmentCensus } from '../format/segment-census.ts'

@@ -2,6 +2,9 @@
  * Writes one stream: a group at a time into the open segment, and into the next one when it does not
  * fit. A file in which a write or sync failed is never written again: the next segment's synced header
  * declares where the old one ends, and with it voids what failed.
+ *
+ * It promises that what has resolved is durable, whole, and behind everything that resolved before in its
+ * stream. It must never know what a record is about, nor who still refers to one.
  */
 import { assert } from '../../base/assert.ts'
 import { GroupWriteError, VolumeFullError } from '../format/errors.ts'
