@@ -6,13 +6,14 @@ import { systemRandom } from '../../src/base/random.ts'
 import { createHttpBlobTransport } from '../../src/replication/http/http-blob-transport.ts'
 import { createHttpSiteReader } from '../../src/replication/http/http-site-reader.ts'
 import { createHttpTransport } from '../../src/replication/http/http-transport.ts'
+import type { Denial } from '../../src/replication/http/replication-handler.ts'
 import {
   defaultReplicationOptions,
   type ReplicationOptions,
 } from '../../src/replication/options.ts'
 import { createReadHandler } from '../../src/replication/reads/http-read-handler.ts'
 import { ReadResponder } from '../../src/replication/reads/read-responder.ts'
-import { createHttpReceiver, type Denial } from '../../src/replication/receive/http-receiver.ts'
+import { createHttpReceiver } from '../../src/replication/receive/http-receiver.ts'
 import { createReplicator, type Replicator } from '../../src/replication/replicator.ts'
 import type { LinkStatus } from '../../src/replication/send/link.ts'
 import type { VerifyOrder, VerifyReport } from '../../src/replication/verify/verification.ts'

@@ -33,7 +33,7 @@ import {
   parsePushAnswer,
   replicationPaths,
 } from '../wire/protocol.ts'
-import { type Traffic, TrafficMeter } from '../wire/traffic.ts'
+import type { Traffic } from '../wire/traffic.ts'
 import type { PushedRange, RemoteTransport } from '../wire/transport.ts'
 import {
   certificateMayBeWanted,
@@ -44,6 +44,7 @@ import {
 } from './http-failure.ts'
 import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
 import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
+import { TrafficMeter } from './traffic-meter.ts'
 
 /** A token that can change while the transport is in use. */
 export interface TokenSource {

@@ -6,12 +6,8 @@ import { messageOf } from '../../base/errors.ts'
 import { handOver } from '../../base/hand-over.ts'
 import type { Logger } from '../../base/log.ts'
 import { answerRefusal, refusalFor } from '../http/refusal.ts'
-import {
-  type Denial,
-  type ReplicationHandler,
-  readBody,
-  watchedBody,
-} from '../receive/http-receiver.ts'
+import type { Denial, ReplicationHandler } from '../http/replication-handler.ts'
+import { readBody, watchedBody } from '../http/request-body.ts'
 import { ObjectGoneError } from '../wire/errors.ts'
 import { startingWith } from '../wire/link-traffic.ts'
 import { replicationPaths } from '../wire/protocol.ts'

@@ -12,14 +12,11 @@ import { handOver } from '../../base/hand-over.ts'
 import type { Logger } from '../../base/log.ts'
 import type { ByteRange } from '../../store/model/object-store.ts'
 import { answerRefusal, type Refusal, refusalFor } from '../http/refusal.ts'
+import type { Denial, ReplicationHandler } from '../http/replication-handler.ts'
+import { readBody, stallMs, tooLarge, watchedBody } from '../http/request-body.ts'
 import { changeHeadBytesMax, frameOverheadBytes } from '../wire/batch-codec.ts'
 import { unpacked, unpackedStream, zstdEncoding } from '../wire/compression.ts'
-import {
-  BadRangeError,
-  BatchTooLargeError,
-  RemoteUnreachableError,
-  TicketGoneError,
-} from '../wire/errors.ts'
+import { BadRangeError, RemoteUnreachableError, TicketGoneError } from '../wire/errors.ts'
 import { type LinkTraffic, packedWhereItPays, type WireBytes } from '../wire/link-traffic.ts'
 import { PassingBatch } from '../wire/passing-batch.ts'
 import {
@@ -47,25 +44,10 @@ export interface HttpReceiverOptions {
   readonly logger: Logger
 }
 
-export interface Denial {
-  readonly status: 401 | 403
-  readonly code: string
-  readonly message: string
-  readonly hint?: string
-}
-
-/** Handles a request of replication's; false when `path` (without the query) is none of its. */
-export type ReplicationHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  path: string,
-) => boolean
-
 /** Bytes of batches being read and applied at one time; beyond, senders are told to wait. */
 const bytesInFlightMax = 96 * 2 ** 20
 /** Larger batches stay in the pieces in which they come, and their memory is given back. */
 const wholeBytesMax = 512 * 1024
-const stallMs = 30_000
 /** Often enough for whoever gives up after 30 s without a byte. */
 const beatMs = 5000
 const ticketPattern = new RegExp(`^[0-9a-f]{${ticketBytes * 2}}$`)
@@ -374,32 +356,6 @@ function beatWhile(
   return () => timer.cancel()
 }
 
-/**
- * The whole body in one buffer.
- *
- * @throws BatchTooLargeError, RemoteUnreachableError when it stalls or is cut
- */
-export async function readBody(
-  request: IncomingMessage,
-  options: { readonly limit: number; readonly clock: Clock },
-): Promise<Buffer> {
-  const { limit, clock } = options
-  const announced = Number(request.headers['content-length'] ?? Number.NaN)
-  if (announced > limit) throw tooLarge(announced, limit)
-  const whole = Number.isSafeInteger(announced) ? Buffer.allocUnsafe(announced) : undefined
-  const pieces: Uint8Array[] = []
-  let length = 0
-  for await (const piece of watchedBody(request, clock)) {
-    if (length + piece.length > limit) throw tooLarge(length + piece.length, limit)
-    if (whole === undefined) pieces.push(piece)
-    else whole.set(piece, length)
-    length += piece.length
-  }
-  if (whole === undefined) return Buffer.concat(pieces, length)
-  if (length === whole.length) return whole
-  throw new RemoteUnreachableError('the body ended early')
-}
-
 /** @throws RemoteUnreachableError when it stalls or is cut, or is not as long as it was to be */
 async function readPieces(
   request: IncomingMessage,
@@ -411,34 +367,6 @@ async function readPieces(
     options.batch.add(isWholeMemory(piece) ? piece : Buffer.from(piece))
   }
   if (left !== 0) throw new RemoteUnreachableError('the body ended early')
-}
-
-/** The body of a request. @throws RemoteUnreachableError when it stalls or is cut */
-export async function* watchedBody(
-  request: IncomingMessage,
-  clock: Clock,
-): AsyncGenerator<Uint8Array> {
-  const stall = (): void => void request.destroy(new Error('the body stalled'))
-  let watchdog = clock.after(stallMs, stall)
-  try {
-    for await (const piece of request as AsyncIterable<Buffer>) {
-      watchdog.cancel()
-      yield piece
-      watchdog = clock.after(stallMs, stall)
-    }
-  } catch (cause) {
-    rethrowAssertion(cause)
-    throw new RemoteUnreachableError('the sender was cut off in its request', { cause })
-  } finally {
-    watchdog.cancel()
-  }
-}
-
-function tooLarge(bytes: number, limit: number): BatchTooLargeError {
-  return new BatchTooLargeError(`a request of ${bytes} bytes exceeds the ${limit} allowed here`, {
-    facts: { bytes, limit },
-    hint: 'Give both sites the same replication.batch_bytes.',
-  })
 }
 
 function parseRange(header: string | undefined): ByteRange {

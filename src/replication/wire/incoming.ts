@@ -1,9 +1,9 @@
 import { MalformedBytesError } from '../../base/byte-reader.ts'
 import { decodeMutation, type Mutation } from '../../store/model/mutation.ts'
+import { keyBytesMax } from '../../store/model/names.ts'
 import type { IncomingBody, IncomingChange } from '../../store/model/object-store.ts'
 import type { ReceivedFrame } from './passing-batch.ts'
 
-const keyBytesMax = 1024
 const bucketBytesMax = 255
 
 /**
