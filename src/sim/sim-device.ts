@@ -56,8 +56,8 @@ export class SimDevice implements Device {
 
   async create(slot: number, size: number): Promise<DeviceSegment> {
     const { files, latency } = this.#disk
-    assert(!files.has(slot), `slot ${slot} is not empty`)
     await this.wait(latency.writeMs)
+    assert(!files.has(slot), `slot ${slot} is not empty`)
     const isFull = this.#disk.usedBytes + size > this.#disk.capacityBytes
     if (isFull || this.#disk.chance.hits(this.#disk.faults.space)) {
       throw new SimSystemError('ENOSPC', `making slot ${slot}`)

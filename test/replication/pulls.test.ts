@@ -134,6 +134,32 @@ describe('a large object', () => {
     expect(pair.ledger.counters()).toMatchObject({ replicated: 1, superseded: 1, failed: 0 })
   })
 
+  test('that is handed out anew while it is pulled is not taken for superseded', async () => {
+    const pair = startPair()
+    for (let i = 0; i < 5; i++) pair.feed.write(`small-${i}`, Buffer.from('x'))
+    await pair.settled()
+    const release = holdPulls(pair)
+    pair.feed.write('large', bodyOf(3 * mib))
+    await runUntil(pair.clock, () => pair.blobs.ranges.length > 0)
+    // The remote forgets this site, and says so when it is greeted again: everything goes out once more.
+    pair.sink.marks.clear()
+    const anew = Promise.withResolvers<void>()
+    pair.transport.fault = (call) => {
+      if (call === 'completions') throw new RemoteUnreachableError('cut')
+      return call === 'batch' ? anew.promise : undefined
+    }
+    const isSentAnew = (): boolean =>
+      pair.lines.some(({ message }) => message === 'Sending everything to the remote again')
+    await runUntil(pair.clock, isSentAnew)
+    // The old transfer ends before the new offer has arrived.
+    release()
+    await settleTasks(20)
+    pair.transport.fault = () => undefined
+    anew.resolve()
+    await pair.settled()
+    expect(pair.missing()).toEqual([])
+  })
+
   test('whose bytes were damaged on the way is fetched anew, and refused only if that does not help', async () => {
     const pair = startPair()
     let damage = true

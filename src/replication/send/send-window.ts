@@ -201,13 +201,17 @@ export class SendWindow {
     this.#options.ledger.landed(landing.map((shipment) => shipment.place))
   }
 
-  /** Done, one way or another. */
+  /**
+   * No longer this window's: done, one way or another, or about to be handed out anew. Of what is still
+   * pending nobody may hear that it is superseded: the remote would say so of its next offer.
+   */
   drop(shipment: Shipment): void {
     if (shipment.state === 'gone') return
     this.land([shipment])
     this.#forget(shipment)
     this.#enter(shipment, 'gone')
-    shipment.lease?.end('superseded')
+    const isPending = this.#options.ledger.isPending(shipment.place)
+    shipment.lease?.end(isPending ? 'unknown' : 'superseded')
     shipment.lease = undefined
     this.#shipments.delete(shipment.place.seq)
     this.#leaveSlot(shipment)
