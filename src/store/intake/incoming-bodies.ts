@@ -17,6 +17,8 @@ export interface LargeBodiesOptions {
   readonly openWriter: (hasher: ByteHasher) => BlobWriter
   readonly hashing: Hashing
   readonly admission: Admission
+  /** Tells who waits while the index cannot be written. */
+  readonly answered: <T>(done: Promise<T>, late?: (value: T) => void) => Promise<T>
 }
 
 /** A body that does not go into a record. */
@@ -59,10 +61,14 @@ export class LargeBodies {
   }
 
   async #write(writer: BlobWriter, { pieces, length }: LargeBody): Promise<PlacedBlob> {
-    const promise = await this.#options.admission.admit(length)
+    const { admission, answered } = this.#options
+    const room = admission.admit(length)
+    const promise = room instanceof Promise ? await answered(room, (late) => late.release()) : room
     try {
-      for (const piece of pieces) await writer.write(piece)
-      promise.release()
+      for (const piece of pieces) {
+        await writer.write(piece)
+        promise.spend(piece.length)
+      }
       return await writer.finish()
     } finally {
       promise.release()

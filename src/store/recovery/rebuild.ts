@@ -37,7 +37,7 @@ export async function rebuildIndex(
   await claimIndex(index, volume.identity)
   const salvaged = new SalvagedLog(volume)
   const log: ReplayLog = {
-    passesUnreadable: true,
+    passesUnreadable: salvaged.passesUnreadable,
     replay: () => watched(salvaged.replay(), onRecord),
     readRecord: (location, expect) => salvaged.readRecord(location, expect),
   }

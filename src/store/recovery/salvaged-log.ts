@@ -61,6 +61,7 @@ interface LostRecord {
 }
 
 export class SalvagedLog implements ReplayLog {
+  readonly passesUnreadable = true
   readonly #volume: Pick<Volume, 'salvage' | 'readRecord' | 'identity'>
   readonly #lost: LostRecord[] = []
   /** Those of puts and joins, by bucket, that no purge has hidden so far. */
