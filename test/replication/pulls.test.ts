@@ -158,6 +158,12 @@ describe('a large object', () => {
     anew.resolve()
     await pair.settled()
     expect(pair.missing()).toEqual([])
+    // Were it told so in between, the next offer might be settled by it, with nothing there.
+    const { received } = pair.remote.figures()
+    const isSuperseded = ({ result }: { readonly result: string }): boolean =>
+      result === 'superseded'
+    const superseded = received.counts().filter(isSuperseded)
+    expect(superseded.map(({ events }) => events)).toEqual(superseded.map(() => 0))
   })
 
   test('whose bytes were damaged on the way is fetched anew, and refused only if that does not help', async () => {
