@@ -130,10 +130,11 @@ export class Volume {
   /**
    * The same from the oldest segment on, going on behind damage: what is left of it is handed out beside the
    * records. Whether that will do is the caller's to say, before the volume becomes active.
+   * @param reached where the log is known to have been
    * @throws CorruptLogError where a segment contradicts its seal, LostLogError
    */
-  salvage(): AsyncIterable<ReplayedRecord | DamagedExtent> {
-    return this.#beginReplay().salvage()
+  salvage(reached: LogPosition | undefined): AsyncIterable<ReplayedRecord | DamagedExtent> {
+    return this.#beginReplay().salvage(reached)
   }
 
   /**

@@ -1,4 +1,4 @@
-import { cp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CorruptObjectError } from '../../src/store/model/errors.ts'
@@ -64,6 +64,17 @@ async function overwrite(segment: number, offset: number, bytes: Buffer): Promis
   const file = await readFile(path)
   file.set(bytes, offset < 0 ? file.length + offset : offset)
   await writeFile(path, file, { flag: 'r+' })
+}
+
+/** As it is after a loss of power: the superblock does not say where the log ended. */
+async function breakOff(): Promise<void> {
+  const parts = ['volume', 'index'].map((name) => join(store.folder, name))
+  for (const part of parts) await cp(part, `${part}.saved`, { recursive: true })
+  await store.close()
+  for (const part of parts) {
+    await rm(part, { recursive: true })
+    await rename(`${part}.saved`, part)
+  }
 }
 
 const text = async (bucket: string, key: string): Promise<string | undefined> =>
@@ -185,6 +196,22 @@ describe('volume rebuild of a damaged log', () => {
     expect((await store.put('photos', 'k5', 'new')).seq).toBeGreaterThan(head)
     await store.reopen()
     expect(await text('photos', 'k5')).toBe('new')
+  })
+
+  test('names a deletion at the end of the log that is known to the old index alone', async () => {
+    await store.put('photos', 'deleted', 'x')
+    await store.engine.deleteObject({ bucket: 'photos', key: 'deleted' })
+    const head = store.engine.feed.head()
+    await breakOff()
+    const { segment } = await spoilRecord('delete', 'deleted')
+    const refused = await rebuild()
+    expect(refused.code).toBe(1)
+    expect(refused.stdout).toMatch(new RegExp(`segment ${segment}, .*may be back`))
+    expect((await rebuild('--skip-damaged')).code).toBe(0)
+    await store.reopen()
+    expect((await store.put('photos', 'new', 'y')).seq).toBeGreaterThan(head)
+    await store.reopen()
+    expect(await text('photos', 'new')).toBe('y')
   })
 
   test('goes on behind a segment whose end is damaged, and which nothing follows any more', async () => {

@@ -4,7 +4,7 @@
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { rethrowAssertion } from '../../base/assert.ts'
 import { systemClock } from '../../base/clock.ts'
 import { messageOf, systemCodeOf } from '../../base/errors.ts'
@@ -17,6 +17,7 @@ import { copyIndexFiles } from '../../index/index-copy.ts'
 import { LevelIndex } from '../../index/level-index.ts'
 import type { OrderedIndex } from '../../index/ordered-index.ts'
 import { ownerOf } from '../../store/recovery/index-identity.ts'
+import type { VolumeIdentity } from '../../volume/format/volume-status.ts'
 import { VolumeInspection } from '../../volume/inspection/volume-inspection.ts'
 import { NoPlaceForCopyError } from '../errors.ts'
 
@@ -114,7 +115,10 @@ export async function withIndexView<T>(
     throw new NoPlaceForCopyError(tmpdir(), thrown)
   })
   try {
-    const view = await openView({ indexPath, copy: join(folder, 'index') }, inspection)
+    const view = await openIndexCopy(
+      { indexPath, copy: join(folder, 'index') },
+      inspection.superblock?.identity,
+    )
     if (view.state !== 'sound') return await work(view)
     try {
       return await work(view)
@@ -126,9 +130,10 @@ export async function withIndexView<T>(
   }
 }
 
-async function openView(
+/** @param identity undefined where the superblock does not say: then any index is taken */
+export async function openIndexCopy(
   { indexPath, copy }: { readonly indexPath: string; readonly copy: string },
-  { superblock }: VolumeInspection,
+  identity: VolumeIdentity | undefined,
 ): Promise<IndexView> {
   let index: OrderedIndex
   try {
@@ -138,13 +143,12 @@ async function openView(
     index = await LevelIndex.open({ path: copy })
   } catch (thrown) {
     rethrowAssertion(thrown)
-    if (systemCodeOf(thrown) === 'ENOSPC') throw new NoPlaceForCopyError(tmpdir(), thrown)
+    if (systemCodeOf(thrown) === 'ENOSPC') throw new NoPlaceForCopyError(dirname(copy), thrown)
     return {
       state: 'unreadable',
       reason: `the index at ${indexPath} does not open: ${messageOf(thrown)}`,
     }
   }
-  const identity = superblock?.identity
   const owner = identity === undefined ? 'this volume' : ownerOf(index, identity)
   if (owner === 'this volume') return { state: 'sound', index }
   await index.close()

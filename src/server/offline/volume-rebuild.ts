@@ -4,6 +4,7 @@
  * and then the next start of the site builds one.
  */
 import { rm } from 'node:fs/promises'
+import { rethrowAssertion } from '../../base/assert.ts'
 import { systemClock } from '../../base/clock.ts'
 import { silentLogger } from '../../base/log.ts'
 import type { Progress } from '../../base/progress-bar.ts'
@@ -14,14 +15,15 @@ import { openDevice } from '../../device/open-device.ts'
 import { acquireVolumeLock } from '../../device/volume-lock.ts'
 import { LevelIndex } from '../../index/level-index.ts'
 import { continueBehind, type RebuiltIndex, rebuildIndex } from '../../store/recovery/rebuild.ts'
-import type { Loss, LossKind } from '../../store/recovery/salvaged-log.ts'
+import type { KnownLog, Loss, LossKind } from '../../store/recovery/salvaged-log.ts'
+import { summarizeIndex } from '../../store/tables/index-summary.ts'
 import { MissingSuperblockError } from '../../volume/format/errors.ts'
 import { type LogPosition, Volume } from '../../volume/volume.ts'
 import { WorkStoppedError } from '../errors.ts'
 import { checkIndexPath } from '../storage/check-storage-path.ts'
 import { asideOf, replaceIndex } from '../storage/index-folder.ts'
 import { capacityOf, indexPathMissing } from '../storage/storage.ts'
-import { indexPathOf } from './offline-volume.ts'
+import { indexPathOf, openIndexCopy } from './offline-volume.ts'
 
 export interface LossDocument {
   readonly segment: number
@@ -80,7 +82,8 @@ export async function rebuildVolumeIndex(
   try {
     const fresh = `${indexPath}.rebuild`
     await rm(fresh, { recursive: true, force: true })
-    const { built, bytes, isComplete } = await buildAt(fresh, volume, options)
+    const known = await knownByIndex({ indexPath, copy: fresh }, volume)
+    const { built, bytes, isComplete } = await buildAt(fresh, { volume, known }, options)
     const { losses, places, harmless, unlisted } = built.damage
     const hadOld = isComplete ? await replaceIndex(indexPath, fresh) : false
     return {
@@ -131,16 +134,38 @@ async function openExisting({
   }
 }
 
+/** How far the log went, as the old index has it: its end may be lost as if it had never been. */
+async function knownByIndex(
+  place: { readonly indexPath: string; readonly copy: string },
+  { identity }: Volume,
+): Promise<KnownLog | undefined> {
+  try {
+    const view = await openIndexCopy(place, identity)
+    if (view.state !== 'sound') return undefined
+    try {
+      return await summarizeIndex(view.index)
+    } catch (thrown) {
+      // It is damaged, which may be why there is to be a new one.
+      rethrowAssertion(thrown)
+      return undefined
+    } finally {
+      await view.index.close()
+    }
+  } finally {
+    await rm(place.copy, { recursive: true, force: true })
+  }
+}
+
 async function buildAt(
   path: string,
-  volume: Volume,
+  { volume, known }: { readonly volume: Volume; readonly known: KnownLog | undefined },
   { onProgress, signal, skipDamaged }: RebuildOptions,
 ): Promise<{ readonly built: RebuiltIndex; readonly bytes: number; readonly isComplete: boolean }> {
   const index = await LevelIndex.open({ path })
   let isComplete = false
   try {
     const built = await rebuildIndex(index, {
-      ...{ volume, clock: systemClock, random: systemRandom, logger: silentLogger },
+      ...{ volume, known, clock: systemClock, random: systemRandom, logger: silentLogger },
       onRecord: progressOf(volume, (progress) => {
         if (signal.aborted) throw new WorkStoppedError()
         onProgress(progress)

@@ -11,7 +11,7 @@ import { IndexBatch } from '../tables/index-batch.ts'
 import { claimIndex } from './index-identity.ts'
 import { type RecoveredParts, type RecoverPartsOptions, recoverParts } from './recovered-parts.ts'
 import type { GuessedRecord, LostPut, ReplayLog } from './recovery.ts'
-import { type LogDamage, SalvagedLog } from './salvaged-log.ts'
+import { type KnownLog, type LogDamage, SalvagedLog } from './salvaged-log.ts'
 import { sweepSeen } from './sweep-seen.ts'
 
 export interface RebuiltIndex {
@@ -31,11 +31,14 @@ export interface RebuiltIndex {
  */
 export async function rebuildIndex(
   index: OrderedIndex,
-  options: RecoverPartsOptions & { readonly onRecord?: (at: LogPosition) => void },
+  options: RecoverPartsOptions & {
+    readonly onRecord?: (at: LogPosition) => void
+    readonly known?: KnownLog | undefined
+  },
 ): Promise<RebuiltIndex> {
-  const { volume, clock, onRecord = () => undefined } = options
+  const { volume, clock, known, onRecord = () => undefined } = options
   await claimIndex(index, volume.identity)
-  const salvaged = new SalvagedLog(volume)
+  const salvaged = new SalvagedLog(volume, known)
   const log: ReplayLog = {
     passesUnreadable: salvaged.passesUnreadable,
     replay: () => watched(salvaged.replay(), onRecord),

@@ -5,7 +5,13 @@
  * is given what is older. In the end it is known which of the lost ones had been replaced anyway.
  */
 import { assert } from '../../base/assert.ts'
-import type { DamagedExtent, ListedRecord, ReplayedRecord, Volume } from '../../volume/volume.ts'
+import type {
+  DamagedExtent,
+  ListedRecord,
+  LogPosition,
+  ReplayedRecord,
+  Volume,
+} from '../../volume/volume.ts'
 import { isSeenHere } from '../conflicts/losers.ts'
 import { decodeLabel } from '../model/mutation.ts'
 import type { ObjectSlot, Slot } from '../model/slot.ts'
@@ -53,6 +59,14 @@ export interface LogDamage {
   readonly unlisted: number
 }
 
+/** What an index that was there before says of the log. */
+export interface KnownLog {
+  /** It went so far at least. */
+  readonly checkpoint: LogPosition | undefined
+  /** The last seq given. */
+  readonly head: number
+}
+
 interface LostRecord {
   readonly record: ListedRecord
   readonly mismatch: string
@@ -63,6 +77,7 @@ interface LostRecord {
 export class SalvagedLog implements ReplayLog {
   readonly passesUnreadable = true
   readonly #volume: Pick<Volume, 'salvage' | 'readRecord' | 'identity'>
+  readonly #checkpoint: LogPosition | undefined
   readonly #lost: LostRecord[] = []
   /** Those of puts and joins, by bucket, that no purge has hidden so far. */
   readonly #unpurged = new Map<string, Set<LostRecord>>()
@@ -75,14 +90,16 @@ export class SalvagedLog implements ReplayLog {
   #harmless = 0
   #unlisted = 0
   /** No seq above it can have been given, whatever is lost. */
-  #highestSeq = 0
+  #highestSeq: number
 
-  constructor(volume: Pick<Volume, 'salvage' | 'readRecord' | 'identity'>) {
+  constructor(volume: Pick<Volume, 'salvage' | 'readRecord' | 'identity'>, known?: KnownLog) {
     this.#volume = volume
+    this.#checkpoint = known?.checkpoint
+    this.#highestSeq = known?.head ?? 0
   }
 
   async *replay(): AsyncGenerator<ReplayedRecord | GuessedRecord | LostPut> {
-    for await (const found of this.#volume.salvage()) {
+    for await (const found of this.#volume.salvage(this.#checkpoint)) {
       if (!('isAccounted' in found)) yield this.#passed(found)
       else yield* this.#damaged(found)
     }

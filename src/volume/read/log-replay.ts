@@ -30,6 +30,7 @@ export class LogReplay {
   readonly #context: VolumeContext
   readonly #entries: readonly SegmentEntry[]
   readonly #logEnd: LogEnd | undefined
+  #reached: LogPosition | undefined
   #finished = false
 
   constructor(
@@ -61,7 +62,8 @@ export class LogReplay {
   }
 
   /** The whole log, going on behind damage, of which it hands out what is left. */
-  async *salvage(): AsyncGenerator<ReplayedRecord | DamagedExtent> {
+  async *salvage(reached: LogPosition | undefined): AsyncGenerator<ReplayedRecord | DamagedExtent> {
+    this.#reached = reached
     for (const [at, entry] of this.#entries.entries()) {
       yield* this.#salvageSegment(entry)
       if (entry.isEndGuessed) yield guessedEnd(entry, this.#entries[at + 1])
@@ -199,9 +201,10 @@ export class LogReplay {
     return { mismatch, bytes: segmentBytes - offset }
   }
 
-  /** Of the newest segment, when the volume was closed in order. */
+  /** Of the newest segment: where it ended when the volume was closed in order, or was known to be. */
   #knownEnd({ generation }: SegmentEntry): number | undefined {
-    return this.#logEnd?.generation === generation ? this.#logEnd.offset : undefined
+    const ends = [this.#logEnd, this.#reached].filter((end) => end?.generation === generation)
+    return ends.length === 0 ? undefined : Math.max(...ends.map((end) => end?.offset ?? 0))
   }
 
   /** Decides what a stop means, and remembers where the newest segment ends. */
