@@ -144,6 +144,16 @@ export class Admission {
     return this.#volume.isRoomFor(bytes + this.#promised + this.#moving, { essential: true, leave })
   }
 
+  /**
+   * Waits for somebody who was promised room to end, or for the next look.
+   * @returns false when there is nobody, or patience has run out
+   */
+  async othersEnd(patience: Patience): Promise<boolean> {
+    if (this.#promised === 0 || patience.leftMs === 0) return false
+    await this.#change(patience)
+    return true
+  }
+
   /** Without asking: for what has been checked before. */
   promise(bytes: number): RoomPromise {
     return new RoomPromise(this.#costOf(bytes), this.#promises)

@@ -1,7 +1,8 @@
 /**
  * Room for what makes room. Deletes leave the last segment of the reserve to whoever gives space back, and
- * wait for him when they have used up the rest; where he gains nothing they take it too, but for what a
- * purge needs. A purge may use whatever there is.
+ * wait for him when they have used up the rest, and for writes under way, which may need less than they were
+ * promised. Where nothing is gained they take that segment too, but for what a purge needs. A purge may use
+ * whatever there is.
  */
 
 import { StorageFullError } from '../model/errors.ts'
@@ -16,14 +17,12 @@ export interface HeldRoom {
 
 /** A delete with its footer entry. The blocks of its group are shared with all that wait for the same sync. */
 const recordBytes = 1024
-/** In each of them somebody was given room, or gave it back. */
+/** In each of them a segment was freed. */
 const roundsMax = 64
 
 export class ReservedRoom {
   readonly #admission: Admission
   readonly #makeRoom: MakeRoom
-  #held = 0
-  #waiting: (() => void)[] = []
 
   constructor(options: { readonly admission: Admission; readonly makeRoom: MakeRoom }) {
     this.#admission = options.admission
@@ -46,12 +45,16 @@ export class ReservedRoom {
   }
 
   async #waitToDelete(): Promise<HeldRoom> {
-    for (let round = 0; round < roundsMax; round++) {
+    const patience = this.#admission.patience()
+    for (let round = 0; round < roundsMax; ) {
       if (this.#admission.hasReserve(recordBytes, { leave: 1 })) return this.#hold()
-      if (await this.#makeRoom()) continue
+      if (await this.#makeRoom()) {
+        patience.gained()
+        round++
+        continue
+      }
       if (this.#admission.hasReserve(recordBytes + purgeBytes, { leave: 0 })) return this.#hold()
-      if (this.#held === 0) break
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+      if (!(await this.#admission.othersEnd(patience))) break
     }
     throw new StorageFullError({ wanted: 0 }, 'delete')
   }
@@ -63,14 +66,6 @@ export class ReservedRoom {
   }
 
   #hold(): HeldRoom {
-    this.#held++
-    const promise = this.#admission.promise(0)
-    return {
-      release: () => {
-        promise.release()
-        this.#held--
-        for (const wake of this.#waiting.splice(0)) wake()
-      },
-    }
+    return this.#admission.promise(0)
   }
 }
