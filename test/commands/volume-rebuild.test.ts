@@ -1,4 +1,4 @@
-import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CorruptObjectError } from '../../src/store/model/errors.ts'
@@ -212,6 +212,19 @@ describe('volume rebuild of a damaged log', () => {
     expect((await store.put('photos', 'new', 'y')).seq).toBeGreaterThan(head)
     await store.reopen()
     expect(await text('photos', 'new')).toBe('y')
+  })
+
+  test('builds an index once more behind a newest segment that was cut off', async () => {
+    await store.put('photos', 'first', 'a')
+    const { segment, offset } = store.volume.logPosition()
+    await store.put('photos', 'cut', 'b')
+    await breakOff()
+    const path = join(volume, 'segments', `${segment.toString(16).padStart(8, '0')}.seg`)
+    await truncate(path, offset)
+    expect((await rebuild('--skip-damaged')).code).toBe(0)
+    expect((await rebuild()).code).toBe(0)
+    await store.loseIndex()
+    expect(await text('photos', 'first')).toBe('a')
   })
 
   test('goes on behind a segment whose end is damaged, and which nothing follows any more', async () => {

@@ -293,7 +293,8 @@ function checkSeal(entry: SegmentEntry, found: SegmentEnd): void {
       `its seal names group ${sealed.lastGroup} as the last, found ${found.lastGroup}`,
     )
   }
-  if (found.highestSeq !== sealed.highestSeq) {
+  // A rebuild that went on behind a segment that was cut off has sealed it with what may have stood there.
+  if (found.highestSeq > sealed.highestSeq) {
     throw damaged(
       entry,
       found.validEnd,
