@@ -43,7 +43,7 @@ export class NoPlaceForCopyError extends ComioError {
 
   constructor(folder: string, cause: unknown) {
     super(`the index cannot be copied below ${folder} to look at it: ${messageOf(cause)}`, {
-      hint: 'Set TMPDIR to a folder that can be written, with as much room as the index takes.',
+      hint: 'Set TMPDIR to a folder with as much room as the index takes, or make that room there.',
       facts: { folder },
       cause,
     })

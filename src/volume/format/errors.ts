@@ -67,13 +67,16 @@ export interface DamageFacts extends SegmentUse {
   readonly mismatch: string
 }
 
+const damagedLogHint =
+  'Check the disk; restore a backup, refill this site from another, or see what comio volume rebuild finds behind it.'
+
 /** The log is damaged in a place that a crash cannot explain. */
 export class CorruptLogError extends ComioError {
   readonly code = 'LOG_CORRUPT'
 
-  constructor(facts: DamageFacts) {
+  constructor(facts: DamageFacts, hint = damagedLogHint) {
     super(`the log is damaged ${placeText(facts)}: ${facts.mismatch}`, {
-      hint: 'Nothing was changed. Check the disk; restore a backup, refill this site from another, or see what comio volume rebuild finds behind it.',
+      hint: `Nothing was changed. ${hint}`,
       facts: { ...facts },
     })
   }

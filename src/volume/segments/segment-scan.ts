@@ -34,6 +34,10 @@ export interface SlotDamage {
 
 export type ScannedSlot = SegmentEntry | 'blank' | 'torn' | SlotDamage
 
+/** One that was made ahead and never used looks like it when a bit of it has turned over. */
+const headlessHint =
+  'Restore the segment, or a backup, or refill this site from another. In a directory the file can be put aside: if it was needed, the site says at its start what is missing, and the file can go back.'
+
 /** @throws CorruptLogError, FormatTooNewError */
 export async function scanSegments(device: Device, volumeId: Buffer): Promise<SegmentScan> {
   const slots = await device.list()
@@ -50,7 +54,8 @@ export async function scanSegments(device: Device, volumeId: Buffer): Promise<Se
       else if (!('mismatch' in found)) entries.push(found)
       else {
         const { mismatch } = found
-        throw new CorruptLogError({ segment: slot, generation: 0, offset: 0, mismatch })
+        const place = { segment: slot, generation: 0, offset: 0 }
+        throw new CorruptLogError({ ...place, mismatch }, headlessHint)
       }
     }
   }
