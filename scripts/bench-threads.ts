@@ -1,7 +1,7 @@
 /**
  * Whether HTTP threads in front of one engine thread would pay, on a prototype that stores nothing: node:http
  * in worker threads that share a port (`reusePort`), parse, hash and move 4 KiB bodies, and ask the engine's
- * thread by messages or through shared memory; against the same in a single thread. All in turns, in one run.
+ * thread by messages or through shared memory, or look into the index themselves for a GET; against the same in a single thread. All in turns, in one run.
  *
  *     node scripts/bench-threads.ts --seconds 2 --rounds 5 --connections 64
  */
@@ -26,7 +26,7 @@ const connections = values.connections
 /** Linux counts processor time in hundredths of a second. */
 const usPerTick = 10_000
 
-const shapes = ['single', 'messages 1', 'messages 2', 'ring 1', 'ring 2'] as const
+const shapes = ['single', 'messages 1', 'messages 2', 'ring 1', 'ring 2', 'views 2'] as const
 type Shape = (typeof shapes)[number]
 
 interface Run {

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
-import { hashBytes, readBytes, stored } from './engine-work.ts'
+import { hashBytes, readBytes, runEngine, stored } from './engine-work.ts'
 import { type Ask, askByMessages, askByRing, type Ring } from './link.ts'
 
 export interface ThreadData {
@@ -10,6 +10,8 @@ export interface ThreadData {
   readonly port: number
   /** Undefined for messages. */
   readonly ring: Ring | undefined
+  /** The thread looks into the index itself: only PUTs ask the engine. */
+  readonly hasView: boolean
 }
 
 /** Resolves to the port that is listened on. */
@@ -45,7 +47,11 @@ function collect(request: IncomingMessage, done: (body: Uint8Array) => void): vo
 }
 
 if (!isMainThread && parentPort !== null) {
-  const { port, ring } = workerData as ThreadData
-  const ask = ring === undefined ? askByMessages(parentPort) : askByRing(ring)
+  const { port, ring, hasView } = workerData as ThreadData
+  const askEngine = ring === undefined ? askByMessages(parentPort) : askByRing(ring)
+  const ask: Ask = async (method, body) => {
+    if (hasView && method === 'GET') runEngine(method)
+    else await askEngine(method, body)
+  }
   parentPort.postMessage(await serveHttp(ask, port))
 }

@@ -1,4 +1,7 @@
-/** The prototype's process: `server.ts single`, `server.ts messages N` or `server.ts ring N`. Prints its port. */
+/**
+ * The prototype's process: `start.ts single`, or `start.ts messages N`, `ring N` or `views N`. Prints its port.
+ * With views the threads read by themselves, and PUTs go through a ring.
+ */
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
@@ -13,8 +16,8 @@ else for (let thread = 0; thread < Number(threads); thread++) port = await start
 console.info(port)
 
 async function startThread(listenOn: number): Promise<number> {
-  const ring = mode === 'ring' ? makeRing() : undefined
-  const data: ThreadData = { port: listenOn, ring }
+  const ring = mode === 'messages' ? undefined : makeRing()
+  const data: ThreadData = { port: listenOn, ring, hasView: mode === 'views' }
   const worker = new Worker(fileURLToPath(new URL('./http-thread.ts', import.meta.url)), {
     workerData: data,
   })
