@@ -145,8 +145,10 @@ export class CommitPipeline {
   /** Resolves when what the accounts count already is in the index, and whoever looks at that has looked. */
   async indexed(): Promise<void> {
     if (this.#indexing === undefined || this.#broken !== undefined) return
-    // Whoever has something in the batch is told when it fails.
-    await this.runTask(() => undefined).catch(() => undefined)
+    // Also when the batch fails, which is for those to hear who have something in it.
+    await new Promise<void>((resolve) => {
+      this.#tasks.push({ build: () => undefined, settled: () => resolve() })
+    })
   }
 
   /** Runs `build` with the next index batch; resolves when that is durable, however long that takes. */
