@@ -40,3 +40,17 @@ export function systemCodeOf(thrown: unknown): string | undefined {
   if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return undefined
   return typeof thrown.code === 'string' ? thrown.code : undefined
 }
+
+/** Why a file that somebody named could not be read, in words; undefined where only the system has some. */
+export function unreadableBecause(thrown: unknown): string | undefined {
+  switch (systemCodeOf(thrown)) {
+    case 'ENOENT':
+      return 'there is no such file'
+    case 'EACCES':
+      return 'this user may not read it'
+    case 'EISDIR':
+      return 'it is a directory'
+    default:
+      return undefined
+  }
+}

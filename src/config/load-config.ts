@@ -1,6 +1,6 @@
 /** From flags, environment, file and defaults to one configuration, or to everything wrong with it. */
 import { isAbsolute, join, resolve } from 'node:path'
-import { messageOf, systemCodeOf } from '../base/errors.ts'
+import { messageOf, systemCodeOf, unreadableBecause } from '../base/errors.ts'
 import { parseConfigFile, type RawLayer } from './config-file.ts'
 import { type ConfigKey, configKeyNames, specOf } from './config-keys.ts'
 import { type ConfigFlags, type Environment, readEnvironment, readFlags } from './config-layers.ts'
@@ -108,16 +108,7 @@ async function readConfigFile(input: LoadConfigInput): Promise<RawLayer> {
 }
 
 function readFailure(error: unknown): string {
-  switch (systemCodeOf(error)) {
-    case 'ENOENT':
-      return 'there is no such file'
-    case 'EACCES':
-      return 'this user may not read it'
-    case 'EISDIR':
-      return 'it is a directory'
-    default:
-      return messageOf(error)
-  }
+  return unreadableBecause(error) ?? messageOf(error)
 }
 
 /** The first layer that has a key decides it. */

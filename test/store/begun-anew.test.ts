@@ -1,11 +1,9 @@
 /** What of remotes and of uploads is there again after the index was built anew, and what begins anew. */
-import { hash } from 'node:crypto'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
 import type { RemoteLedger } from '../../src/store/model/object-store.ts'
-import { objectSlot } from '../../src/store/model/slot.ts'
-import { makeVersion } from '../../src/store/model/version.ts'
 import { TestStore } from './open-store.ts'
+import { putElsewhere } from './put-elsewhere.ts'
 
 let store: TestStore
 beforeEach(async () => {
@@ -53,20 +51,7 @@ it('does not offer what somebody has discarded', async () => {
 
 it('begins an upload anew, which is whole in the end, and keeps nothing of what had come', async () => {
   const body = Buffer.from(seededRandom(5).bytes(200_000))
-  const mutation = {
-    kind: 'put',
-    slot: objectSlot('box', 'large'),
-    version: makeVersion(1_700_000_000_000, 0, 'elsewhere'),
-    context: [],
-    meta: {
-      size: body.length,
-      etag: hash('md5', body, 'hex'),
-      contentHash: { algorithm: 'sha256', digest: hash('sha256', body, 'buffer') },
-      lastModified: 0,
-      headers: {},
-      userMetadata: {},
-    },
-  } as const
+  const mutation = putElsewhere('large', body)
   const begun = await store.engine.stageUpload(mutation)
   await begun.append(body.subarray(0, 100_000))
   await begun.checkpoint()

@@ -256,6 +256,17 @@ const isSweeping = (index: MemoryIndexDisk): boolean =>
 const swept = (index: MemoryIndexDisk): Promise<void> =>
   vi.waitFor(() => expect(isSweeping(index)).toBe(false), { timeout: 10_000, interval: 1 })
 
+/** Closed again, with nothing left to sweep. */
+async function storeAfter(steps: readonly Operation[]): Promise<BareStore> {
+  const store = new BareStore(new FaultyDisk())
+  await store.open()
+  const writer = new Writer(store)
+  for (const step of steps) await writer.run(step)
+  await swept(store.index)
+  await store.close()
+  return store
+}
+
 async function rebuilt(store: BareStore): Promise<{
   index: MemoryIndexDisk
   segments: readonly SegmentInfo[]
@@ -295,12 +306,7 @@ describe('An index that is rebuilt from the log alone', () => {
   it('equals the one it replaces, entry by entry, cursors aside', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 120 }), async (steps) => {
-        const store = new BareStore(new FaultyDisk())
-        await store.open()
-        const writer = new Writer(store)
-        for (const step of steps) await writer.run(step)
-        await swept(store.index)
-        await store.close()
+        const store = await storeAfter(steps)
         const operations = store.disk.trace.filter((done) => done === 'write').length
         const found = await rebuilt(store)
         expect(store.disk.trace.filter((done) => done === 'write')).toHaveLength(operations)
@@ -339,12 +345,7 @@ describe('An index that is rebuilt from a log in which something has rotted that
         fc.array(operation, { minLength: 60, maxLength: 160 }),
         fc.nat(),
         async (steps, choice) => {
-          const store = new BareStore(new FaultyDisk())
-          await store.open()
-          const writer = new Writer(store)
-          for (const step of steps) await writer.run(step)
-          await swept(store.index)
-          await store.close()
+          const store = await storeAfter(steps)
           const sound = await rebuilt(store)
           const dead = await deadRecords(store, sound.index)
           const victim = dead[choice % Math.max(1, dead.length)]
@@ -377,12 +378,7 @@ describe('An index that is rebuilt from a log in which blocks cannot be read', (
         fc.array(operation, { minLength: 60, maxLength: 160 }),
         fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
         async (steps, choices) => {
-          const store = new BareStore(new FaultyDisk())
-          await store.open()
-          const writer = new Writer(store)
-          for (const step of steps) await writer.run(step)
-          await swept(store.index)
-          await store.close()
+          const store = await storeAfter(steps)
           const sound = await rebuilt(store)
           const log = sound.segments.filter(({ stream }) => stream === 'log')
           for (const choice of choices) {

@@ -1,17 +1,16 @@
-import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { encodeLabel, type PutMutation } from '../../src/store/model/mutation.ts'
 import { objectSlot } from '../../src/store/model/slot.ts'
-import { makeVersion } from '../../src/store/model/version.ts'
 import type { HealOutcome } from '../../src/store/scrub/scrub-pass.ts'
 import { Scrubber, type ScrubberOptions, type ScrubMemory } from '../../src/store/scrub/scrubber.ts'
 import { recordKinds } from '../../src/store/tables/records.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 import { fill } from './fill.ts'
 import { TestStore } from './open-store.ts'
+import { putElsewhere } from './put-elsewhere.ts'
 import { spoil, spoilAt } from './spoil.ts'
 
 const hour = 3_600_000
@@ -72,24 +71,6 @@ async function fillSegment(): Promise<void> {
   for (let i = 0; i < 40; i++) await store.put('box', `fill${i}`, content(i, 30_000))
 }
 
-/** A write of another site, which has seen nothing. */
-function mutationOf(key: string, body: Buffer): PutMutation {
-  return {
-    kind: 'put',
-    slot: objectSlot('box', key),
-    version: makeVersion(1_700_000_000_000, 0, 'elsewhere'),
-    context: [],
-    meta: {
-      size: body.length,
-      etag: hash('md5', body, 'hex'),
-      contentHash: { algorithm: 'sha256', digest: hash('sha256', body, 'buffer') },
-      lastModified: 0,
-      headers: {},
-      userMetadata: {},
-    },
-  }
-}
-
 /** An upload with one part of 1000 bytes, a letter that was refused, and a conflict. */
 async function leaveUnplaced(): Promise<{ upload: PutMutation; letter: number }> {
   const ledger = await store.engine.ledger('there')
@@ -98,14 +79,14 @@ async function leaveUnplaced(): Promise<{ upload: PutMutation; letter: number }>
   const place = places.find(({ slot }) => slot.kind === 'object')
   if (place === undefined) throw new Error('nothing is to be shipped')
   await ledger.bury(place, { reason: 'not here', attempts: 1 })
-  const upload = mutationOf('upload', content(3, 2000))
+  const upload = putElsewhere('upload', content(3, 2000))
   const staged = await store.engine.stageUpload(upload)
   await staged.append(content(3, 2000).subarray(0, 1000))
   await staged.checkpoint()
   await staged.close()
   await store.put('box', 'both', 'here')
   const bytes = Buffer.from('there')
-  const change = { mutation: mutationOf('both', bytes), body: { kind: 'inline', bytes } as const }
+  const change = { mutation: putElsewhere('both', bytes), body: { kind: 'inline', bytes } as const }
   await store.engine.apply([change], undefined)
   return { upload, letter: place.seq }
 }

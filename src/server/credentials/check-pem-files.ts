@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { messageOf, systemCodeOf } from '../../base/errors.ts'
+import { messageOf, unreadableBecause } from '../../base/errors.ts'
 import type { ConfigKey } from '../../config/config-keys.ts'
 import { isPemText } from '../../config/pem-text.ts'
 import type { ServerConfig } from '../../config/server-config.ts'
@@ -191,14 +191,5 @@ function nameOf(certificate: X509Certificate | undefined): string {
 }
 
 function readFailure(error: unknown): string {
-  switch (systemCodeOf(error)) {
-    case 'ENOENT':
-      return 'there is no such file'
-    case 'EACCES':
-      return 'this user may not read it'
-    case 'EISDIR':
-      return 'it is a directory'
-    default:
-      return `it cannot be read: ${messageOf(error)}`
-  }
+  return unreadableBecause(error) ?? `it cannot be read: ${messageOf(error)}`
 }
