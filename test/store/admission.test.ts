@@ -18,6 +18,8 @@ class Site implements RoomMaker {
   gains: number[] = []
   /** Dead, where cleaning does not reach it. */
   unreachable = 0
+  /** The cleaner is at work on a segment. */
+  underWay: Promise<unknown> | undefined
 
   constructor() {
     const health = { writable: true, reason: undefined }
@@ -119,6 +121,34 @@ it('a write for which nothing is gained is refused in the end, and at the same m
   await site.pass(6000)
   expect(writes.map(({ outcome }) => outcome)).toEqual(writes.map(() => 'full'))
   other.release()
+})
+
+it('a write waits for the segment that is being cleaned, whose live bytes count twice meanwhile', async () => {
+  const site = new Site()
+  site.unreachable = 8 * mib
+  const cleaning = Promise.withResolvers<void>()
+  site.underWay = cleaning.promise
+  const write = site.write(large)
+  await site.pass(2000)
+  expect(write.outcome).toBe('waits')
+  site.room = 8 * mib
+  site.underWay = undefined
+  cleaning.resolve()
+  await settled()
+  expect(write.outcome).toBe('admitted')
+})
+
+it('a write that waits for a segment is refused when cleaning it gives nothing and no other one can be', async () => {
+  const site = new Site()
+  site.unreachable = 8 * mib
+  const cleaning = Promise.withResolvers<void>()
+  site.underWay = cleaning.promise
+  const write = site.write(large)
+  await site.pass(2000)
+  site.underWay = undefined
+  cleaning.resolve()
+  await settled()
+  expect(write.outcome).toBe('full')
 })
 
 it('a write that is larger than all that is not live is refused at once, whatever others are promised', async () => {

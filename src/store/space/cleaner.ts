@@ -78,6 +78,8 @@ export class Cleaner implements RoomMaker {
   readonly #options: CleanerOptions
   readonly #pace: Pace
   #running: Promise<boolean> | undefined
+  /** A look that finds nothing is over at once: two who waited for each other's would do so for good. */
+  #isMoving = false
   #rest = 0
   #earlyAt = 0
   #earlyLook: Timer | undefined
@@ -125,6 +127,10 @@ export class Cleaner implements RoomMaker {
     } finally {
       this.#waiting--
     }
+  }
+
+  get underWay(): Promise<unknown> | undefined {
+    return this.#isMoving ? this.#running : undefined
   }
 
   get room(): number {
@@ -234,9 +240,14 @@ export class Cleaner implements RoomMaker {
       const urgency = this.#urgency()
       const victim = this.#choose(urgency)
       if (victim === undefined) break
-      const isMoved = await this.#clean(victim, urgency)
-      if (await this.#isFreed(victim.segment)) return true
-      if (!isMoved) break
+      this.#isMoving = true
+      try {
+        const isMoved = await this.#clean(victim, urgency)
+        if (await this.#isFreed(victim.segment)) return true
+        if (!isMoved) break
+      } finally {
+        this.#isMoving = false
+      }
     }
     this.#rest = restLooks
     this.#earlyAt = this.#options.clock.monotonic() + earlyLookMs

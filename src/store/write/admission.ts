@@ -15,6 +15,8 @@ import { type RoomBook, RoomPromise } from './room-promise.ts'
 export interface RoomMaker {
   /** Frees a segment; false when there is none to be freed. */
   makeRoom(): Promise<boolean>
+  /** Resolves when the segment that is being cleaned is gone, or stays; undefined when none is. */
+  readonly underWay: Promise<unknown> | undefined
   /** Bytes that ordinary writes of either stream may take. */
   readonly room: number
   /** The same if all that is dead were given back, which cleaning never reaches. */
@@ -188,12 +190,16 @@ export class Admission {
     return this.#cleaner?.canReclaim(cost) ?? false
   }
 
-  /** Whether waiting is of any use: what is dead is enough, or will be when others have finished. */
+  /**
+   * Whether waiting is of any use: what is dead is enough, or will be when others have finished. The cleaner
+   * is one of them: what it is moving counts twice until the segment goes.
+   */
   #mayFindRoom(bytes: number, others = this.#promised): boolean {
     if (!this.#takesWrites) return false
     const cost = this.#costOf(bytes)
     if (this.#canReclaim(cost + others)) return true
-    return others > 0 && cost <= (this.#cleaner?.roomAtMost ?? 0)
+    const isOpen = others > 0 || this.#cleaner?.underWay !== undefined
+    return isOpen && cost <= (this.#cleaner?.roomAtMost ?? 0)
   }
 
   async #waitForRoom(
@@ -223,8 +229,7 @@ export class Admission {
         if (vain < vainRoundsMax && this.#canReclaim(cost + others) && (await this.#clean())) {
           vain++
           gained()
-        } else if (others === 0 || patience.leftMs === 0) break
-        else await this.#change(patience)
+        } else if (!(await this.#mayChange(others, patience))) break
       }
     } finally {
       held.release()
@@ -232,6 +237,17 @@ export class Admission {
     this.check(bytes)
     line.gained()
     return this.promise(bytes)
+  }
+
+  /**
+   * Waits for what may change something, or for the next look.
+   * @returns false when nothing may, or patience has run out
+   */
+  async #mayChange(others: number, patience: Patience): Promise<boolean> {
+    const cleaning = this.#cleaner?.underWay
+    if (patience.leftMs === 0 || (others === 0 && cleaning === undefined)) return false
+    await Promise.race([this.#change(patience), ...(cleaning === undefined ? [] : [cleaning])])
+    return true
   }
 
   async #clean(): Promise<boolean> {
