@@ -37,6 +37,18 @@ export function parseError(text: string): ErrorAnswer | undefined {
   }
 }
 
+/** The first reason of a HealthDocument; undefined when the body is none. */
+export function parseReason(text: string): string | undefined {
+  try {
+    const reasons = fieldOf(JSON.parse(text), 'reasons')
+    const reason: unknown = Array.isArray(reasons) ? reasons[0] : undefined
+    return typeof reason === 'string' ? reason : undefined
+  } catch {
+    // As above.
+    return undefined
+  }
+}
+
 function fieldOf(document: unknown, name: string): unknown {
   if (typeof document !== 'object' || document === null) return undefined
   return Object.entries(document).find(([key]) => key === name)?.[1]

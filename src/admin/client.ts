@@ -5,7 +5,7 @@
  */
 import { Agent, type Dispatcher } from 'undici'
 import { assert } from '../base/assert.ts'
-import { systemCodeOf } from '../base/errors.ts'
+import { type ComioError, systemCodeOf } from '../base/errors.ts'
 import { AdminRequestError, SiteUnreachableError, UnexpectedAnswerError } from './client-errors.ts'
 import {
   conflictShape,
@@ -27,7 +27,7 @@ import {
   tokenShape,
   verifyShape,
 } from './client-shapes.ts'
-import { accessHint, parseError, reasonOf, roleHint } from './client-words.ts'
+import { accessHint, parseError, parseReason, reasonOf, roleHint } from './client-words.ts'
 import type {
   ConflictDocument,
   ConflictPolicyName,
@@ -445,9 +445,19 @@ export class AdminClient {
     })
   }
 
-  #refusal(status: number, text: string): AdminRequestError | UnexpectedAnswerError {
+  /** A site that starts answers every path with its health. */
+  #unavailable(reason: string): SiteUnreachableError {
+    return new SiteUnreachableError(`${this.#options.url} cannot answer yet: ${reason}`, {
+      hint: 'Try again in a moment; a large index that is brought up to the log takes longer.',
+      facts: { url: this.#options.url },
+    })
+  }
+
+  #refusal(status: number, text: string): ComioError {
     const answer = parseError(text)
     if (answer === undefined) {
+      const starting = status === 503 ? parseReason(text) : undefined
+      if (starting !== undefined) return this.#unavailable(starting)
       return this.#unexpected(`HTTP status ${status} without a reason`)
     }
     const hint =

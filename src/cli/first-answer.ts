@@ -18,9 +18,14 @@ export async function firstAnswer(
   for (;;) {
     const { remotes } = await client.status()
     const remote = remotes.find((one) => one.name === name)
-    if (remote?.state !== 'connecting' || performance.now() >= end) return remote
+    if (remote === undefined || hasAnswered(remote) || performance.now() >= end) return remote
     await pause(lookMs)
   }
+}
+
+/** Of several addresses the first may be down: only when none of them answers is the remote away. */
+function hasAnswered({ state, url }: RemoteStatus): boolean {
+  return state !== 'connecting' && !(state === 'unreachable' && url.includes(', '))
 }
 
 /** What the first answer means, in a sentence. */

@@ -231,3 +231,12 @@ describe('nobody', () => {
     expect(await failureOf(client.status())).toBeInstanceOf(SiteUnreachableError)
   })
 })
+
+test('a site that is starting is told apart from an address where no site is', async () => {
+  const { client } = await clientOf(
+    json(503, { status: 'degraded', reasons: ['the site is starting'] }),
+  )
+  const failure = await failureOf(client.status())
+  expect(failure).toBeInstanceOf(SiteUnreachableError)
+  expect(failure).toMatchObject({ message: expect.stringContaining('the site is starting') })
+})

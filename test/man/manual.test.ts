@@ -197,3 +197,12 @@ function sourceFiles(folder: string): string[] {
     .filter((name) => /\.tsx?$/.test(name))
     .map((name) => join(folder, name))
 }
+
+test('the synopsis of comio-repl has each of its commands', () => {
+  const synopsis = page('comio-repl.1').split('.SH SYNOPSIS')[1]?.split('.SH ')[0] ?? ''
+  const missing = Object.entries(pageOfCommand).filter(([command, name]) => {
+    const verb = command.split(' ').at(-1) ?? command
+    return name === 'comio-repl.1' && !new RegExp(`\\b${verb}\\b`).test(synopsis)
+  })
+  expect(missing).toEqual([])
+})
