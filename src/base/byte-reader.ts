@@ -76,6 +76,16 @@ export class ByteReader {
     return this.raw(this.varint())
   }
 
+  /** Past `length` bytes that nobody looks at: without a view of them, which costs more than they do. */
+  skip(length: number): void {
+    this.#take(length)
+  }
+
+  /** Past what {@link bytes} would read. */
+  skipBytes(): void {
+    this.#take(this.varint())
+  }
+
   /** The next `length` bytes as lower-case hex digits. */
   hex(length: number): string {
     const at = this.#take(length)

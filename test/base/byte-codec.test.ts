@@ -44,6 +44,22 @@ describe('the byte codec', () => {
     )
   })
 
+  it('goes past fields that nobody reads, and not past the end', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.nat(50), (bytes, length) => {
+        const whole = new ByteWriter().bytes(bytes).raw(Buffer.alloc(length)).u8(7).finish()
+        const reader = new ByteReader(whole)
+        reader.skipBytes()
+        reader.skip(length)
+        expect(reader.u8()).toBe(7)
+        reader.end()
+        expect(() => reader.skip(1)).toThrow(MalformedBytesError)
+        const cut = new ByteReader(whole.subarray(0, bytes.length))
+        expect(() => cut.skipBytes()).toThrow(MalformedBytesError)
+      }),
+    )
+  })
+
   it('never answers random bytes with an error of the runtime', () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.array(field), (bytes, fields) => {

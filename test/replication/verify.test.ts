@@ -210,6 +210,27 @@ describe('two sites that are compared', () => {
     }
   })
 
+  test('are looked at once more in one question, wherever they seemed to differ', async () => {
+    const [a] = await openPair(3000)
+    const ranges: number[] = []
+    const { answer } = Responder.prototype
+    vi.spyOn(Responder.prototype, 'answer').mockImplementation(async function (
+      this: Responder,
+      ...question
+    ) {
+      const answered = await answer.apply(this, question)
+      const query = parseDigestQuery(question[1])
+      if (query.ask !== 'digests') return answered
+      ranges.push(query.ranges.length)
+      if (ranges.length > 1) return answered
+      // As if every one of them had been written at one site already.
+      return Buffer.from(answered.toString().replaceAll('"digest":"', '"digest":"0000'))
+    })
+    const report = await a.verify()
+    expect(report.verdict).toBe('equal')
+    expect(ranges).toEqual([3, 3])
+  })
+
   test('are neither equal nor different while the remote cannot be asked', async () => {
     const [a, b] = await openPair(10)
     await b.stop()

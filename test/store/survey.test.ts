@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { PutMutation } from '../../src/store/model/mutation.ts'
+import { ByteWriter } from '../../src/base/byte-writer.ts'
+import { encodeMeta, type PutMutation } from '../../src/store/model/mutation.ts'
 import type { IncomingChange } from '../../src/store/model/object-store.ts'
 import { objectSlot } from '../../src/store/model/slot.ts'
 import type { SurveyRange } from '../../src/store/model/survey.ts'
-import { makeVersion, type Version } from '../../src/store/model/version.ts'
+import { encodeVersion, makeVersion, type Version } from '../../src/store/model/version.ts'
 import { TestStore } from './open-store.ts'
 
 const bucket = 'box'
@@ -123,6 +124,35 @@ describe('the survey of a store', () => {
     const above = await one.engine.survey.list({ ...whole, floor }, 10_000)
     expect(above.length).toBe(listed.length - 101)
     expect(above.every(({ version }) => version > floor)).toBe(true)
+  })
+
+  test('has the digest over framed keys, versions and metadata that every version computes', async () => {
+    const of = (i: number, text: string): IncomingChange => {
+      const { mutation, body } = changeOf(7 * i + 1)
+      const { meta } = mutation as PutMutation
+      const slot = objectSlot('sizes', `${i}`.padStart(3, '0')) as PutMutation['slot']
+      const context = i % 2 === 0 ? [] : [makeVersion(1, i, 'fourth')]
+      const put = { ...(mutation as PutMutation), slot, context }
+      return { mutation: { ...put, meta: { ...meta, userMetadata: { text } } }, body }
+    }
+    // Many, that fill what is gathered to every bound.
+    const sizes = Array.from({ length: 200 }, (_, i) => i * 10)
+    const puts = sizes.map((size, i) => of(i, 'x'.repeat(size)))
+    await one.engine.apply(puts, undefined)
+    const hash = createHash('sha256')
+    for (const { mutation } of puts as { mutation: PutMutation }[]) {
+      const key = Buffer.from(mutation.slot.key)
+      const writer = new ByteWriter()
+      encodeVersion(writer, mutation.version)
+      encodeMeta(writer, mutation.meta)
+      const identity = writer.finish()
+      const frame = Buffer.alloc(8)
+      frame.writeUInt32LE(key.length, 0)
+      frame.writeUInt32LE(identity.length, 4)
+      hash.update(frame).update(key).update(identity)
+    }
+    const digest = await one.engine.survey.digest({ ...whole, bucket: 'sizes' }, 10_000)
+    expect(digest).toEqual({ count: sizes.length, digest: hash.digest() })
   })
 
   test('shows any single change in the digest, and in that of its entry alone', async () => {

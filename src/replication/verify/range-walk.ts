@@ -1,10 +1,16 @@
 /**
  * Finds the keys of a bucket whose entries differ between two sites that are both being written. The
- * digests of a range are made at two moments, so a range that differs is looked at once more, alone
- * and at both sites at the same time, before it is cut into smaller ones; in the end entries are
+ * digests of a range are made at two moments, so those that differ are looked at once more, at both
+ * sites at the same time, before they are cut into smaller ones; in the end entries are
  * listed. What it yields are candidates: whether they differ is for {@link Judge} to say.
  */
-import type { RangePiece, Survey, SurveyEntry, SurveyRange } from '../../store/model/survey.ts'
+import type {
+  RangeDigest,
+  RangePiece,
+  Survey,
+  SurveyEntry,
+  SurveyRange,
+} from '../../store/model/survey.ts'
 import { higher } from '../../store/model/version.ts'
 import { type AnsweredDigest, verifyLimits } from '../wire/verify-documents.ts'
 import type { RemoteSurvey } from './remote-survey.ts'
@@ -16,9 +22,13 @@ export interface RangeWalkOptions {
   readonly onCompared: (entries: number) => void
 }
 
-/** Of the ranges that a bucket is walked in, and how finely one that differs is cut. */
-const rangeEntries = 2048
-const rangesAtOnce = 8
+/**
+ * Of the ranges that a bucket is walked in: what was written meanwhile has a whole one walked again, and
+ * each costs some 200 bytes to ask about.
+ */
+const rangeEntries = 1024
+const rangesAtOnce = 16
+/** How finely one that differs is cut. */
 const cutInto = 16
 /** Fewer entries than this are listed. */
 const listedEntries = 16
@@ -52,24 +62,32 @@ export class RangeWalk {
     entries: number,
   ): AsyncGenerator<readonly string[]> {
     const answers = await this.#options.there.digests(pieces)
+    let different: SurveyRange[] = []
     for (const [at, piece] of pieces.entries()) {
       const answer = answers[at] as AnsweredDigest
       if (isEqual(piece, answer)) continue
       const range = { ...piece, floor: higher(piece.floor, answer.floor) }
       if (Math.min(piece.count, answer.count) <= listedEntries) yield* this.#listed(range)
-      else yield* this.#narrow(range, entries)
+      else different.push(range)
     }
+    for (let look = 0; look < looks; look++) different = await this.#stillDifferent(different)
+    for (const range of different) yield* this.#narrow(range, entries)
+  }
+
+  /** All in one question: over a long line, one for each would be most of what a comparison takes. */
+  async #stillDifferent(ranges: readonly SurveyRange[]): Promise<SurveyRange[]> {
+    if (ranges.length === 0) return []
+    const { here, there } = this.#options
+    const asked = there.digests(ranges)
+    asked.catch(() => undefined) // thrown again below
+    const ours: RangeDigest[] = []
+    for (const range of ranges) ours.push(await here.digest(range, verifyLimits.rangeEntries))
+    const theirs = await asked
+    return ranges.filter((_, at) => !isEqual(ours[at] as RangeDigest, theirs[at] as AnsweredDigest))
   }
 
   async *#narrow(range: SurveyRange, entries: number): AsyncGenerator<readonly string[]> {
-    const { here, there } = this.#options
-    for (let look = 0; look < looks; look++) {
-      const [ours, [theirs]] = await Promise.all([
-        here.digest(range, verifyLimits.rangeEntries),
-        there.digests([range]),
-      ])
-      if (theirs !== undefined && isEqual(ours, theirs)) return
-    }
+    const { here } = this.#options
     const smaller = Math.ceil(entries / cutInto)
     let { after } = range
     for (;;) {
@@ -103,7 +121,7 @@ export class RangeWalk {
   }
 }
 
-function isEqual(ours: { count: number; digest: Buffer | undefined }, theirs: AnsweredDigest) {
+function isEqual(ours: RangeDigest, theirs: AnsweredDigest): boolean {
   if (ours.count !== theirs.count || theirs.digest === undefined) return false
   return ours.digest?.equals(theirs.digest) === true
 }

@@ -204,14 +204,14 @@ export function decodeMeta(reader: ByteReader): ObjectMeta {
 
 /** Passes over what {@link decodeMeta} reads, for those who compare its bytes. */
 export function skipMeta(reader: ByteReader): void {
-  reader.raw(8)
-  reader.bytes()
+  reader.skip(8)
+  reader.skipBytes()
   const tag = reader.u8()
-  reader.raw(32)
-  if (tag === hashTags['sha256-parts']) reader.raw(reader.varint() * 40)
-  reader.raw(8)
+  reader.skip(32)
+  if (tag === hashTags['sha256-parts']) reader.skip(reader.varint() * 40)
+  reader.skip(8)
   for (let texts = 0; texts < 2; texts++) {
-    for (let left = reader.varint() * 2; left > 0; left--) reader.bytes()
+    for (let left = reader.varint() * 2; left > 0; left--) reader.skipBytes()
   }
 }
 

@@ -1,5 +1,5 @@
 /** The survey of one machine's store: see {@link Survey} for what it promises. */
-import { createHash, type Hash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { ByteWriter } from '../../base/byte-writer.ts'
 import type { IndexEntry, OrderedIndex } from '../../index/ordered-index.ts'
 import { encodeMutation } from '../model/mutation.ts'
@@ -17,20 +17,15 @@ import type {
 import { higher, type Version } from '../model/version.ts'
 import type { Accounts } from '../tables/accounts.ts'
 import type { BucketEntry } from '../tables/bucket-entry.ts'
-import { keyBytesOf, objectKey, slotsBetween, tombstoneKey } from '../tables/keys.ts'
+import { keyStart, objectKey, slotsBetween, tombstoneKey } from '../tables/keys.ts'
 import { decodeLiveEntry } from '../tables/slot-entry.ts'
 import { type SlotIdentity, slotIdentity, versionIn } from '../tables/slot-identity.ts'
+import { type FoundEntry, RangeDigester } from './range-digester.ts'
 
 /** Entries read at a time: between two reads, everything else gets its turn. */
 const chunk = 512
 const entryDigestBytes = 16
-const gatheredPieces = 1024
 const absent: SlotState = { kind: 'absent', seq: 0, version: undefined, digest: '', bytes: 0 }
-
-interface FoundEntry {
-  readonly key: Buffer
-  readonly identity: SlotIdentity
-}
 
 export class IndexedSurvey implements Survey {
   readonly #index: OrderedIndex
@@ -78,7 +73,7 @@ export class IndexedSurvey implements Survey {
           digester = new RangeDigester()
         }
         digester.add(entry)
-        if (digester.count === size.entries) last = entry.key.toString()
+        if (digester.count === size.entries) last = keyOf(entry)
       }
     }
     return [...pieces, { ...range, after, ...digester.finish() }]
@@ -87,9 +82,9 @@ export class IndexedSurvey implements Survey {
   async list(range: SurveyRange, limit: number): Promise<readonly SurveyEntry[]> {
     const entries: SurveyEntry[] = []
     for await (const found of this.#walk(range)) {
-      for (const { key, identity } of found) {
-        const digest = entryDigest(identity)
-        entries.push({ key: key.toString(), version: versionIn(identity), digest })
+      for (const entry of found) {
+        const digest = entryDigest(entry.identity)
+        entries.push({ key: keyOf(entry), version: versionIn(entry.identity), digest })
         if (entries.length === limit) return entries
       }
     }
@@ -126,7 +121,7 @@ export class IndexedSurvey implements Survey {
   async *#walk(range: SurveyRange): AsyncGenerator<readonly FoundEntry[]> {
     const { table, bucket, after, until } = range
     const floor = higher(this.#accounts.bucket(bucket).floor, range.floor)
-    const bucketLength = Buffer.byteLength(bucket)
+    const keyAt = keyStart(bucket)
     const cursor = this.#index.iterate(slotsBetween(table, { bucket, after, until }))
     try {
       for (;;) {
@@ -136,7 +131,7 @@ export class IndexedSurvey implements Survey {
         for (const [key, value] of entries) {
           const identity = slotIdentity(table, value)
           if (floor !== undefined && versionIn(identity) <= floor) continue
-          found.push({ key: keyBytesOf(key, bucketLength), identity })
+          found.push({ indexKey: key, keyAt, identity })
         }
         yield found
       }
@@ -146,35 +141,14 @@ export class IndexedSurvey implements Survey {
   }
 }
 
-/** One hash over a range: what an entry contributes is framed, so no two ranges look alike. */
-class RangeDigester {
-  readonly #hash: Hash = createHash('sha256')
-  /** Gathered: one call of the hash for many entries. */
-  #pieces: Buffer[] = []
-  count = 0
-
-  add({ key, identity: { version, meta } }: FoundEntry): void {
-    const frame = Buffer.allocUnsafe(8)
-    frame.writeUInt32LE(key.length, 0)
-    frame.writeUInt32LE(version.length + meta.length, 4)
-    this.#pieces.push(frame, key, version, meta)
-    this.count++
-    if (this.#pieces.length >= gatheredPieces) this.#flush()
-  }
-
-  finish(): RangeDigest & { readonly digest: Buffer } {
-    this.#flush()
-    return { count: this.count, digest: this.#hash.digest() }
-  }
-
-  #flush(): void {
-    this.#hash.update(Buffer.concat(this.#pieces))
-    this.#pieces = []
-  }
+function keyOf({ indexKey, keyAt }: FoundEntry): string {
+  return indexKey.toString('utf8', keyAt)
 }
 
-function entryDigest({ version, meta }: SlotIdentity): Buffer {
-  return hash('sha256', Buffer.concat([version, meta]), 'buffer').subarray(0, entryDigestBytes)
+function entryDigest(identity: SlotIdentity): Buffer {
+  const { value, versionAt, versionEnd, metaAt, metaEnd } = identity
+  const parts = [value.subarray(versionAt, versionEnd), value.subarray(metaAt, metaEnd)]
+  return hash('sha256', Buffer.concat(parts), 'buffer').subarray(0, entryDigestBytes)
 }
 
 function isUnder(floor: Version | undefined, version: Version): boolean {

@@ -136,6 +136,11 @@ export function keyBytesOf(indexKey: Buffer, bucketLength: number): Buffer {
   return indexKey.subarray(bucketLength + 2)
 }
 
+/** Where the object key begins in the index keys of a bucket's slots. */
+export function keyStart(bucket: string): number {
+  return Buffer.byteLength(bucket) + 2
+}
+
 export function seqOf(indexKey: Buffer): number {
   return (
     indexKey.readUInt32BE(indexKey.length - 8) * 2 ** 32 +
