@@ -14,10 +14,14 @@ export const bucketOfFill = 'filled'
 
 const atOnce = 2000
 
+export function keyOfFill(number: number): string {
+  return `folder-${number % foldersOfFill}/object-${number}`
+}
+
 /** As another site would have sent them, which is the fastest way in. */
-export async function fillVolume(storage: string, objects: number): Promise<void> {
+export async function fillVolume(storage: string, objects: number, siteId?: string): Promise<void> {
   const index = defaultIndexPath(storage, 'directory') ?? join(storage, 'index')
-  const { engine, close } = await openBareStore({ storage, index })
+  const { engine, close } = await openBareStore({ storage, index, format: { siteId } })
   try {
     for (let from = 0; from < objects; from += atOnce) {
       const count = Math.min(atOnce, objects - from)
@@ -39,7 +43,7 @@ function changeOf(number: number): IncomingChange {
   return {
     mutation: {
       kind: 'put',
-      slot: objectSlot(bucketOfFill, `folder-${number % foldersOfFill}/object-${number}`),
+      slot: objectSlot(bucketOfFill, keyOfFill(number)),
       version: makeVersion(1_700_000_000_000 + number, 0, 'site-c'),
       context: [],
       meta: {
