@@ -1,11 +1,12 @@
 /**
  * `npm run bench:http`: how fast one site answers, as ratios to an idle `node:http` server and to nginx
- * (whose PUT syncs nothing), which are measured in the same run, in turns with it; bodies of 64 MiB also
- * against `dd conv=fdatasync`; and what four large uploads cost small PUTs. Medians over the rounds, after
- * a round that warms up.
+ * (whose PUT syncs nothing), which are measured in the same run, in turns with it, with one thread that takes
+ * connections and with several; bodies of 64 MiB also against `dd conv=fdatasync`; and what four large uploads
+ * cost small PUTs. Medians over the rounds, after a round that warms up.
  *
  *     npm run bench:http -- --seconds 5 --rounds 5 --connections 64
  *     npm run bench:http -- --only large,mixed
+ *     npm run bench:http -- --only small --threads 4
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -22,7 +23,7 @@ import {
   progress,
   tableOf,
 } from './bench/replication-report.ts'
-import { makeBenchFolder, removeBenchFolder, startSite } from './bench/site.ts'
+import { type BenchSite, makeBenchFolder, removeBenchFolder, startSite } from './bench/site.ts'
 import { runWrk, type WrkResult } from './bench/wrk.ts'
 
 const values = benchArguments(
@@ -32,6 +33,7 @@ const values = benchArguments(
     seconds: positive('5', 'how long each measurement takes'),
     rounds: count('5', 'medians are taken over so many'),
     connections: count('64', 'of the load'),
+    threads: count('2', 'that take connections, beside a site with one'),
   },
 )
 const seconds = values.seconds
@@ -64,11 +66,14 @@ const folder = await makeBenchFolder()
 const nginxFolder = join(folder, 'nginx')
 const idle = await startIdle()
 const nginx = await startReference()
-const site = await startSite(join(folder, 'volume'))
+const sites = [
+  { words: '', site: await startThreads(1) },
+  { words: `, ${values.threads} threads`, site: await startThreads(values.threads) },
+] as const
 try {
   console.info(`${machineFacts()}, ${rounds} rounds, ${connections} connections`)
   const findings: Finding[] = []
-  const siteUrl = site.url
+  const siteUrl = sites[0].site.url
   if (parts.includes('small')) for (const one of cases) findings.push(...(await measure(one)))
   if (parts.includes('large')) {
     findings.push(...(await measureLargeBodies({ folder, rounds, siteUrl, nginxUrl: nginx?.url })))
@@ -78,10 +83,15 @@ try {
   }
   console.info(tableOf('http', findings))
 } finally {
-  await site.stop()
+  for (const { site } of sites) await site.stop()
   await idle.stop()
   await nginx?.stop()
   await removeBenchFolder(folder)
+}
+
+function startThreads(threads: number): Promise<BenchSite> {
+  const args = ['--threads', String(threads)]
+  return startSite(join(folder, `volume-${threads}-threads`), { args })
 }
 
 async function startIdle(): Promise<{ readonly url: string; stop(): Promise<void> }> {
@@ -102,27 +112,30 @@ async function startReference(): Promise<Nginx | undefined> {
 
 async function measure(one: Case): Promise<readonly Finding[]> {
   if (one.method === 'GET') {
-    await fill(one, `${site.url}/bench/`)
+    for (const { site } of sites) await fill(one, `${site.url}/bench/`)
     if (nginx !== undefined) await fill(one, `${nginx.url}/`)
   }
-  const results: Record<'idle' | 'nginx' | 'own', WrkResult[]> = { idle: [], nginx: [], own: [] }
+  const idles: WrkResult[] = []
+  const nginxs: WrkResult[] = []
+  const owns = sites.map(({ words, site }) => ({ words, site, results: [] as WrkResult[] }))
   for (let round = 0; round <= rounds; round++) {
-    const measured = {
-      idle: await wrk(one, { url: idle.url, path: `/${one.bytes}/o-` }),
-      nginx: nginx && (await wrk(one, { url: nginx.url, path: `/${one.bytes}-` })),
-      own: await wrk(one, { url: site.url, path: `/bench/${one.bytes}-` }),
+    const measuredIdle = await wrk(one, { url: idle.url, path: `/${one.bytes}/o-` })
+    const measuredNginx = nginx && (await wrk(one, { url: nginx.url, path: `/${one.bytes}-` }))
+    if (round > 0) idles.push(measuredIdle)
+    if (round > 0 && measuredNginx !== undefined) nginxs.push(measuredNginx)
+    const others = `idle ${measuredIdle.perSecond}, nginx ${measuredNginx?.perSecond ?? 'none'}`
+    for (const { words, site, results } of owns) {
+      const own = await wrk(one, { url: site.url, path: `/bench/${one.bytes}-` })
+      if (round === 0) continue
+      results.push(own)
+      const { perSecond, p50Ms, p99Ms } = own
+      progress(`${one.name}${words}: ${others}, comio ${perSecond}, p50 ${p50Ms}, p99 ${p99Ms} ms`)
     }
-    if (round === 0) continue
-    results.idle.push(measured.idle)
-    if (measured.nginx !== undefined) results.nginx.push(measured.nginx)
-    results.own.push(measured.own)
-    const { own } = measured
-    const others = `idle ${measured.idle.perSecond}, nginx ${measured.nginx?.perSecond ?? 'none'}`
-    progress(
-      `${one.name}: ${others}, comio ${own.perSecond}, p50 ${own.p50Ms}, p99 ${own.p99Ms} ms`,
-    )
   }
-  return findingsOf(one, results)
+  return owns.flatMap(({ words, results }) => {
+    const named = { ...one, name: `${one.name}${words}` }
+    return findingsOf(named, { idle: idles, nginx: nginxs, own: results })
+  })
 }
 
 function findingsOf(

@@ -109,6 +109,14 @@ export const configKeys = {
     default: true,
     summary: 'The first PUT into a bucket creates it.',
   },
+  'server.threads': {
+    kind: 'count',
+    unset: 'the cores less one, from 1 to 8',
+    range: [1, 64],
+    flag: 'threads',
+    summary:
+      'Threads that take connections. The first of them has the store; 1 is all in one thread.',
+  },
   'server.tls_cert': {
     kind: 'path',
     unset: 'none',

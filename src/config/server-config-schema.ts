@@ -45,6 +45,7 @@ export const serverConfigSchema = z.object({
   'server.advertise_url': url(),
   'server.allow_anonymous': onOff(),
   'server.auto_create_buckets': onOff(),
+  'server.threads': count('server.threads'),
   'server.tls_cert': path(),
   'server.tls_key': path(),
   'server.tls_client_ca': path(),

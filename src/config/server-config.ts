@@ -33,6 +33,8 @@ export interface ServerConfig {
     readonly advertiseUrl: string | undefined
     readonly allowAnonymous: boolean
     readonly autoCreateBuckets: boolean
+    /** Undefined: as many as the machine is good for. */
+    readonly threads: number | undefined
     /** Undefined: plain HTTP. */
     readonly tls: ListenerTlsConfig | undefined
   }
@@ -132,6 +134,7 @@ export function toServerConfig(values: ConfigValues, surroundings: Surroundings)
       advertiseUrl: values['server.advertise_url'],
       allowAnonymous: effective(values, 'server.allow_anonymous'),
       autoCreateBuckets: effective(values, 'server.auto_create_buckets'),
+      threads: values['server.threads'],
       tls: toListenerTls(values, surroundings),
     },
     logging: {

@@ -29,9 +29,17 @@ export interface Device {
   remove(slot: number): Promise<void>
   /** Bytes that could still be given to segments, beyond those that already were. */
   freeBytes(): Promise<number>
+  /** Where the bytes of a slot's segment lie; absent where nothing else could read them there. */
+  placeOf?(slot: number): SegmentPlace
   /** Rises whenever this process has had to read from a disk; absent where nobody counts. */
   diskReads?(): number
   close(): Promise<void>
+}
+
+/** For whoever reads a segment beside the device: a file or a block device, and where it begins there. */
+export interface SegmentPlace {
+  readonly path: string
+  readonly at: number
 }
 
 export interface DeviceSegment {

@@ -8,7 +8,7 @@ import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../base/assert.ts'
 import { systemCodeOf } from '../base/errors.ts'
-import type { Device, DeviceSegment } from './device.ts'
+import type { Device, DeviceSegment, SegmentPlace } from './device.ts'
 import { DirectorySegment } from './directory-segment.ts'
 import { ShortWriteError } from './errors.ts'
 import {
@@ -157,6 +157,10 @@ export class DirectoryDevice implements Device {
   async freeBytes(): Promise<number> {
     const { bavail, blocks, bsize } = await fs.statfs(this.#segments)
     return Math.max(0, bavail * bsize - bytesKeptFree(blocks * bsize) - this.#promisedBytes())
+  }
+
+  placeOf(slot: number): SegmentPlace {
+    return { path: this.#segmentPath(slot), at: 0 }
   }
 
   diskReads(): number {

@@ -5,7 +5,7 @@
  * a segment stays with its slot.
  */
 import { assert } from '../base/assert.ts'
-import type { Device, DeviceSegment } from './device.ts'
+import type { Device, DeviceSegment, SegmentPlace } from './device.ts'
 import { CorruptDeviceError, DeviceShrunkError } from './errors.ts'
 import { diskReads } from './file-calls.ts'
 import type { BackingHandle, SlotBacking } from './slot-backing.ts'
@@ -158,6 +158,10 @@ export class SlotDevice implements Device {
   async freeBytes(): Promise<number> {
     const { slotCount, slotBytes } = this.#parts.layout
     return (slotCount - this.#uses.size) * slotBytes
+  }
+
+  placeOf(slot: number): SegmentPlace {
+    return { path: this.name, at: slotAt(this.#parts.layout, slot) }
   }
 
   diskReads(): number {

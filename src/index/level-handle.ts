@@ -24,6 +24,8 @@ const cursorBytesMax = 256 * 2 ** 10
 export interface LevelHandleOptions {
   readonly path: string
   readonly cacheBytes: number
+  /** Other threads of this process may open it too, and then it is one database for all of them. */
+  readonly shared?: boolean | undefined
 }
 
 export class LevelHandle {
@@ -39,7 +41,11 @@ export class LevelHandle {
   }
 
   /** @throws IndexInUseError, IndexCorruptError, IndexOpenError */
-  static async open({ path, cacheBytes }: LevelHandleOptions): Promise<LevelHandle> {
+  static async open({
+    path,
+    cacheBytes,
+    shared = false,
+  }: LevelHandleOptions): Promise<LevelHandle> {
     const level: Level = new ClassicLevel(path, {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
@@ -47,6 +53,7 @@ export class LevelHandle {
       cacheSize: cacheBytes,
       writeBufferSize: writeBufferBytes,
       maxFileSize: tableBytesMax,
+      multithreading: shared,
     })
     try {
       await level.open()

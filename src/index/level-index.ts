@@ -39,6 +39,8 @@ export interface LevelIndexOptions {
   readonly logger?: Logger
   /** Bound of LevelDB's block cache in bytes, 16 MiB unless told. */
   readonly cacheBytes?: number
+  /** Other threads of this process read it: see {@link LevelIndex.sharedWith}. */
+  readonly shared?: boolean
   /**
    * For one that is written for long: keeps a reserve on its disk, and can write again after a write has
    * failed. Without it a failed write is the last one.
@@ -49,6 +51,17 @@ export interface LevelIndexOptions {
     /** The system's unless told. */
     readonly linkFile?: LinkFile
   }
+}
+
+/**
+ * Other threads that have a shared index open. It cannot be opened anew while they have: LevelDB is one for
+ * all of them.
+ */
+export interface IndexReaders {
+  /** Resolves when none of them has it open any more. */
+  leave(): Promise<void>
+  /** They may open it again. */
+  enter(): void
 }
 
 interface Lasting {
@@ -73,6 +86,7 @@ export class LevelIndex implements OrderedIndex {
   #running: Promise<void> | undefined
   #failed: Failed | undefined
   #closing: Promise<void> | undefined
+  #readers: IndexReaders | undefined
 
   private constructor(
     options: LevelIndexOptions,
@@ -111,6 +125,12 @@ export class LevelIndex implements OrderedIndex {
 
   get isShort(): boolean {
     return this.#lasting?.reserve.isSpent ?? false
+  }
+
+  /** From now on `readers` are asked to leave before it is opened anew. */
+  sharedWith(readers: IndexReaders): void {
+    assert(this.#options.shared === true, 'an index is opened so that others can share it')
+    this.#readers = readers
   }
 
   get(key: Uint8Array): Buffer | undefined {
@@ -201,8 +221,10 @@ export class LevelIndex implements OrderedIndex {
     await reserve.proveRoom(2 * (await logBytesOf(path)) + bytes + openingBytes)
     this.#view ??= await openView(path, this.#options.lasting?.linkFile)
     const patience = { clock, ms: cursorsMs }
+    await this.#readers?.leave()
     await this.#main.close(patience)
     this.#main = await openMain(this.#options)
+    this.#readers?.enter()
     const view = this.#view
     this.#view = undefined
     this.#retiring = this.#removeView(view, patience).catch((thrown: unknown) => {
@@ -229,8 +251,8 @@ export class LevelIndex implements OrderedIndex {
 }
 
 /** @throws IndexInUseError, IndexCorruptError, IndexOpenError */
-async function openMain({ path, cacheBytes = cacheBytesDefault }: LevelIndexOptions) {
-  return await LevelHandle.open({ path, cacheBytes })
+async function openMain({ path, cacheBytes = cacheBytesDefault, shared }: LevelIndexOptions) {
+  return await LevelHandle.open({ path, cacheBytes, shared })
 }
 
 /** Takes away what an earlier process may have left. */

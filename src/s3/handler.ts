@@ -128,7 +128,7 @@ function makeService(options: S3HandlerOptions): S3Service {
 }
 
 /** Sixteen hex digits: eight that tell this start of the server from others, and a count. */
-function requestIds(random: Random): () => string {
+export function requestIds(random: Random): () => string {
   const start = Buffer.from(random.bytes(4)).toString('hex').toUpperCase()
   let count = 0
   return () => {
@@ -159,7 +159,11 @@ function serve(
 }
 
 /** Answers what was thrown, if there is still somebody and nothing was said yet. */
-function answerFailure(service: S3Service, exchange: Exchange, thrown: unknown): void {
+export function answerFailure(
+  service: Pick<S3Service, 'logger'>,
+  exchange: Exchange,
+  thrown: unknown,
+): void {
   // A broken invariant stops the process (see base/assert.ts); it is never an answer.
   rethrowAssertion(thrown)
   if (thrown instanceof BudgetWaitAbortedError || exchange.clientGone) {
@@ -176,7 +180,7 @@ function answerFailure(service: S3Service, exchange: Exchange, thrown: unknown):
   exchange.refuse(error)
 }
 
-function report(service: S3Service, exchange: Exchange, error: S3Error): void {
+function report(service: Pick<S3Service, 'logger'>, exchange: Exchange, error: S3Error): void {
   const cause = error.cause ?? error
   const fields = {
     component: 's3',

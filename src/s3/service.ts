@@ -27,7 +27,7 @@ export interface S3Service {
  * they were there at once.
  */
 export function acquireBytes(
-  service: S3Service,
+  service: Pick<S3Service, 'budget'>,
   exchange: Exchange,
   bytes: number,
 ): Promise<void> | undefined {
@@ -37,10 +37,10 @@ export function acquireBytes(
 }
 
 /** The same for those who would rather do something else than wait. */
-export function tryAcquireBytes({ budget }: S3Service, bytes: number): boolean {
+export function tryAcquireBytes({ budget }: Pick<S3Service, 'budget'>, bytes: number): boolean {
   return budget.tryAcquire(Math.min(bytes, budget.capacityBytes))
 }
 
-export function releaseBytes(service: S3Service, bytes: number): void {
+export function releaseBytes(service: Pick<S3Service, 'budget'>, bytes: number): void {
   service.budget.release(Math.min(bytes, service.budget.capacityBytes))
 }

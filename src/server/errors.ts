@@ -68,6 +68,11 @@ export class HashThreadError extends ComioError {
   readonly code = 'HASH_THREAD_FAILED'
 }
 
+/** A thread that takes connections is gone, and the process goes with it. */
+export class HttpThreadError extends ComioError {
+  readonly code = 'HTTP_THREAD_FAILED'
+}
+
 /** Somebody asked it to stop before it was done. */
 export class WorkStoppedError extends ComioError {
   readonly code = 'STOPPED'

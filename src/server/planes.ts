@@ -35,6 +35,7 @@ import { RoleControl } from './roles/role-control.ts'
 import { type RoleKeeper, roleStatus } from './roles/role-keeper.ts'
 import { openScrubber } from './storage/scrubbing.ts'
 import type { Storage } from './storage/storage.ts'
+import type { HttpThreads } from './threads/http-threads.ts'
 
 /** Body bytes of the data plane in memory at one time: half of what a site may take above idle. */
 const budgetBytes = 128 * 2 ** 20
@@ -52,12 +53,17 @@ export interface PlanesOptions {
   /** What is wrong, or soon will be, with tokens and certificates. */
   readonly credentials: () => readonly string[]
   readonly logger: Logger
+  /** Those that take connections beside this one, once there are any. */
+  readonly threads: () => HttpThreads | undefined
   /** Whether the site is on its way down. */
   readonly closing: () => boolean
 }
 
 export interface Planes {
   readonly handle: RequestHandler
+  /** The store as clients get it. */
+  readonly clients: ClientStore
+  readonly metrics: SiteMetrics
   close(): Promise<void>
 }
 
@@ -71,8 +77,9 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
     heal: (info) => reads.healing.heal(info),
     logger: options.logger,
   })
-  const metrics = new SiteMetrics(() =>
-    siteFigures(options, { replication, reads, budget, scrubber }),
+  const metrics = new SiteMetrics(
+    () => siteFigures(options, { replication, reads, budget, scrubber }),
+    async () => await options.threads()?.report(),
   )
   const control = await createControl(options, { clients, replication, metrics, scrubber })
   const handle = createDispatcher({
@@ -84,7 +91,7 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
     await Promise.all([control.close(), reads.healing.close(), scrubber.close()])
   }
   scrubber.start()
-  return { handle, close }
+  return { handle, clients, metrics, close }
 }
 
 /** The store as clients get it: writes only at a primary, answered when the mode says so. */
@@ -266,7 +273,7 @@ function readFailure(engine: Storage['engine']): string | undefined {
 }
 
 async function siteFigures(
-  { storage, replicator }: PlanesOptions,
+  { storage, replicator, threads }: PlanesOptions,
   parts: {
     readonly replication: ReplicationControl
     readonly reads: SiteReads
@@ -289,7 +296,7 @@ async function siteFigures(
     volumeCapacityBytes: usage.capacityBytes,
     volumeUsedBytes: usage.usedBytes,
     volumeWritable: usage.writable,
-    bytesInFlight: budget.heldBytes,
+    bytesInFlight: budget.heldBytes + (threads()?.heldBytes ?? 0),
     role: status.role.role,
     sync: status.sync,
     remotes: status.remotes,

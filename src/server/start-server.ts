@@ -25,12 +25,14 @@ import { RevokedTokens } from './credentials/revoked-tokens.ts'
 import { SiteTokens } from './credentials/token-control.ts'
 import { UnprotectedListenerError } from './errors.ts'
 import { withAccessLog } from './listener/access-log.ts'
-import { Listener } from './listener/listener.ts'
+import { Listener, type RequestHandler } from './listener/listener.ts'
 import { createLogger } from './logging/logging.ts'
 import { createPlanes } from './planes.ts'
 import { openReplication } from './remotes/replication.ts'
 import { RoleKeeper } from './roles/role-keeper.ts'
 import { openStorage, type Storage } from './storage/storage.ts'
+import type { HttpThreads } from './threads/http-threads.ts'
+import { openThreads, threadCountOf } from './threads/open-threads.ts'
 
 /** How long requests under way may take to finish at shutdown. */
 const closeGraceMs = 10_000
@@ -101,6 +103,7 @@ function openLog(
 
 interface Credentials {
   readonly access: AccessControl
+  readonly revoked: RevokedTokens
   readonly tokens: SiteTokens
   readonly remoteTokens: RemoteTokens
   readonly remoteCertificates: RemoteCertificates
@@ -112,7 +115,7 @@ async function openCredentials(
   config: ServerConfig,
   { logger, teardown, load, hide }: Opening,
   parts: {
-    readonly listener: Listener
+    readonly listener: Pick<Listener, 'renewTls'>
     readonly certificates: Certificates
     readonly files: SmallFiles
   },
@@ -146,7 +149,7 @@ async function openCredentials(
   teardown.add('reloading', () => reloading.close())
   tokens.watch()
   reloading.watch()
-  return { access, tokens, remoteTokens, remoteCertificates, reloading }
+  return { access, revoked, tokens, remoteTokens, remoteCertificates, reloading }
 }
 
 interface Opening {
@@ -174,11 +177,15 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   const listener = await openListener(config, certificates, logger)
   teardown.add('listener', () => listener.close(0))
   assertLoopback(listener, loopback)
-  const storage = await openStorage(config, { logger, teardown, signal, forceFormat })
+  const sharesIndex = threadCountOf(config) > 1
+  const storage = await openStorage(config, { logger, teardown, signal, forceFormat, sharesIndex })
   const { files } = storage
   const { port } = listener.address
   const keeper = await openRole(config, files, { logger, teardown })
-  const credentials = await openCredentials(config, opening, { listener, certificates, files })
+  let threads: HttpThreads | undefined
+  const credentials = await openCredentials(config, opening, {
+    ...{ listener: allOf(listener, () => threads), certificates, files },
+  })
   const tls = server.tls !== undefined
   const { replicator, remotes } = await openReplication(config, {
     storage,
@@ -190,11 +197,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
     logger,
   })
   let closing = false
-  let replicationClosed: Promise<void> | undefined
-  const closeReplication = (): Promise<void> => {
-    replicationClosed ??= replicator.close()
-    return replicationClosed
-  }
+  const closeReplication = once(() => replicator.close())
   teardown.add('replication', closeReplication)
   const { access, tokens, reloading } = credentials
   const planes = await createPlanes({
@@ -207,21 +210,58 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
     tokens,
     credentials: () => [...tokens.reasons(), ...reloading.reasons()],
     logger,
+    threads: () => threads,
     closing: () => closing,
   })
   teardown.add('planes', () => planes.close())
+  const handle = loggedHandler(config, planes.handle, logger)
+  threads = await openThreads(config, {
+    ...{ teardown, storage, store: planes.clients, handle, logger },
+    address: { host: listener.address.address, port },
+    certificates: reloading.listenerTls,
+    ...{ access, revoked: credentials.revoked },
+    onCounted: (operations) => planes.metrics.merge(operations),
+  })
   teardown.add('requests', async () => {
     closing = true
     // Together: the polls of senders wait in the listener, and the replicator ends them.
-    await Promise.all([listener.close(graceMs), closeReplication()])
+    await Promise.all([threads?.close(graceMs), listener.close(graceMs), closeReplication()])
   })
   keeper.awaitWord(remotes.metUrls(), firstWordMs)
-  const isDebugging = config.logging.level === 'debug'
-  listener.serve(isDebugging ? withAccessLog(planes.handle, logger) : planes.handle)
+  listener.serve(handle)
   replicator.start()
   const url = urlOfHost(reachableHost(server.host), port, { tls })
   announce({ config, storage, keeper, url, logger })
   return { url, reload: () => reloading.reload() }
+}
+
+/** New connections get the same certificates, whichever thread they come to. */
+function allOf(
+  listener: Listener,
+  threads: () => HttpThreads | undefined,
+): Pick<Listener, 'renewTls'> {
+  return {
+    renewTls: (material) => {
+      listener.renewTls(material)
+      threads()?.renewTls(material)
+    },
+  }
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined
+  return () => {
+    done ??= work()
+    return done
+  }
+}
+
+function loggedHandler(
+  { logging }: ServerConfig,
+  handle: RequestHandler,
+  logger: Logger,
+): RequestHandler {
+  return logging.level === 'debug' ? withAccessLog(handle, logger) : handle
 }
 
 async function openRole(
@@ -240,14 +280,17 @@ async function openRole(
 }
 
 function openListener(
-  { server }: ServerConfig,
+  config: ServerConfig,
   { listener }: Certificates,
   logger: Logger,
 ): Promise<Listener> {
+  const { server } = config
   const { host, port, tls } = server
-  if (tls === undefined || listener === undefined) return Listener.open({ host, port, logger })
+  const shared = threadCountOf(config) > 1 ? 'first' : undefined
+  const address = { host, port, shared } as const
+  if (tls === undefined || listener === undefined) return Listener.open({ address, logger })
   const { clientAuth, minVersion } = tls
-  return Listener.open({ host, port, logger, tls: { ...listener, clientAuth, minVersion } })
+  return Listener.open({ address, logger, tls: { ...listener, clientAuth, minVersion } })
 }
 
 /** The configuration refuses this already; here it is made sure of for every caller. */
@@ -301,6 +344,7 @@ function announce(site: {
       volume_id: identity.volumeId,
       storage: server.storagePath,
       role: keeper.record.role,
+      threads: threadCountOf(config),
       head: storage.engine.feed.head(),
       remote: replication.enabled ? replication.remotes[0]?.urls[0] : undefined,
       remotes: storage.engine.remotes.list().map(({ name }) => name),

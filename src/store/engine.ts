@@ -129,6 +129,8 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly mender: ObjectMender
   /** Finds damage where no read looks. */
   readonly traces: TraceCheck
+  /** Called when a purge is in the index, before it is answered. */
+  onFloorRaised: () => void = () => undefined
   /** Records brought into the index at opening. */
   readonly replayed: number
   readonly #volume: Volume
@@ -170,9 +172,9 @@ export class Engine implements ObjectStore, ChangeSink {
       if (!this.#pipeline.isIndexing) this.#freer.look()
     })
     writers.closeAfter(() => this.#pipeline.settled)
-    const onIndexed = ({ feedMoves }: IndexBatch): void => {
-      this.#freer.look()
-      this.#cleaner.look()
+    const onIndexed = ({ feedMoves, raisesFloor }: IndexBatch): void => {
+      if (raisesFloor) this.onFloorRaised()
+      for (const part of [this.#freer, this.#cleaner]) part.look()
       feed.advanced(feedMoves)
     }
     const pipeline = new CommitPipeline({

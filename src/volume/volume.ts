@@ -7,6 +7,7 @@
  * The order of use: `open`, `replay` from the last checkpoint (or `salvage`), `activate`, then everything else.
  */
 import { assert } from '../base/assert.ts'
+import type { SegmentPlace } from '../device/device.ts'
 import { VolumeFullError } from './format/errors.ts'
 import type { VolumeLimits } from './format/limits.ts'
 import type {
@@ -285,6 +286,17 @@ export class Volume {
     return () => {
       for (const release of releases) release()
     }
+  }
+
+  /** Where a segment lies, for a `RecordView`; undefined when it is gone, or where nothing else may read it. */
+  placeOf(use: SegmentUse): SegmentPlace | undefined {
+    const { table, device } = this.#context
+    return table.find(use) === undefined ? undefined : device.placeOf?.(use.segment)
+  }
+
+  /** `freed` is told of each segment that goes: whoever has it open keeps its space. */
+  onFreed(freed: (segment: number) => void): void {
+    this.#context.onFreed = freed
   }
 
   /** Whether somebody keeps the segment from being freed. */

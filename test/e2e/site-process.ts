@@ -224,7 +224,7 @@ export class SiteProcess {
       const { size } = await log.stat()
       const child = spawn(process.execPath, [binPath, 'server', ...(await this.#arguments())], {
         cwd: this.#options.folder,
-        env: { ...plainEnvironment(), ...this.#settings.env },
+        env: { ...plainEnvironment(), COMIO_SERVER_THREADS: '2', ...this.#settings.env },
         stdio: ['ignore', log.fd, log.fd],
       })
       this.#child = child

@@ -8,6 +8,7 @@ import { IndexReadError, IndexViewError, IndexWriteError } from '../../src/index
 import { linkIndexFiles } from '../../src/index/index-copy.ts'
 import { LevelIndex } from '../../src/index/level-index.ts'
 import type { IndexOperation } from '../../src/index/ordered-index.ts'
+import { SharedIndex } from '../../src/index/shared-index.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 import { mountSmallDisk, takeTheRest, unmountSmallDisk } from '../small-disk.ts'
 
@@ -94,6 +95,32 @@ it('goes on out of its reserve, is read while it cannot be written, and goes on 
   index = await LevelIndex.open({ path: join(folder, 'index'), lasting: { clock, random } })
   expect(index.isShort).toBe(false)
   expectThere(0, at + 2)
+})
+
+it('is opened anew once every thread that shares it has left, and they find what is written then', async () => {
+  if (reason !== undefined) return
+  await index.close()
+  const path = join(folder, 'index')
+  index = await LevelIndex.open({ path, shared: true, lasting: { clock, random } })
+  const before = await SharedIndex.open(path)
+  const steps: string[] = []
+  index.sharedWith({
+    leave: async () => {
+      await before.close()
+      steps.push('left')
+    },
+    enter: () => steps.push('may enter'),
+  })
+  for (let at = 0; at < 4; at++) await index.write(batchOf(at))
+  expect(before.get(Buffer.from('last'))).toEqual(keyOf(3))
+  expect(steps).toEqual([])
+  await takeTheRest(folder)
+  await index.write(batchOf(4))
+  expect(steps).toEqual(['left', 'may enter'])
+  const after = await SharedIndex.open(path)
+  await index.write(batchOf(5))
+  expect(after.get(Buffer.from('last'))).toEqual(keyOf(5))
+  await after.close()
 })
 
 it('goes on where the file system makes no hard links, too', async () => {

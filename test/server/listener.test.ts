@@ -18,8 +18,7 @@ async function listen(
   options: { limits?: Partial<ListenerLimits>; logger?: Logger } = {},
 ): Promise<Listener> {
   const listener = await Listener.open({
-    host: '127.0.0.1',
-    port: 0,
+    address: { host: '127.0.0.1', port: 0 },
     logger: silentLogger,
     ...options,
   })
@@ -62,7 +61,10 @@ describe('the listener', () => {
 
   it('names the port that is in use', async () => {
     const { port } = (await listen(ok)).address
-    const second = Listener.open({ host: '127.0.0.1', port, logger: silentLogger })
+    const second = Listener.open({
+      address: { host: '127.0.0.1', port },
+      logger: silentLogger,
+    })
     await expect(second).rejects.toThrow(AddressInUseError)
     await expect(second).rejects.toMatchObject({
       message: expect.stringContaining(String(port)),
@@ -71,7 +73,10 @@ describe('the listener', () => {
   })
 
   it('names a host that is none of this machine', async () => {
-    const opening = Listener.open({ host: '192.0.2.1', port: 0, logger: silentLogger })
+    const opening = Listener.open({
+      address: { host: '192.0.2.1', port: 0 },
+      logger: silentLogger,
+    })
     await expect(opening).rejects.toThrow(ListenFailedError)
     await expect(opening).rejects.toMatchObject({ hint: expect.stringContaining('--host') })
   })

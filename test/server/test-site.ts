@@ -18,7 +18,7 @@ export interface ConfigChanges {
 /** A volume of 64 MiB at `storage`, on loopback, at a free port, with a log as JSON. */
 export function testConfig(storage: string, changes: ConfigChanges = {}): ServerConfig {
   const config = toServerConfig({}, { absolute: (path) => path, terminal: false })
-  const defaults = { port: 0, storagePath: storage, storageSize: 64 * 2 ** 20 }
+  const defaults = { port: 0, threads: 1, storagePath: storage, storageSize: 64 * 2 ** 20 }
   return {
     server: { ...config.server, ...defaults, ...changes.server },
     logging: { ...config.logging, ...changes.logging },

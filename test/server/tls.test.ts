@@ -22,6 +22,7 @@ import { RemoteTokens } from '../../src/server/credentials/remote-token.ts'
 import { RevokedTokens } from '../../src/server/credentials/revoked-tokens.ts'
 import { SiteTokens } from '../../src/server/credentials/token-control.ts'
 import { Listener } from '../../src/server/listener/listener.ts'
+import { until as eventually, NotYet } from '../e2e/until.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 import { unlimitedTraffic } from '../replication/memory-pair.ts'
 import { Certificates, hasOpenssl } from './certificates.ts'
@@ -194,7 +195,8 @@ describe.skipIf(!hasOpenssl)('renewing certificates', () => {
     await made.replace('site', 'first')
     const [cert, key] = [await made.text('first.pem'), await made.text('first.key')]
     const listener = await Listener.open({
-      ...{ host: '127.0.0.1', port: 0, logger: silentLogger },
+      address: { host: '127.0.0.1', port: 0 },
+      logger: silentLogger,
       tls: { cert, key, ca: undefined, clientAuth: 'none', minVersion: 'TLSv1.2' },
     })
     listener.serve((_request, response) => response.end('ok'))
@@ -229,6 +231,24 @@ describe.skipIf(!hasOpenssl)('renewing certificates', () => {
     await made.replace('site', 'second')
     await site.server.reload()
     expect((await get('/admin/health')).serial).not.toBe(serial)
+  })
+
+  test('reaches every thread that takes connections', async () => {
+    const changes = { server: { tls: tlsOf(), threads: 3 } }
+    await site.start(changes, { load: async () => testConfig(site.storage, changes) })
+    const { serial } = await get('/admin/health')
+    await made.replace('site', 'second')
+    await site.server.reload()
+    // Which thread a connection comes to is the system's to say: so many miss none of three.
+    const serials = async (): Promise<ReadonlySet<string>> => {
+      const seen = await Promise.all(Array.from({ length: 40 }, () => get('/admin/health')))
+      return new Set(seen.map((one) => one.serial))
+    }
+    const shown = await eventually('all show the new certificate', async () => {
+      const found = await serials()
+      return found.size === 1 ? found : new NotYet([...found])
+    })
+    expect(shown.has(serial)).toBe(false)
   })
 })
 

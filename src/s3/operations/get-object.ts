@@ -70,8 +70,32 @@ function send(
   return sendWhole(service, exchange, { object, plan })
 }
 
+/** What can be answered with in the turn in which it is asked for. */
+export type ObjectAtHand = Pick<OpenObject, 'info' | 'readNow'>
+
+/**
+ * Answers a GET with what is at hand; false when that does not do, and nothing was said yet.
+ * @throws S3Error InvalidRange, PreconditionFailed
+ */
+export function getObjectNow(
+  service: Pick<S3Service, 'budget'>,
+  exchange: Exchange,
+  asked: { readonly operation: OperationOf<'GetObject'>; readonly object: ObjectAtHand },
+): boolean {
+  const { operation, object } = asked
+  const plan = planRead(exchange, operation, object)
+  if (plan === undefined) return true
+  if (plan.range.start !== plan.range.end) return sendNow(service, exchange, { object, plan })
+  exchange.respond(200, plan.headers)
+  return true
+}
+
 /** Whether it could be sent without waiting for memory or for the disk. */
-function sendNow(service: S3Service, exchange: Exchange, { object, plan }: Reading): boolean {
+function sendNow(
+  service: Pick<S3Service, 'budget'>,
+  exchange: Exchange,
+  { object, plan }: { readonly object: ObjectAtHand; readonly plan: ReadPlan },
+): boolean {
   const { size } = object.info.meta
   if (size > exchange.response.writableHighWaterMark) return false
   if (!tryAcquireBytes(service, size)) return false
@@ -100,7 +124,8 @@ export function headObject(
   return undefined
 }
 
-function answerHead(
+/** @throws S3Error InvalidRange, PreconditionFailed */
+export function answerHead(
   exchange: Exchange,
   operation: OperationOf<'HeadObject'>,
   found: { readonly info: ObjectInfo; readonly site?: string },

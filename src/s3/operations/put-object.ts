@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { ObjectInfo, PutInput } from '../../store/model/object-store.ts'
+import type { PutInput } from '../../store/model/object-store.ts'
 import { parseWriteConditions } from '../conditions.ts'
 import { S3Error } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
@@ -11,6 +11,18 @@ import { pacedBody } from '../paced-body.ts'
 import { PayloadCheck, parseContentMd5 } from '../payload-check.ts'
 import { BodyStream, collectBody } from '../request-body.ts'
 import { acquireBytes, releaseBytes, type S3Service } from '../service.ts'
+
+/** What a put is answered with. */
+export interface StoredTag {
+  readonly meta: { readonly etag: string }
+}
+
+/** What a put takes of a service, and of its store. */
+export type PutService = Omit<S3Service, 'store' | 'elsewhere'> & {
+  readonly store: {
+    putObject(input: PutInput): Promise<StoredTag>
+  }
+}
 
 type PutHead = Omit<PutInput, 'body'>
 
@@ -35,7 +47,7 @@ const notYetHeaders = [
 
 /** Everything that can refuse the upload without its body comes before the body is asked for. */
 export async function putObject(
-  service: S3Service,
+  service: PutService,
   exchange: Exchange,
   operation: OperationOf<'PutObject'>,
 ): Promise<void> {
@@ -53,7 +65,7 @@ export async function putObject(
 }
 
 function readPutHead(
-  service: S3Service,
+  service: PutService,
   exchange: Exchange,
   { bucket, key }: OperationOf<'PutObject'>,
 ): PutHead {
@@ -106,10 +118,10 @@ interface Upload {
 }
 
 async function putCollected(
-  service: S3Service,
+  service: PutService,
   exchange: Exchange,
   { head, check }: Upload,
-): Promise<ObjectInfo> {
+): Promise<StoredTag> {
   const { contentLength: length } = head
   const { watch } = service
   const waiting = acquireBytes(service, exchange, length)
@@ -125,10 +137,10 @@ async function putCollected(
 }
 
 async function putStreamed(
-  service: S3Service,
+  service: PutService,
   exchange: Exchange,
   { head, check }: Upload,
-): Promise<ObjectInfo> {
+): Promise<StoredTag> {
   const { watch, pace } = service
   const held = new HeldBytes(service.budget)
   const windowBytes = Math.min(head.contentLength, streamWindowBytes)

@@ -48,16 +48,25 @@ export class AccessControl {
   /** `allow_anonymous`: the data plane is open to everybody, whatever the control plane asks for. */
   #openData = false
   readonly #loopback: boolean
+  #lists: TokenLists
   #acceptsReplication = false
+  /** Called when tokens were exchanged, before any request is judged by the new ones. */
+  onReplaced: () => void = () => undefined
   /** Hosts found to be loopback: a client repeats its own, and looking closely costs a microsecond. */
   readonly #localHosts = new Set<string>()
 
   constructor(options: AccessOptions) {
     const { loopback, clock = systemClock, revocations = new Set<string>() } = options
     this.#options = options
+    this.#lists = options
     this.#loopback = loopback
     this.tokens = new TokenTable({ clock, revocations })
     this.replaceTokens(options)
+  }
+
+  /** The tokens as they are now. */
+  get lists(): TokenLists {
+    return this.#lists
   }
 
   /** From the next request on, these are the tokens. */
@@ -70,6 +79,8 @@ export class AccessControl {
     this.#acceptsReplication = all.some(({ role }) => role === 'replication')
     this.#openData = allowAnonymous && (!loopback || tokens.length > 0)
     this.#plan = plan
+    this.#lists = { tokens, acceptTokens }
+    this.onReplaced()
   }
 
   /** The data plane. */

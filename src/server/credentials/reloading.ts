@@ -85,6 +85,11 @@ export class Reloading {
     this.#filesSeen = certificates.files
   }
 
+  /** What new connections are shown; undefined without TLS. */
+  get listenerTls(): TlsMaterial | undefined {
+    return this.#certificates.listener
+  }
+
   /** What this site shows to others, and trusts of them. */
   get clientTls(): ClientTls {
     return this.#certificates.client

@@ -35,6 +35,8 @@ export class RevokedTokens implements Revocations {
   readonly #files: SmallFiles
   readonly #byDigest: Map<string, RevokedToken>
   readonly #writes = new SerialQueue()
+  /** Called when a token was revoked, before that is answered. */
+  onRevoked: () => void = () => undefined
 
   private constructor(files: SmallFiles, revoked: readonly RevokedToken[]) {
     this.#files = files
@@ -60,6 +62,10 @@ export class RevokedTokens implements Revocations {
     }
   }
 
+  digests(): readonly string[] {
+    return [...this.#byDigest.keys()]
+  }
+
   has(digest: string): boolean {
     return this.#byDigest.has(digest)
   }
@@ -75,6 +81,7 @@ export class RevokedTokens implements Revocations {
    */
   async add(token: RevokedToken): Promise<void> {
     if (!this.#byDigest.has(token.sha256)) this.#byDigest.set(token.sha256, token)
+    this.onRevoked()
     if (this.#byDigest.size > revokedMax) {
       throw notKept(`${revokedMax} tokens are revoked already`)
     }

@@ -89,6 +89,22 @@ export class TokenTable {
     return this.#groups.get(digest)?.lastUsed
   }
 
+  /** Of every token that was used since this table was made, by its digest. */
+  uses(): ReadonlyMap<string, number> {
+    const uses = [...this.#groups].flatMap(([digest, { lastUsed }]) =>
+      lastUsed === undefined ? [] : [[digest, lastUsed] as const],
+    )
+    return new Map(uses)
+  }
+
+  /** Takes what another thread's table has seen. */
+  noteUses(uses: ReadonlyMap<string, number>): void {
+    for (const [digest, at] of uses) {
+      const group = this.#groups.get(digest)
+      if (group !== undefined) group.lastUsed = Math.max(group.lastUsed ?? at, at)
+    }
+  }
+
   #judgeGroup(group: Group): TokenVerdict {
     const [first] = group.entries
     if (first === undefined) return unknown

@@ -1,7 +1,11 @@
 /** One line for every answered request, for whoever looks for one; at level debug only. */
+import type { IncomingMessage } from 'node:http'
 import type { Logger } from '../../base/log.ts'
 import { replicationPaths } from '../../replication/wire/protocol.ts'
 import type { RequestHandler } from './listener.ts'
+
+/** Who asked, on what another thread has passed on. */
+export const clientHeader = 'x-comio-client'
 
 /** Costs a listener and a line a request, so it is put in place only where it will be read. */
 export function withAccessLog(handle: RequestHandler, logger: Logger): RequestHandler {
@@ -22,13 +26,19 @@ export function withAccessLog(handle: RequestHandler, logger: Logger): RequestHa
           status: response.headersSent ? response.statusCode : undefined,
           complete: response.writableFinished,
           duration_ms: Math.round((performance.now() - startedAt) * 10) / 10,
-          from: request.socket.remoteAddress,
+          from: request.socket.remoteAddress ?? passedOnFor(request),
         },
         'Request',
       )
     })
     handle(request, response)
   }
+}
+
+/** Of what another thread has passed on: that has no address, and nobody else can come that way. */
+function passedOnFor({ headers }: IncomingMessage): string | undefined {
+  const client = headers[clientHeader]
+  return typeof client === 'string' ? client : undefined
 }
 
 /** Without the query, which may carry a signature, and without tickets, which open what they name. */

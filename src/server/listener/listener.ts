@@ -4,9 +4,15 @@
  *
  * It must never know what a plane answers, nor who may ask.
  */
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type ListenOptions,
+  type Socket,
+} from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { HealthDocument } from '../../admin/protocol.ts'
 import { assert } from '../../base/assert.ts'
@@ -39,10 +45,19 @@ const defaultLimits: ListenerLimits = {
 
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
 
+/** A port of this machine, or a socket of its own in the file system. */
+export type ListenAddress =
+  | {
+      readonly host: string
+      /** 0 for any free one. */
+      readonly port: number
+      /** Other threads listen on it as well, and the system divides the connections; one of them is the first. */
+      readonly shared?: 'first' | 'further' | undefined
+    }
+  | { readonly path: string }
+
 export interface ListenerOptions {
-  readonly host: string
-  /** 0 for any free one. */
-  readonly port: number
+  readonly address: ListenAddress
   readonly logger: Logger
   readonly limits?: Partial<ListenerLimits>
   /** Speaks https, and nothing else, where given. */
@@ -115,7 +130,7 @@ export class Listener {
       await listener.#listen(options)
     } catch (cause) {
       listener.#guard.close()
-      throw listenFailure(cause, options)
+      throw listenFailure(cause, options.address)
     }
     return listener
   }
@@ -158,10 +173,18 @@ export class Listener {
     this.#guard.close()
   }
 
-  #listen(options: ListenerOptions): Promise<void> {
+  async #listen({ address }: ListenerOptions): Promise<void> {
+    if ('path' in address) return await this.#bind({ path: address.path })
+    const { host, port, shared } = address
+    // Whoever shares would be let in where another site listens, and get a part of its connections.
+    const free = shared === 'first' ? await findFreePort({ host, port }) : port
+    await this.#bind({ host, port: free, reusePort: shared !== undefined })
+  }
+
+  #bind(where: ListenOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen({ host: options.host, port: options.port, backlog: 1024 }, () => {
+      this.#server.listen({ ...where, backlog: 1024 }, () => {
         this.#server.off('error', reject)
         this.#server.on('error', (error) => {
           this.#logger.error({ error }, 'The listener failed')
@@ -227,6 +250,21 @@ export class Listener {
   }
 }
 
+/** The port itself, once it is sure that nobody listens there. */
+async function findFreePort(where: {
+  readonly host: string
+  readonly port: number
+}): Promise<number> {
+  const probe = createTcpServer()
+  probe.listen({ ...where, exclusive: true })
+  await once(probe, 'listening')
+  const address = probe.address()
+  assert(address !== null && typeof address === 'object', 'the probe has a TCP address')
+  probe.close()
+  await once(probe, 'close')
+  return address.port
+}
+
 /** Whether a request that arrived whole is not answered yet. */
 function owesWholeRequest(owed: ReadonlySet<ServerResponse>): boolean {
   for (const { req } of owed) if (req.complete) return true
@@ -255,7 +293,16 @@ function statusOfClientError(code: string): string {
   return '400 Bad Request'
 }
 
-function listenFailure(cause: unknown, { host, port }: ListenerOptions): Error {
+function listenFailure(cause: unknown, address: ListenAddress): Error {
+  if ('path' in address) {
+    const { path } = address
+    const facts = { path }
+    return new ListenFailedError(`listening on ${path} failed: ${messageOf(cause)}`, {
+      facts,
+      cause,
+    })
+  }
+  const { host, port } = address
   const where = urlOfHost(host, port).slice('http://'.length)
   const facts = { host, port }
   switch (systemCodeOf(cause)) {

@@ -13,7 +13,7 @@ import { addReadMetrics } from './read-metrics.ts'
 import { addReclaimMetrics, type SpaceFigures } from './reclaim-metrics.ts'
 import { addRemoteMetrics } from './remote-metrics.ts'
 import { replicationText } from './replication-metrics.ts'
-import { type RequestObservation, RequestTally } from './request-tally.ts'
+import { type OperationFigures, type RequestObservation, RequestTally } from './request-tally.ts'
 import { addScrubMetrics, type ScrubFigures } from './scrub-metrics.ts'
 
 export interface SiteFigures {
@@ -41,10 +41,16 @@ export class SiteMetrics {
   readonly #registry = new Registry()
   readonly #requests = new RequestTally()
   readonly #figures: () => Promise<SiteFigures>
+  readonly #count: () => Promise<void>
   readonly #publish: (figures: SiteFigures) => void
 
-  constructor(figures: () => Promise<SiteFigures>) {
+  /** @param count resolves when what other threads have counted was merged */
+  constructor(
+    figures: () => Promise<SiteFigures>,
+    count: () => Promise<void> = async () => undefined,
+  ) {
     this.#figures = figures
+    this.#count = count
     const publishSite = addSiteMetrics(this.#registry)
     const publishRemotes = addRemoteMetrics(this.#registry)
     const publishSync = addSyncMetrics(this.#registry)
@@ -64,6 +70,11 @@ export class SiteMetrics {
     addProcessMetrics(this.#registry)
   }
 
+  /** Takes what another thread has counted. */
+  merge(figures: readonly OperationFigures[]): void {
+    this.#requests.merge(figures)
+  }
+
   /** Counts one answered request. */
   observe(observation: RequestObservation): void {
     this.#requests.add(observation)
@@ -71,6 +82,7 @@ export class SiteMetrics {
 
   /** The Prometheus text of this moment. */
   async text(): Promise<{ readonly contentType: string; readonly text: string }> {
+    await this.#count()
     const current = await this.#figures()
     this.#publish(current)
     const figures = await this.#registry.metrics()

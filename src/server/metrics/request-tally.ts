@@ -17,6 +17,15 @@ export interface RequestObservation {
   readonly durationMs: number
 }
 
+/** What was counted of one operation, as plain data. */
+export interface OperationFigures {
+  readonly operation: string
+  readonly byStatus: readonly (readonly [status: number, count: number])[]
+  /** As {@link bounds} has them, and one more. */
+  readonly buckets: readonly number[]
+  readonly seconds: number
+}
+
 class OperationTally {
   readonly byStatus = new Map<number, number>()
   /** One more than there are bounds: the last has no upper end. */
@@ -32,18 +41,46 @@ class OperationTally {
     this.seconds += seconds
     this.count++
   }
+
+  merge({ byStatus, buckets, seconds }: OperationFigures): void {
+    for (const [status, count] of byStatus) {
+      this.byStatus.set(status, (this.byStatus.get(status) ?? 0) + count)
+      this.count += count
+    }
+    for (const [at, count] of buckets.entries()) this.buckets[at] = (this.buckets[at] ?? 0) + count
+    this.seconds += seconds
+  }
 }
 
 export class RequestTally {
   readonly #operations = new Map<string, OperationTally>()
 
   add({ operation, status, durationMs }: RequestObservation): void {
-    let tally = this.#operations.get(operation)
-    if (tally === undefined) {
-      tally = new OperationTally()
-      this.#operations.set(operation, tally)
-    }
-    tally.add(status, durationMs / 1000)
+    this.#of(operation).add(status, durationMs / 1000)
+  }
+
+  /** Takes what another tally has given. */
+  merge(figures: readonly OperationFigures[]): void {
+    for (const one of figures) this.#of(one.operation).merge(one)
+  }
+
+  /** Everything that was counted, for another tally to merge: this one begins anew. */
+  take(): readonly OperationFigures[] {
+    const figures = [...this.#operations].map(([operation, { byStatus, buckets, seconds }]) => ({
+      ...{ operation, seconds },
+      byStatus: [...byStatus],
+      buckets: [...buckets],
+    }))
+    this.#operations.clear()
+    return figures
+  }
+
+  #of(operation: string): OperationTally {
+    const known = this.#operations.get(operation)
+    if (known !== undefined) return known
+    const tally = new OperationTally()
+    this.#operations.set(operation, tally)
+    return tally
   }
 
   /** A counter by operation and status, and a histogram by operation. */

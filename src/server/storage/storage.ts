@@ -5,7 +5,7 @@
  * know who writes or reads: clients, remotes and the control plane come later.
  */
 import { availableParallelism } from 'node:os'
-import { rethrowAssertion } from '../../base/assert.ts'
+import { assert, rethrowAssertion } from '../../base/assert.ts'
 import { type Clock, endOfTurn, systemClock } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import { systemRandom } from '../../base/random.ts'
@@ -30,6 +30,8 @@ export interface Storage {
   /** What the volume keeps beside log and index. */
   readonly files: SmallFiles
   readonly engine: Engine
+  /** The engine's, for threads that read it too; undefined where it is not shared. */
+  readonly sharedIndex: { readonly path: string; readonly index: LevelIndex } | undefined
 }
 
 interface Surroundings {
@@ -40,6 +42,8 @@ interface Surroundings {
   readonly signal: AbortSignal
   /** Overwrites what else is there. */
   readonly forceFormat: boolean | undefined
+  /** Other threads will read the index. */
+  readonly sharesIndex: boolean
 }
 
 /** Each step is logged with what it took, and added to the teardown as soon as it stands. */
@@ -55,8 +59,9 @@ export async function openStorage(
   if (kind === 'directory') await checkStoragePath(server.storagePath, indexPath)
   await checkIndexPath(indexPath)
   const { volume, files } = await openVolume(config, surroundings)
-  const engine = await recoverEngine({ config, volume, indexPath }, surroundings)
-  return { volume, files, engine }
+  const { engine, index } = await recoverEngine({ config, volume, indexPath }, surroundings)
+  const sharedIndex = given.sharesIndex ? { path: indexPath, index } : undefined
+  return { volume, files, engine, sharedIndex }
 }
 
 export function indexPathMissing(path: string): StoragePathError {
@@ -115,15 +120,19 @@ async function recoverEngine(
     readonly volume: Volume
     readonly indexPath: string
   },
-  { clock, logger, teardown }: Surroundings,
-): Promise<Engine> {
+  { clock, logger, teardown, sharesIndex }: Surroundings,
+): Promise<{ readonly engine: Engine; readonly index: LevelIndex }> {
   const { config, volume, indexPath } = inputs
   const startedAt = clock.monotonic()
   const hashing = new HashThreads({ count: hashThreadCount(), logger })
   teardown.add('hashing', () => hashing.close())
+  let index: LevelIndex | undefined
   const engine = await openEngine({
     volume,
-    openIndex: ({ fresh }) => openIndex(indexPath, { fresh, logger, clock }),
+    openIndex: async ({ fresh }) => {
+      index = await openIndex(indexPath, { fresh, sharesIndex, logger, clock })
+      return index
+    },
     clock,
     random: systemRandom,
     logger: logger.child({ component: 'store' }),
@@ -143,7 +152,8 @@ async function recoverEngine(
     },
     'Index brought up to the log',
   )
-  return engine
+  assert(index !== undefined, 'an engine has opened its index')
+  return { engine, index }
 }
 
 /**
@@ -152,10 +162,16 @@ async function recoverEngine(
  */
 async function openIndex(
   path: string,
-  { fresh, logger, clock }: Pick<Surroundings, 'clock' | 'logger'> & { readonly fresh: boolean },
+  {
+    fresh,
+    sharesIndex,
+    logger,
+    clock,
+  }: Pick<Surroundings, 'clock' | 'logger' | 'sharesIndex'> & { readonly fresh: boolean },
 ): Promise<LevelIndex> {
   const options = {
     path,
+    shared: sharesIndex,
     logger: logger.child({ component: 'index' }),
     lasting: { clock, random: systemRandom },
   }

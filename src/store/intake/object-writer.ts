@@ -2,14 +2,13 @@
  * The way of an object's bytes into the store: hashed, collected into a record when small, streamed
  * into the bulk log when large, and sequenced only when exactly the announced bytes have come.
  */
-import { hash } from 'node:crypto'
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { VolumeFullError } from '../../volume/format/errors.ts'
 import type { Volume } from '../../volume/volume.ts'
 import type { BlobWriter } from '../bodies/blob-writer.ts'
 import type { Losers } from '../conflicts/losers.ts'
-import type { BodyDigests, ByteHasher, Hashing } from '../model/body-hasher.ts'
+import { type BodyDigests, type ByteHasher, digestsOf, type Hashing } from '../model/body-hasher.ts'
 import {
   BadDigestError,
   IncompleteBodyError,
@@ -98,9 +97,7 @@ export class ObjectWriter {
     if (bytes.length > this.#volume.limits.inlineBytesMax) {
       return this.#putStream(input, oneOf(bytes), promise)
     }
-    const md5 = hash('md5', bytes, 'buffer')
-    const sha256 = hash('sha256', bytes, 'buffer')
-    return this.#commitPut(input, { md5, sha256 }, { bytes })
+    return this.#commitPut(input, input.digests ?? digestsOf(bytes), { bytes })
   }
 
   async #putStream(

@@ -2,11 +2,16 @@
  * The hashes of a body that comes in pieces: MD5 for the ETag of what a client sends, SHA-256 for what
  * equality of sites rests on. Who computes them, and on which thread, is the composition root's to say.
  */
-import { createHash, type Hash } from 'node:crypto'
+import { createHash, type Hash, hash } from 'node:crypto'
 
 export interface BodyDigests {
   readonly md5: Buffer
   readonly sha256: Buffer
+}
+
+/** Of a small body, at once. */
+export function digestsOf(bytes: Uint8Array): BodyDigests {
+  return { md5: hash('md5', bytes, 'buffer'), sha256: hash('sha256', bytes, 'buffer') }
 }
 
 /** What is given the bytes of a body on their way into the store. */

@@ -41,6 +41,8 @@ export interface PutInput extends ObjectName {
   /** Told what came before anything becomes visible; what it throws refuses the put. */
   readonly verify?: (digests: BodyDigests) => void
   readonly conditions?: WriteConditions
+  /** Of a body that comes at once, where somebody else has hashed it: in another thread of this process. */
+  readonly digests?: BodyDigests
   /** Make the bucket when it does not exist, in the same group. */
   readonly createBucket: boolean
   readonly signal?: AbortSignal

@@ -160,7 +160,8 @@ export function raiseFloor(
     readonly swept: Version | undefined
   },
 ): void {
-  const { accounts } = context
+  const { accounts, batch } = context
+  batch.raisesFloor = true
   const { mutation, seq, location, swept } = change
   const { bucket } = mutation.slot
   const entry = accounts.bucket(bucket)

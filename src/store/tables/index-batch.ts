@@ -20,6 +20,8 @@ export class IndexBatch {
   readonly operations: IndexOperation[] = []
   /** What the batch does to the change feed, in order. */
   readonly feedMoves: FeedMove[] = []
+  /** The batch raises the floor of a bucket. */
+  raisesFloor = false
   readonly #index: OrderedIndex
   /** Values of this batch by key; only for the tables that a later effect of the batch reads again. */
   readonly #overlay = new Map<string, Buffer | undefined>()

@@ -36,7 +36,11 @@ export class QuickReads {
    * Up to `length` bytes from `offset`, fewer where the segment ends; undefined when they are to be read
    * in another thread. The handle must be acquired.
    */
-  tryRead(handle: DeviceSegment, offset: number, length: number): Buffer | undefined {
+  tryRead(
+    handle: Pick<DeviceSegment, 'readNow'>,
+    offset: number,
+    length: number,
+  ): Buffer | undefined {
     if (length > quickBytesMax || handle.readNow === undefined) return undefined
     const startedAt = this.#clock.monotonic()
     if (this.#allowanceMs <= 0 && !this.#fillUp(startedAt)) return undefined

@@ -131,7 +131,8 @@ export class RecordReader {
   }
 }
 
-function verifiedRecord(
+/** What was read at a record's place, if that is the record. @throws CorruptRecordError */
+export function verifiedRecord(
   bytes: Buffer,
   from: {
     readonly location: Location

@@ -29,6 +29,8 @@ export class VolumeContext {
   readonly table: SegmentTable
   readonly handles: HandleCache
   readonly volumeId: Buffer
+  /** Told of each segment that goes from the device. */
+  onFreed: ((segment: number) => void) | undefined
   /**
    * Headers and superblocks are written in turn: the superblock's census must neither miss a segment
    * whose header is on its way nor count one whose header then fails.

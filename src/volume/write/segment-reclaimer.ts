@@ -118,7 +118,8 @@ export class SegmentReclaimer {
   }
 
   async #removeFromDevice(entry: SegmentEntry): Promise<void> {
-    const { device, handles } = this.#context
+    const { device, handles, onFreed } = this.#context
+    onFreed?.(entry.segment)
     await handles.evict(entry.segment)
     await device.remove(entry.segment)
     this.#unremoved = undefined

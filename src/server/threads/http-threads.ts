@@ -1,0 +1,265 @@
+/**
+ * The HTTP threads of a site, as the engine's thread has them: started, told of what changes, asked what they
+ * have counted, and closed. The engine's thread is one of those that take connections itself; with the others
+ * it shares the port.
+ *
+ * It promises that no thread answers by what has been taken back: who may do what, what was purged. A thread
+ * that fails ends the process, as any failure in it would.
+ */
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { type Clock, endOfTurn, type Timer } from '../../base/clock.ts'
+import { messageOf } from '../../base/errors.ts'
+import type { Logger } from '../../base/log.ts'
+import type { IndexReaders } from '../../index/level-index.ts'
+import type { ObjectStore } from '../../store/model/object-store.ts'
+import type { Volume } from '../../volume/volume.ts'
+import type { AccessControl } from '../credentials/access.ts'
+import type { RevokedTokens } from '../credentials/revoked-tokens.ts'
+import { HttpThreadError } from '../errors.ts'
+import type { TlsMaterial } from '../listener/tls-listener.ts'
+import type { OperationFigures } from '../metrics/request-tally.ts'
+import { type FromThread, type ThreadStart, type ToThread, words, wordsBytes } from './messages.ts'
+import { PutReceiver } from './put-receiver.ts'
+
+/** Sources run as they stand in tests, compiled in the program. */
+const script = new URL(`./http-thread${extname(import.meta.url)}`, import.meta.url)
+
+/** How often threads are asked for what they have counted, beside when somebody wants to know. */
+const reportMs = 5_000
+/** What a thread may take to close beyond the grace of its requests. */
+const closeMs = 5_000
+
+export interface HttpThreadsOptions
+  extends Omit<ThreadStart, 'credentials' | 'volumeId' | 'words'> {
+  /** Beside the engine's own. */
+  readonly count: number
+  /** What a thread runs; tests have others. */
+  readonly script?: URL
+  readonly volume: Volume
+  readonly store: Pick<ObjectStore, 'putObject'>
+  readonly access: AccessControl
+  readonly revoked: RevokedTokens
+  readonly onCounted: (operations: readonly OperationFigures[]) => void
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export class HttpThreads implements IndexReaders {
+  readonly #options: HttpThreadsOptions
+  readonly #words = new Int32Array(new SharedArrayBuffer(wordsBytes))
+  readonly #threads: HttpThread[] = []
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(options: HttpThreadsOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when all of them take connections. @throws HttpThreadError */
+  async start(): Promise<void> {
+    const { count, access, revoked, volume } = this.#options
+    access.onReplaced = () => this.#tellCredentials()
+    revoked.onRevoked = () => this.#tellCredentials()
+    volume.onFreed((segment) => this.#tell({ kind: 'freed', segment }))
+    for (let number = 1; number <= count; number++) {
+      this.#threads.push(new HttpThread(this.#startData(), this.#options))
+    }
+    await Promise.all(this.#threads.map((thread) => thread.listening))
+    this.#askRegularly()
+  }
+
+  /** Body bytes that the threads hold, as of their last report. */
+  get heldBytes(): number {
+    return this.#threads.reduce((sum, { heldBytes }) => sum + heldBytes, 0)
+  }
+
+  /** A purge is in the index. */
+  floorRaised(): void {
+    Atomics.add(this.#words, words.floors, 1)
+  }
+
+  /** For new connections. */
+  renewTls(material: TlsMaterial): void {
+    this.#tell({ kind: 'certificates', material })
+  }
+
+  async leave(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.leaveIndex()))
+  }
+
+  enter(): void {
+    this.#tell({ kind: 'enter index' })
+  }
+
+  /** Resolves when everything that they have counted so far was handed on. */
+  async report(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.report()))
+  }
+
+  /** They accept nothing more; what is under way may finish for `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#timer?.cancel()
+    await Promise.all(this.#threads.map((thread) => thread.close(graceMs)))
+    this.#threads.length = 0
+  }
+
+  #tell(message: ToThread): void {
+    for (const thread of this.#threads) thread.tell(message)
+  }
+
+  #tellCredentials(): void {
+    Atomics.add(this.#words, words.credentials, 1)
+    this.#tell({ kind: 'credentials', state: this.#credentials() })
+  }
+
+  #credentials() {
+    const { tokens, acceptTokens } = this.#options.access.lists
+    const epoch = Atomics.load(this.#words, words.credentials)
+    return { epoch, tokens, acceptTokens, revoked: this.#options.revoked.digests() }
+  }
+
+  #startData(): ThreadStart {
+    const { listen, engineSocket, indexPath, rules, autoCreateBuckets, answers } = this.#options
+    return {
+      ...{ listen, engineSocket, indexPath, rules, autoCreateBuckets, answers },
+      volumeId: this.#options.volume.identity.volumeId,
+      words: this.#words.buffer as SharedArrayBuffer,
+      credentials: this.#credentials(),
+    }
+  }
+
+  #askRegularly(): void {
+    this.#timer = this.#options.clock.after(reportMs, () => {
+      void this.report().then(() => {
+        if (!this.#closed) this.#askRegularly()
+      })
+    })
+  }
+}
+
+/** One of them. */
+class HttpThread {
+  readonly listening: Promise<void>
+  heldBytes = 0
+  readonly #options: HttpThreadsOptions
+  readonly #worker: Worker
+  readonly #puts: PutReceiver
+  /** Whoever waits for it to say something, by what. */
+  readonly #awaited = new Map<FromThread['kind'], (() => void)[]>()
+  #fail: (error: Error) => void
+  #isClosing = false
+
+  constructor(workerData: ThreadStart, options: HttpThreadsOptions) {
+    this.#options = options
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.listening = promise
+    this.#fail = reject
+    this.#await('listening', () => {
+      // From now on nobody waits for it any more: what fails, fails the process.
+      this.#fail = (error) => {
+        throw error
+      }
+      resolve()
+    })
+    this.#puts = new PutReceiver({
+      ...{ store: options.store, endOfTurn },
+      answer: (answers) => this.tell(answers),
+    })
+    this.#worker = new Worker(options.script ?? script, {
+      name: 'comio-http',
+      execArgv: [],
+      env: {},
+      workerData,
+    })
+    this.#worker.on('message', (message: FromThread) => this.#hear(message))
+    this.#worker.on('error', (error) => this.#ended(error))
+    this.#worker.on('exit', (code) => this.#ended(new Error(`it exited with code ${code}`)))
+  }
+
+  tell(message: ToThread): void {
+    this.#worker.postMessage(message)
+  }
+
+  leaveIndex(): Promise<void> {
+    return this.#ask({ kind: 'leave index' }, 'left index')
+  }
+
+  report(): Promise<void> {
+    return this.#ask({ kind: 'report' }, 'report')
+  }
+
+  async close(graceMs: number): Promise<void> {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    const { clock, logger } = this.#options
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = clock.after(graceMs + closeMs, () => {
+      logger.warn({}, 'An HTTP thread did not close in time: it is ended')
+      resolve()
+    })
+    await Promise.race([this.#ask({ kind: 'close', graceMs }, 'closed'), late])
+    timer.cancel()
+    this.#release()
+    await this.#worker.terminate()
+  }
+
+  #ask(message: ToThread, answer: FromThread['kind']): Promise<void> {
+    return new Promise((resolve) => {
+      this.#await(answer, resolve)
+      this.tell(message)
+    })
+  }
+
+  #await(kind: FromThread['kind'], heard: () => void): void {
+    const list = this.#awaited.get(kind)
+    if (list === undefined) this.#awaited.set(kind, [heard])
+    else list.push(heard)
+  }
+
+  #hear(message: FromThread): void {
+    const { volume, logger, access, onCounted } = this.#options
+    switch (message.kind) {
+      case 'put':
+        this.#puts.take(message)
+        return
+      case 'ask place':
+        this.tell({ kind: 'place', use: message.use, place: volume.placeOf(message.use) })
+        return
+      case 'log':
+        logger[message.level](message.fields, message.message)
+        return
+      case 'report':
+        this.heldBytes = message.figures.heldBytes
+        access.tokens.noteUses(message.figures.lastUsed)
+        onCounted(message.figures.operations)
+        break
+      case 'closed':
+      case 'left index':
+      case 'listening':
+        break
+    }
+    this.#awaited.get(message.kind)?.shift()?.()
+  }
+
+  /** Nobody waits for it any more. */
+  #release(): void {
+    for (const list of this.#awaited.values()) for (const heard of list.splice(0)) heard()
+  }
+
+  #ended(cause: unknown): void {
+    if (this.#isClosing) {
+      this.#release()
+      return
+    }
+    this.#isClosing = true
+    this.#fail(
+      new HttpThreadError(`an HTTP thread has ended: ${messageOf(cause)}`, {
+        hint: 'Start the site again; with server.threads 1 it runs without such threads.',
+        cause,
+      }),
+    )
+  }
+}

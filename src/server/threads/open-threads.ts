@@ -1,0 +1,83 @@
+/** Starts the HTTP threads of a site and ties them to what they read, and to what they must hear of. */
+import { availableParallelism } from 'node:os'
+import { assert } from '../../base/assert.ts'
+import { systemClock } from '../../base/clock.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Teardown } from '../../base/teardown.ts'
+import { isLoopbackHost } from '../../config/host-kind.ts'
+import type { ServerConfig } from '../../config/server-config.ts'
+import type { ObjectStore } from '../../store/model/object-store.ts'
+import type { AccessControl } from '../credentials/access.ts'
+import type { RevokedTokens } from '../credentials/revoked-tokens.ts'
+import type { RequestHandler } from '../listener/listener.ts'
+import type { TlsMaterial } from '../listener/tls-listener.ts'
+import type { OperationFigures } from '../metrics/request-tally.ts'
+import type { Storage } from '../storage/storage.ts'
+import { EngineSocket } from './engine-socket.ts'
+import { HttpThreads } from './http-threads.ts'
+
+/** Beyond it the engine's thread is what a site waits for. */
+const threadsMaxDefault = 8
+
+/** How many threads take connections, the engine's own among them. */
+export function threadCountOf({ server }: ServerConfig): number {
+  const cores = availableParallelism()
+  return server.threads ?? Math.min(threadsMaxDefault, Math.max(1, cores - 1))
+}
+
+export interface OpenThreadsOptions {
+  readonly teardown: Teardown
+  readonly storage: Storage
+  readonly store: Pick<ObjectStore, 'putObject'>
+  /** Where the engine's thread listens. */
+  readonly address: { readonly host: string; readonly port: number }
+  readonly certificates: TlsMaterial | undefined
+  readonly access: AccessControl
+  readonly revoked: RevokedTokens
+  /** Answers everything. */
+  readonly handle: RequestHandler
+  readonly onCounted: (operations: readonly OperationFigures[]) => void
+  readonly logger: Logger
+}
+
+/** Undefined where the engine's thread is the only one. @throws ListenFailedError, HttpThreadError */
+export async function openThreads(
+  config: ServerConfig,
+  options: OpenThreadsOptions,
+): Promise<HttpThreads | undefined> {
+  const { storage, teardown, address, certificates, logger, ...given } = options
+  const count = threadCountOf(config) - 1
+  if (count === 0) return undefined
+  const { sharedIndex, engine, volume } = storage
+  assert(sharedIndex !== undefined, 'a site with several threads shares its index')
+  const { server, logging } = config
+  const socket = await EngineSocket.open(logger)
+  teardown.add('engine socket', () => socket.close())
+  socket.serve(options.handle)
+  const { tls } = server
+  const threads = new HttpThreads({
+    ...{ ...given, count, volume, logger },
+    listen: {
+      address: { ...address, shared: 'further' },
+      tls:
+        tls === undefined || certificates === undefined
+          ? undefined
+          : { ...certificates, clientAuth: tls.clientAuth, minVersion: tls.minVersion },
+    },
+    engineSocket: socket.path,
+    indexPath: sharedIndex.path,
+    rules: {
+      loopback: isLoopbackHost(server.host),
+      allowAnonymous: server.allowAnonymous,
+      scheme: tls === undefined ? 'http' : 'https',
+    },
+    autoCreateBuckets: server.autoCreateBuckets,
+    answers: logging.level !== 'debug',
+    clock: systemClock,
+  })
+  teardown.add('http threads', () => threads.close(0))
+  sharedIndex.index.sharedWith(threads)
+  engine.onFloorRaised = () => threads.floorRaised()
+  await threads.start()
+  return threads
+}

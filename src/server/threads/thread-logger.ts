@@ -1,0 +1,27 @@
+/** The log of an HTTP thread: its lines are the engine's thread's to write. */
+import type { LogFields, Logger } from '../../base/log.ts'
+import type { FromThread, LogLevel } from './messages.ts'
+
+export function threadLogger(post: (message: FromThread) => void, own: LogFields = {}): Logger {
+  const line =
+    (level: LogLevel) =>
+    (fields: LogFields, message: string): void => {
+      post({ kind: 'log', level, fields: plain({ ...own, ...fields }), message })
+    }
+  return {
+    debug: line('debug'),
+    info: line('info'),
+    warn: line('warn'),
+    error: line('error'),
+    child: (fields) => threadLogger(post, { ...own, ...fields }),
+  }
+}
+
+/** What can be sent: errors as what they say, everything else as JSON has it. */
+function plain(fields: LogFields): LogFields {
+  return JSON.parse(
+    JSON.stringify(fields, (_name, value: unknown) =>
+      value instanceof Error ? { ...value, message: value.message, stack: value.stack } : value,
+    ),
+  ) as LogFields
+}

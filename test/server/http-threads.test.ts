@@ -1,0 +1,329 @@
+/** A site with two threads that take connections: it answers as one with a single thread does. */
+import { readdir, readlink, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
+import { silentLogger } from '../../src/base/log.ts'
+import { AccessControl } from '../../src/server/credentials/access.ts'
+import { HttpThreads, type HttpThreadsOptions } from '../../src/server/threads/http-threads.ts'
+import { NotYet, until } from '../e2e/until.ts'
+import { type Connections, connectTo, type KeptConnection, whoAnswered } from './kept-connection.ts'
+import { parseMetrics } from './parse-metrics.ts'
+import { type Answer, type ConfigChanges, TestSite, testConfig } from './test-site.ts'
+
+let site: TestSite
+let connections: Connections
+let engine: KeptConnection
+let thread: KeptConnection
+
+const jsonType = { 'content-type': 'application/json' }
+
+async function start(
+  changes: ConfigChanges = {},
+  headers: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await site.start({ ...changes, server: { threads: 2, ...changes.server } })
+  connections = await connectTo(site, { bucket: 'first', key: 'k', headers })
+  ;({ engine, thread } = connections)
+}
+
+beforeEach(async () => {
+  site = await TestSite.make()
+})
+afterEach(async () => {
+  connections.close()
+  await site.remove()
+})
+
+describe('a thread', () => {
+  test('answers reads and small uploads of its connections itself', async () => {
+    await start()
+    const put = await thread.send('PUT', '/docs/k', { body: 'from a thread' })
+    expect(put.status).toBe(200)
+    const got = await thread.send('GET', '/docs/k')
+    expect([got.status, got.body.toString()]).toEqual([200, 'from a thread'])
+    const head = await thread.send('HEAD', '/docs/k')
+    expect([head.status, head.headers.etag]).toEqual([200, put.headers.etag])
+    const own = [put, got, head].map(whoAnswered)
+    expect(new Set(own).size).toBe(1)
+    expect(own).not.toContain(whoAnswered(await engine.send('GET', '/docs/k')))
+  })
+
+  test('sees what any other has stored as soon as that is answered, and the other way round', async () => {
+    await start()
+    for (let round = 0; round < 50; round++) {
+      const [writer, reader] = round % 2 === 0 ? [engine, thread] : [thread, engine]
+      await writer.send('PUT', '/docs/k', { body: `round ${round}` })
+      expect((await reader.send('GET', '/docs/k')).body.toString()).toBe(`round ${round}`)
+      await writer.send('DELETE', '/docs/k')
+      expect((await reader.send('GET', '/docs/k')).status).toBe(404)
+    }
+  })
+
+  test('shows nothing of what was purged once the purge is answered', async () => {
+    await start()
+    for (let round = 0; round < 20; round++) {
+      await thread.send('PUT', '/docs/k', { body: 'x' })
+      expect((await thread.send('GET', '/docs/k')).status).toBe(200)
+      await engine.send('DELETE', '/admin/docs/objects?confirm=true')
+      expect((await thread.send('GET', '/docs/k')).status).toBe(404)
+    }
+  })
+
+  test('passes on whole what it cannot answer: large bodies, listings, the control plane', async () => {
+    await start()
+    const large = Buffer.alloc(3 * 2 ** 20, 'comio')
+    expect((await thread.send('PUT', '/docs/large', { body: large })).status).toBe(200)
+    expect((await thread.send('GET', '/docs/large')).body.equals(large)).toBe(true)
+    const asked = { headers: { expect: '100-continue' }, body: large }
+    expect((await thread.send('PUT', '/docs/asked', asked)).status).toBe(200)
+    const part = await thread.send('GET', '/docs/asked', { headers: { range: 'bytes=100-199' } })
+    expect([part.status, part.body]).toEqual([206, large.subarray(100, 200)])
+    const list = (await thread.send('GET', '/docs?list-type=2')).body.toString()
+    expect(list).toContain('<KeyCount>2</KeyCount>')
+    const health = JSON.parse((await thread.send('GET', '/admin/health')).body.toString())
+    expect(health).toMatchObject({ status: 'ok' })
+  })
+
+  test('is counted in the metrics of the site, and so is what it answered', async () => {
+    await start()
+    const count = async (): Promise<number> => {
+      const text = (await engine.send('GET', '/admin/metrics')).body.toString()
+      const name = 'comio_http_requests_total{operation="HeadObject",status="200"}'
+      return parseMetrics(text).get(name) ?? 0
+    }
+    for (const connection of [engine, thread, thread]) await connection.send('HEAD', '/first/k')
+    expect(await count()).toBe(3)
+    await thread.send('HEAD', '/first/k')
+    expect(await count()).toBe(4)
+  })
+
+  test('keeps no file open of a segment that is gone', async () => {
+    await start()
+    const body = Buffer.alloc(16 * 2 ** 10, 'x')
+    for (let at = 0; at < 1500; at++) {
+      await thread.send('PUT', `/docs/${at}`, { body })
+      if (at % 10 === 0) await thread.send('GET', `/docs/${at}`)
+    }
+    await engine.send('DELETE', '/admin/docs/objects?confirm=true')
+    await until('the space is given back', async () => {
+      const lost = (await openFiles()).filter(
+        (file) => file.startsWith(site.storage) && file.endsWith('(deleted)'),
+      )
+      const segments = await readdir(join(site.storage, 'segments'))
+      return lost.length === 0 && segments.length < 8 ? true : new NotYet([lost, segments])
+    })
+    expect((await thread.send('GET', '/first/k')).status).toBe(200)
+  })
+})
+
+async function openFiles(): Promise<readonly string[]> {
+  const names = await readdir('/proc/self/fd')
+  // One may be closed by now.
+  return Promise.all(names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')))
+}
+
+describe('any thread', () => {
+  const reader = { name: 'reader', role: 'read', token: 'token-of-reader' } as const
+  const keeper = { name: 'keeper', role: 'admin', token: 'token-of-keeper' } as const
+  const as = ({ token }: { readonly token: string }) => ({ authorization: `Bearer ${token}` })
+
+  test('refuses a token as soon as its revocation is answered, and tells when one was used', async () => {
+    await start({ auth: { tokens: [reader, keeper] } }, as(keeper))
+    const asked = { headers: as(reader) }
+    expect((await thread.send('GET', '/first/k', asked)).status).toBe(200)
+    expect((await thread.send('GET', '/first/k')).status).toBe(401)
+    expect((await thread.send('PUT', '/first/k', { ...asked, body: 'y' })).status).toBe(403)
+    await engine.send('GET', '/admin/metrics', { headers: as(keeper) })
+    const { tokens } = await site.json('GET', '/admin/tokens', { headers: as(keeper) })
+    expect(tokens[0]).toMatchObject({ name: 'reader', last_used: expect.any(String) })
+    const order = { headers: { ...as(keeper), ...jsonType }, body: '{"name":"reader"}' }
+    expect((await engine.send('POST', '/admin/tokens/revoke', order)).status).toBe(200)
+    const refused = await thread.send('GET', '/first/k', asked)
+    expect([refused.status, refused.body.toString()]).toEqual([
+      401,
+      expect.stringContaining('the token reader was revoked'),
+    ])
+  })
+
+  test('takes the tokens of a configuration that was read again', async () => {
+    const auth = { tokens: [keeper] }
+    const next = { tokens: [keeper, reader] }
+    const changes: ConfigChanges = { server: { threads: 2 }, auth }
+    await site.start(changes, {
+      load: async () => testConfig(site.storage, { ...changes, auth: next }),
+    })
+    connections = await connectTo(site, { bucket: 'first', key: 'k', headers: as(keeper) })
+    ;({ thread } = connections)
+    const asked = { headers: as(reader) }
+    expect((await thread.send('GET', '/first/k', asked)).status).toBe(401)
+    await site.server.reload()
+    expect((await thread.send('GET', '/first/k', asked)).status).toBe(200)
+  })
+
+  test('refuses writes where clients may not write, and names the primary', async () => {
+    await start()
+    await site.json('POST', '/admin/replication/role', {
+      headers: jsonType,
+      body: '{"role":"replica","force":true}',
+    })
+    const answers = []
+    for (const connection of [engine, thread]) {
+      answers.push(withoutIds(await connection.send('PUT', '/first/k', { body: 'y' })))
+    }
+    expect(answers[1]).toEqual(answers[0])
+    expect(answers[1]).toMatchObject({ status: 403 })
+    expect((await thread.send('GET', '/first/k')).body.toString()).toBe('x')
+  })
+
+  test('refuses what does not fit with the same words', async () => {
+    await start({ server: { storageSize: 16 * 2 ** 20 } })
+    const body = Buffer.alloc(60 * 2 ** 10, 'x')
+    let answer = await thread.send('PUT', '/docs/0', { body })
+    for (let at = 1; answer.status === 200; at++) {
+      answer = await thread.send('PUT', `/docs/${at}`, { body })
+    }
+    const other = await engine.send('PUT', '/docs/other', { body })
+    expect(withoutIds(answer).body.replaceAll(/docs\/\w+/g, '')).toBe(
+      withoutIds(other).body.replaceAll(/docs\/\w+/g, ''),
+    )
+    expect(answer.status).toBe(507)
+  })
+})
+
+describe('two sites', () => {
+  test('never share a port: the second one is told that it is taken', async () => {
+    await start()
+    const port = Number(new URL(site.url).port)
+    const second = await TestSite.make()
+    try {
+      await expect(second.start({ server: { threads: 2, port } })).rejects.toMatchObject({
+        code: 'ADDRESS_IN_USE',
+      })
+      await expect(second.start({ server: { threads: 1, port } })).rejects.toMatchObject({
+        code: 'ADDRESS_IN_USE',
+      })
+    } finally {
+      await second.remove()
+    }
+  })
+})
+
+interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+const bodies = ['', 'a', 'body', 'x'.repeat(5000), 'y'.repeat(40_000), 'z'.repeat(70_000)]
+const anyRequest: fc.Arbitrary<Asked> = fc.record({
+  method: fc.constantFrom('GET', 'GET', 'HEAD', 'PUT', 'PUT', 'DELETE', 'POST'),
+  path: fc.constantFrom(
+    ...['/docs/a', '/docs/b', '/docs/c%20d', '/docs/%ff', '/docs', '/docs?list-type=2', '/'],
+    ...['/docs/a?response-content-type=text/x', '/other/a', '/UPPER/a', '/docs/a?tagging'],
+  ),
+  headers: fc.constantFrom<Readonly<Record<string, string>>>(
+    ...[{}, {}, {}, { range: 'bytes=1-2' }, { range: 'bytes=9999999-' }, { 'if-match': '"0"' }],
+    ...[{ 'if-none-match': '*' }, { 'x-amz-meta-name': 'value' }, { 'content-type': 'a/b' }],
+    ...[{ 'content-md5': 'AAAAAAAAAAAAAAAAAAAAAA==' }, { expect: '100-continue' }],
+    ...[{ 'x-amz-content-sha256': 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD' }, { 'if-match': '*' }],
+  ),
+  body: fc.constantFrom(...bodies),
+})
+
+test('whatever is asked, a thread answers as the engine does', async () => {
+  await start()
+  const clear = async (): Promise<void> => {
+    for (const bucket of ['docs', 'other']) {
+      await engine.send('PUT', `/${bucket}`)
+      await engine.send('DELETE', `/admin/${bucket}/objects?confirm=true`)
+    }
+  }
+  const answersOf = async (
+    connection: KeptConnection,
+    asked: readonly Asked[],
+  ): Promise<readonly unknown[]> => {
+    await clear()
+    const answers: unknown[] = []
+    for (const { method, path, headers, body } of asked) {
+      const sent = method === 'PUT' || method === 'POST' ? { headers, body } : { headers }
+      answers.push(withoutIds(await connection.send(method, path, sent)))
+    }
+    return answers
+  }
+  const property = fc.asyncProperty(fc.array(anyRequest, { maxLength: 25 }), async (asked) => {
+    expect(await answersOf(thread, asked)).toEqual(await answersOf(engine, asked))
+  })
+  await fc.assert(property, { numRuns: 40, seed: 4 })
+})
+
+/** Without what differs from one answer to the next. */
+function withoutIds({ status, headers, body }: Answer) {
+  const { date, 'x-amz-request-id': _, 'last-modified': __, ...others } = headers
+  const text = body
+    .toString('latin1')
+    .replaceAll(/<(RequestId|LastModified|CreationDate)>[^<]*/g, '<$1>')
+  return { status, headers: others, body: text }
+}
+
+test('a reader at one thread never sees an older value than what was answered at another', async () => {
+  await start({ server: { storageSize: 16 * 2 ** 20 } })
+  const keys = ['a', 'b', 'c', 'd']
+  const answered = new Map(keys.map((key) => [key, 0]))
+  let writing = true
+  const write = async (key: string, connection: KeptConnection): Promise<void> => {
+    for (let version = 1; version <= 300; version++) {
+      const body = `${version} ${key.repeat(8000)}`
+      expect((await connection.send('PUT', `/docs/${key}`, { body })).status).toBe(200)
+      answered.set(key, version)
+    }
+  }
+  const read = async (connection: KeptConnection): Promise<void> => {
+    for (let at = 0; writing; at++) {
+      const key = keys[at % keys.length] ?? 'a'
+      const least = answered.get(key) ?? 0
+      const got = await connection.send('GET', `/docs/${key}`)
+      if (got.status === 404) expect(least).toBe(0)
+      else expect(Number.parseInt(got.body.toString(), 10)).toBeGreaterThanOrEqual(least)
+    }
+  }
+  const more = await connectTo(site, { bucket: 'first', key: 'k' })
+  const reading = [read(more.engine), read(more.thread)]
+  try {
+    await Promise.all(keys.map((key, at) => write(key, at % 2 === 0 ? engine : thread)))
+  } finally {
+    writing = false
+    await Promise.all(reading)
+    more.close()
+  }
+})
+
+test('a thread that cannot begin keeps the site from starting, and says why', async () => {
+  await start()
+  const broken = join(tmpdir(), `comio-broken-thread-${process.pid}.mjs`)
+  await writeFile(broken, 'throw new Error("no such luck")\n')
+  const threads = new HttpThreads({
+    ...{ count: 2, script: pathToFileURL(broken), clock: systemClock, logger: silentLogger },
+    access: new AccessControl({
+      loopback: true,
+      allowAnonymous: false,
+      tokens: [],
+      acceptTokens: [],
+    }),
+    revoked: { digests: () => [], onRevoked: () => undefined },
+    volume: { identity: { volumeId: '' }, onFreed: () => undefined },
+  } as unknown as HttpThreadsOptions)
+  try {
+    await expect(threads.start()).rejects.toMatchObject({
+      code: 'HTTP_THREAD_FAILED',
+      message: expect.stringContaining('no such luck'),
+    })
+  } finally {
+    await threads.close(0)
+    await rm(broken)
+  }
+})
