@@ -10,7 +10,13 @@ import { silentLogger } from '../../src/base/log.ts'
 import { AccessControl } from '../../src/server/credentials/access.ts'
 import { HttpThreads, type HttpThreadsOptions } from '../../src/server/threads/http-threads.ts'
 import { NotYet, until } from '../e2e/until.ts'
-import { type Connections, connectTo, type KeptConnection, whoAnswered } from './kept-connection.ts'
+import {
+  type Connections,
+  connectRaw,
+  connectTo,
+  type KeptConnection,
+  whoAnswered,
+} from './kept-connection.ts'
 import { parseMetrics } from './parse-metrics.ts'
 import { type Answer, type ConfigChanges, TestSite, testConfig } from './test-site.ts'
 
@@ -117,6 +123,47 @@ describe('a thread', () => {
       return lost.length === 0 && segments.length < 8 ? true : new NotYet([lost, segments])
     })
     expect((await thread.send('GET', '/first/k')).status).toBe(200)
+  })
+})
+
+describe('what a thread passes on', () => {
+  const host = 'Host: 127.0.0.1\r\n'
+  const list = '/first?list-type=2'
+
+  async function answerTo(asked: string, end: RegExp): Promise<string> {
+    await start()
+    const raw = await connectRaw(site, '/first/k')
+    try {
+      return await raw.ask(asked, end)
+    } finally {
+      raw.close()
+    }
+  }
+
+  test('may announce trailers, which nobody wants', async () => {
+    const asked = `GET ${list} HTTP/1.1\r\n${host}Trailer: x-sum\r\n\r\n`
+    expect(await answerTo(asked, /<\/ListBucketResult>/)).toMatch(/^HTTP\/1.1 200/)
+  })
+
+  test('may have as many bytes of headers as what it answers itself', async () => {
+    const asked = `GET ${list} HTTP/1.1\r\n${host}x-long: ${'l'.repeat(32_690)}\r\n\r\n`
+    expect(await answerTo(asked, /<\/ListBucketResult>|HTTP\/1.1 [45]/)).toMatch(/^HTTP\/1.1 200/)
+  })
+
+  test('may have as many headers as what it answers itself, and a body', async () => {
+    const many = Array.from({ length: 997 }, (_, at) => `h${at}: 1\r\n`).join('')
+    const head = `PUT /first/large HTTP/1.1\r\n${host}Content-Length: 70000\r\n${many}\r\n`
+    expect(await answerTo(head + 'x'.repeat(70_000), /^HTTP.*/)).toBe('HTTP/1.1 200 OK')
+  })
+
+  test('may be HTTP/1.0: without a host, and never told to go on', async () => {
+    const asked = `GET ${list} HTTP/1.0\r\n\r\n`
+    // Who names no host is refused here, but by the engine, with a reason.
+    expect(await answerTo(asked, /<\/Error>|400/)).toContain('only requests to a loopback host')
+    const raw = await connectRaw(site, '/first/k')
+    const put = `PUT /first/old HTTP/1.0\r\n${host}Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx`
+    expect(await raw.ask(put, /^HTTP.*/)).toBe('HTTP/1.1 200 OK')
+    raw.close()
   })
 })
 

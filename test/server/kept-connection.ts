@@ -1,5 +1,6 @@
 /** One connection to a site, kept over many requests: the thread that took it answers, or passes on, all of them. */
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import type { Answer, SendOptions, TestSite } from './test-site.ts'
 
 export class KeptConnection {
@@ -76,4 +77,55 @@ export async function connectTo(
   }
   const made = [engine, thread]
   return { engine, thread, close: () => made.map((one) => one.close()) }
+}
+
+/** A connection whose bytes the test writes itself. */
+export class RawConnection {
+  readonly #socket: Socket
+  #received = ''
+
+  constructor(url: string) {
+    const { hostname, port } = new URL(url)
+    this.#socket = connect({ host: hostname, port: Number(port) })
+    this.#socket.setEncoding('latin1')
+    this.#socket.on('data', (text: string) => {
+      this.#received += text
+    })
+  }
+
+  /** What has come up to the end of the first match of `end`; throws what the other side has said before it closed. */
+  async ask(bytes: string, end: RegExp): Promise<string> {
+    this.#socket.write(bytes, 'latin1')
+    for (;;) {
+      const match = end.exec(this.#received)
+      if (match !== null) {
+        const length = match.index + match[0].length
+        const received = this.#received.slice(0, length)
+        this.#received = this.#received.slice(length)
+        return received
+      }
+      if (this.#socket.readableEnded || this.#socket.destroyed)
+        throw new Error(`closed after: ${this.#received}`)
+      await new Promise((resolve) => {
+        for (const event of ['data', 'end', 'close', 'error']) this.#socket.once(event, resolve)
+      })
+    }
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+}
+
+/** One that another thread than the engine's has taken. */
+export async function connectRaw(site: TestSite, path: string): Promise<RawConnection> {
+  const engineId = whoAnswered(await site.send('GET', '/first?list-type=2'))
+  for (;;) {
+    const raw = new RawConnection(site.url)
+    const get = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`
+    let head = ''
+    for (let look = 0; look < 3; look++) head = await raw.ask(get, /\r\n\r\nx/)
+    if (!head.toLowerCase().includes(`x-amz-request-id: ${engineId.toLowerCase()}`)) return raw
+    raw.close()
+  }
 }

@@ -24,7 +24,7 @@ import { defaultProgressLimits, ProgressGuard, type ProgressLimits } from './pro
 import { type ListenerTls, TlsListener, type TlsMaterial } from './tls-listener.ts'
 
 /** A key of 1024 bytes percent-encoded, 2 KiB of metadata, a token, and room. */
-const headerBytesMax = 32 * 1024
+export const headerBytesMax = 32 * 1024
 const headersTimeoutMs = 30_000
 /** Longer than the pauses of a client that works; undici and the SDKs learn it from the answer. */
 const keepAliveMs = 30_000
@@ -32,12 +32,14 @@ const keepAliveMs = 30_000
 const connectionsMax = 8192
 
 export interface ListenerLimits {
+  readonly headerBytesMax: number
   readonly headersTimeoutMs: number
   readonly keepAliveMs: number
   readonly progress: ProgressLimits
 }
 
 const defaultLimits: ListenerLimits = {
+  headerBytesMax,
   headersTimeoutMs,
   keepAliveMs,
   progress: defaultProgressLimits,
@@ -87,14 +89,18 @@ export class Listener {
       listener.#noteAnswered(this)
     }
     const { tls } = options
+    // What comes over a socket of this process was let in elsewhere, where HTTP/1.0 needs no Host, and has headers
+    // of that thread's own beyond those that were counted there.
+    const isPassedOn = 'path' in options.address
     const settings = {
-      maxHeaderSize: headerBytesMax,
+      maxHeaderSize: limits.headerBytesMax,
       headersTimeout: limits.headersTimeoutMs,
       // The whole of a request has no deadline; the guard below sees to it that it moves.
       requestTimeout: 0,
       keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: Math.min(5_000, limits.headersTimeoutMs),
       noDelay: true,
+      requireHostHeader: !isPassedOn,
       // What has no body has no events of one either.
       optimizeEmptyRequests: true,
     }
@@ -106,6 +112,7 @@ export class Listener {
             this.#logger.debug(fields, 'A TLS connection was not made')
           })
     this.#server = this.#tls?.server ?? createServer(settings)
+    if (isPassedOn) this.#server.maxHeadersCount = 0
     this.#server.maxConnections = connectionsMax
     this.#guard = new ProgressGuard(limits.progress, () => {
       this.#logger.debug({}, 'A connection without progress was cut off')

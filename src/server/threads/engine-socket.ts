@@ -6,10 +6,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from '../../base/log.ts'
-import { Listener, type RequestHandler } from '../listener/listener.ts'
+import { headerBytesMax, Listener, type RequestHandler } from '../listener/listener.ts'
 
 /** Longer than an HTTP thread keeps an idle connection, so that it is never this side that closes one. */
 const keepAliveMs = 60_000
+/** More than an HTTP thread takes: it adds headers of its own, and writes each with a space behind the colon. */
+const passedHeaderBytesMax = 2 * headerBytesMax
 
 export class EngineSocket {
   readonly path: string
@@ -28,7 +30,7 @@ export class EngineSocket {
     const folder = await mkdtemp(join(tmpdir(), 'comio-'))
     const path = join(folder, 'engine')
     try {
-      const limits = { keepAliveMs }
+      const limits = { keepAliveMs, headerBytesMax: passedHeaderBytesMax }
       const listener = await Listener.open({ address: { path }, logger, limits })
       return new EngineSocket(folder, path, listener)
     } catch (error) {

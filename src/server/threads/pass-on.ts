@@ -17,7 +17,11 @@ const idleMax = 256
 const idleMs = 20_000
 
 /** What concerns one connection and not the other (RFC 9110, 7.6.1). */
-const ownHeaders = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade'])
+const ownHeaders = new Set([
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade'],
+  // Trailers are for nobody here, and node:http throws where they are announced of what is not chunked.
+  'trailer',
+])
 
 export class PassOn {
   readonly #socketPath: string
@@ -47,7 +51,7 @@ export class PassOn {
     })
     upstream.on('error', (error) => {
       // Of an answer that was there before the end of the body, what came of it says whether it is whole.
-      if (response.destroyed || isAnswered) return
+      if (response.destroyed || isAnswered || isCutOff(request)) return
       this.#logger.warn({ error: messageOf(error) }, 'A request could not be passed on')
       // Nobody knows what became of it: a cut connection says just that.
       response.destroy()
@@ -62,6 +66,16 @@ export class PassOn {
   close(): void {
     this.#agent.destroy()
   }
+}
+
+/** Its client went in the middle of the body. */
+function isCutOff({ destroyed, complete }: IncomingMessage): boolean {
+  return destroyed && !complete
+}
+
+/** HTTP/1.0 knows nothing of it, and would take it for the answer. */
+function awaitsContinue({ headers, httpVersion }: IncomingMessage): boolean {
+  return headers.expect !== undefined && httpVersion !== '1.0'
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {
@@ -86,7 +100,7 @@ function sendBody(
 ): void {
   upstream.setHeader('expect', '100-continue')
   upstream.once('continue', () => {
-    if (request.headers.expect !== undefined && !response.destroyed) response.writeContinue()
+    if (awaitsContinue(request) && !response.destroyed) response.writeContinue()
     request.pipe(upstream)
     // A client that goes in the middle of its body leaves one that is not complete.
     request.once('close', () => request.complete || upstream.destroy())
@@ -143,17 +157,17 @@ function copyHeaders(
   target: OutgoingMessage,
   without: ReadonlySet<string>,
 ): void {
-  const values = new Map<string, string[]>()
+  const lists = new Map<string, { readonly name: string; readonly values: string[] }>()
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const [name = '', value = ''] = [raw[at], raw[at + 1]]
-    if (without.has(name.toLowerCase())) continue
-    const known = [...values.keys()].find((one) => one.toLowerCase() === name.toLowerCase())
-    const list = values.get(known ?? name)
-    if (list === undefined) values.set(name, [value])
-    else list.push(value)
+    const lowerCase = name.toLowerCase()
+    if (without.has(lowerCase)) continue
+    const known = lists.get(lowerCase)
+    if (known === undefined) lists.set(lowerCase, { name, values: [value] })
+    else known.values.push(value)
   }
-  for (const [name, list] of values) {
-    const [only] = list
-    target.setHeader(name, list.length === 1 && only !== undefined ? only : list)
+  for (const { name, values } of lists.values()) {
+    const [only] = values
+    target.setHeader(name, values.length === 1 && only !== undefined ? only : values)
   }
 }
