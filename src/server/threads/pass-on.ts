@@ -4,13 +4,14 @@
  */
 
 import type { IncomingMessage, OutgoingMessage, ServerResponse } from 'node:http'
-import { Agent, type ClientRequest, request as sendRequest } from 'node:http'
+import { type ClientRequest, request as sendRequest } from 'node:http'
 import { systemClock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import { ignoredBodyBytesMax } from '../../s3/limits.ts'
 import { lingerThenEnd } from '../../s3/linger.ts'
 import { clientHeader } from '../listener/access-log.ts'
+import { EngineAgent } from './engine-agent.ts'
 
 /** Idle connections to the engine's thread; it waits longer for them than this side does. */
 const idleMax = 256
@@ -24,18 +25,27 @@ const ownHeaders = new Set([
 ])
 
 export class PassOn {
-  readonly #socketPath: string
   readonly #logger: Logger
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: idleMax, timeout: idleMs })
+  readonly #agent: EngineAgent
 
   constructor(options: { readonly socketPath: string; readonly logger: Logger }) {
-    this.#socketPath = options.socketPath
-    this.#logger = options.logger
+    const { socketPath, logger } = options
+    this.#logger = logger
+    this.#agent = new EngineAgent({
+      ...{ socketPath, clock: systemClock, maxFreeSockets: idleMax, timeout: idleMs },
+    })
   }
 
   handle(request: IncomingMessage, response: ServerResponse): void {
+    // Of requests that come one behind the other on a connection, one has one to the engine's thread: they are
+    // answered in their order anyhow.
+    if (response.socket === null) response.once('socket', () => this.#send(request, response))
+    else this.#send(request, response)
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse): void {
     const upstream = sendRequest({
-      ...{ socketPath: this.#socketPath, agent: this.#agent, setHost: false },
+      ...{ agent: this.#agent, setHost: false },
       ...{ method: request.method, path: request.url },
     })
     copyHeaders(request.rawHeaders, upstream, ownHeaders)
