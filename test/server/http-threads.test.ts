@@ -1,13 +1,14 @@
 /** A site with two threads that take connections: it answers as one with a single thread does. */
-import { readdir, readlink, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readlink, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import { AccessControl } from '../../src/server/credentials/access.ts'
+import { EngineSocket } from '../../src/server/threads/engine-socket.ts'
 import { HttpThreads, type HttpThreadsOptions } from '../../src/server/threads/http-threads.ts'
 import { NotYet, until } from '../e2e/until.ts'
 import {
@@ -347,6 +348,22 @@ test('a reader at one thread never sees an older value than what was answered at
     await Promise.all(reading)
     more.close()
   }
+})
+
+test.each([
+  ['is not there', '/nowhere', /no folder can be made in \/nowhere/],
+  ['has a long path', join(tmpdir(), 'x'.repeat(100)), /path of a socket is too long/],
+])('a folder for temporary files that %s is named, and what to do', async (_, folder, message) => {
+  await start()
+  if (folder.startsWith(tmpdir())) await mkdir(folder, { recursive: true })
+  vi.stubEnv('TMPDIR', folder)
+  const failed = EngineSocket.open(silentLogger)
+  vi.unstubAllEnvs()
+  await expect(failed).rejects.toMatchObject({
+    ...{ code: 'LISTEN_FAILED', message: expect.stringMatching(message) },
+    hint: expect.stringContaining('TMPDIR'),
+  })
+  await rm(folder, { recursive: true, force: true })
 })
 
 test('a thread that cannot begin keeps the site from starting, and says why', async () => {

@@ -5,13 +5,20 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
+import { ListenFailedError } from '../errors.ts'
 import { headerBytesMax, Listener, type RequestHandler } from '../listener/listener.ts'
 
 /** Longer than an HTTP thread keeps an idle connection, so that it is never this side that closes one. */
 const keepAliveMs = 60_000
 /** More than an HTTP thread takes: it adds headers of its own, and writes each with a space behind the colon. */
 const passedHeaderBytesMax = 2 * headerBytesMax
+
+/** What the system has room for, and cuts off silently or refuses without a reason. */
+const pathBytesMax = process.platform === 'linux' ? 107 : 103
+const hint =
+  'Set TMPDIR to a folder where this user may write, with a short path, or server.threads to 1.'
 
 export class EngineSocket {
   readonly path: string
@@ -26,10 +33,10 @@ export class EngineSocket {
 
   /** @throws ListenFailedError */
   static async open(logger: Logger): Promise<EngineSocket> {
-    // mkdtemp makes it for this user alone.
-    const folder = await mkdtemp(join(tmpdir(), 'comio-'))
+    const folder = await makeFolder()
     const path = join(folder, 'engine')
     try {
+      if (Buffer.byteLength(path) > pathBytesMax) throw pathTooLong(path)
       const limits = { keepAliveMs, headerBytesMax: passedHeaderBytesMax }
       const listener = await Listener.open({ address: { path }, logger, limits })
       return new EngineSocket(folder, path, listener)
@@ -47,4 +54,21 @@ export class EngineSocket {
     await this.#listener.close(0)
     await rm(this.#folder, { recursive: true, force: true })
   }
+}
+
+async function makeFolder(): Promise<string> {
+  try {
+    // For this user alone.
+    return await mkdtemp(join(tmpdir(), 'comio-'))
+  } catch (cause) {
+    throw new ListenFailedError(`no folder can be made in ${tmpdir()}: ${messageOf(cause)}`, {
+      ...{ hint, cause },
+      facts: { path: tmpdir() },
+    })
+  }
+}
+
+function pathTooLong(path: string): ListenFailedError {
+  const facts = { path }
+  return new ListenFailedError(`the path of a socket is too long: ${path}`, { hint, facts })
 }
