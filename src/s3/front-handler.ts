@@ -1,8 +1,8 @@
 /**
  * The S3 data plane of a thread beside the store's. What it can answer by itself it does: GET and HEAD of
  * objects that are at hand, and PUTs of small bodies, which it collects and hashes and hands to the store. All
- * else, and whatever it is not sure of, it passes on unread to the thread that has the store, so that there is
- * one place where S3 is decided. It must never know how that is reached.
+ * else, and whatever it is not sure of, it passes on unread to the thread that has the store, so that rights,
+ * and what the store refuses, are decided in one place. It must never know how that is reached.
  */
 import type { IncomingMessage } from 'node:http'
 import type { ObjectName } from '../store/model/open-object.ts'

@@ -218,7 +218,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   threads = await openThreads(config, {
     ...{ teardown, storage, store: planes.clients, handle, logger },
     address: { host: listener.address.address, port },
-    certificates: reloading.listenerTls,
+    certificates: () => reloading.listenerTls,
     ...{ access, revoked: credentials.revoked },
     onCounted: (operations) => planes.metrics.merge(operations),
   })
@@ -229,6 +229,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   })
   keeper.awaitWord(remotes.metUrls(), firstWordMs)
   listener.serve(handle)
+  threads?.serve()
   replicator.start()
   const url = urlOfHost(reachableHost(server.host), port, { tls })
   announce({ config, storage, keeper, url, logger })

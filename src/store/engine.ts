@@ -129,7 +129,7 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly mender: ObjectMender
   /** Finds damage where no read looks. */
   readonly traces: TraceCheck
-  /** Called when a purge is in the index, before it is answered. */
+  /** Called when a purge is in the index; whoever waits for that hears of it a microtask later. */
   onFloorRaised: () => void = () => undefined
   /** Records brought into the index at opening. */
   readonly replayed: number

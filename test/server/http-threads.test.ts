@@ -37,6 +37,13 @@ async function start(
   ;({ engine, thread } = connections)
 }
 
+/** Again, with what is stored. */
+async function startAnew(server: NonNullable<ConfigChanges['server']>): Promise<void> {
+  connections.close()
+  await site.stop()
+  await start({ server })
+}
+
 beforeEach(async () => {
   site = await TestSite.make()
 })
@@ -218,12 +225,15 @@ describe('any thread', () => {
       headers: jsonType,
       body: '{"role":"replica","force":true}',
     })
-    const answers = []
-    for (const connection of [engine, thread]) {
-      answers.push(withoutIds(await connection.send('PUT', '/first/k', { body: 'y' })))
+    const wrongSum = { 'content-md5': 'AAAAAAAAAAAAAAAAAAAAAA==' }
+    for (const headers of [{}, wrongSum, { 'if-none-match': '*' }]) {
+      const answers = []
+      for (const connection of [engine, thread]) {
+        answers.push(withoutIds(await connection.send('PUT', '/first/k', { headers, body: 'y' })))
+      }
+      expect(answers[1]).toEqual(answers[0])
+      expect(answers[1]).toMatchObject({ status: 403 })
     }
-    expect(answers[1]).toEqual(answers[0])
-    expect(answers[1]).toMatchObject({ status: 403 })
     expect((await thread.send('GET', '/first/k')).body.toString()).toBe('x')
   })
 
@@ -283,31 +293,35 @@ const anyRequest: fc.Arbitrary<Asked> = fc.record({
   body: fc.constantFrom(...bodies),
 })
 
-test('whatever is asked, a thread answers as the engine does', async () => {
-  await start()
-  const clear = async (): Promise<void> => {
-    for (const bucket of ['docs', 'other']) {
-      await engine.send('PUT', `/${bucket}`)
-      await engine.send('DELETE', `/admin/${bucket}/objects?confirm=true`)
+test.each([true, false])(
+  'whatever is asked, a thread answers as the engine does (buckets made by themselves: %s)',
+  async (autoCreateBuckets) => {
+    await start({ server: { autoCreateBuckets: true } })
+    if (!autoCreateBuckets) await startAnew({ autoCreateBuckets })
+    const clear = async (): Promise<void> => {
+      for (const bucket of ['docs', 'other']) {
+        await engine.send('PUT', `/${bucket}`)
+        await engine.send('DELETE', `/admin/${bucket}/objects?confirm=true`)
+      }
     }
-  }
-  const answersOf = async (
-    connection: KeptConnection,
-    asked: readonly Asked[],
-  ): Promise<readonly unknown[]> => {
-    await clear()
-    const answers: unknown[] = []
-    for (const { method, path, headers, body } of asked) {
-      const sent = method === 'PUT' || method === 'POST' ? { headers, body } : { headers }
-      answers.push(withoutIds(await connection.send(method, path, sent)))
+    const answersOf = async (
+      connection: KeptConnection,
+      asked: readonly Asked[],
+    ): Promise<readonly unknown[]> => {
+      await clear()
+      const answers: unknown[] = []
+      for (const { method, path, headers, body } of asked) {
+        const sent = method === 'PUT' || method === 'POST' ? { headers, body } : { headers }
+        answers.push(withoutIds(await connection.send(method, path, sent)))
+      }
+      return answers
     }
-    return answers
-  }
-  const property = fc.asyncProperty(fc.array(anyRequest, { maxLength: 25 }), async (asked) => {
-    expect(await answersOf(thread, asked)).toEqual(await answersOf(engine, asked))
-  })
-  await fc.assert(property, { numRuns: 40, seed: 4 })
-})
+    const property = fc.asyncProperty(fc.array(anyRequest, { maxLength: 25 }), async (asked) => {
+      expect(await answersOf(thread, asked)).toEqual(await answersOf(engine, asked))
+    })
+    await fc.assert(property, { numRuns: 40, seed: 4 })
+  },
+)
 
 /** Without what differs from one answer to the next. */
 function withoutIds({ status, headers, body }: Answer) {

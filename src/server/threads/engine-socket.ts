@@ -57,13 +57,14 @@ export class EngineSocket {
 }
 
 async function makeFolder(): Promise<string> {
+  const path = tmpdir()
   try {
     // For this user alone.
-    return await mkdtemp(join(tmpdir(), 'comio-'))
+    return await mkdtemp(join(path, 'comio-'))
   } catch (cause) {
-    throw new ListenFailedError(`no folder can be made in ${tmpdir()}: ${messageOf(cause)}`, {
-      ...{ hint, cause },
-      facts: { path: tmpdir() },
+    const facts = { path }
+    throw new ListenFailedError(`no folder can be made in ${path}: ${messageOf(cause)}`, {
+      ...{ hint, facts, cause },
     })
   }
 }

@@ -30,15 +30,12 @@ import { PassOn } from './pass-on.ts'
 import { PutSender } from './put-sender.ts'
 import { threadLogger } from './thread-logger.ts'
 
-/** Small bodies on their way in or out, of all its connections. */
-const budgetBytes = 16 * 2 ** 20
-
 class HttpThread {
   readonly #start: ThreadStart
   readonly #post: (message: FromThread, handedOver?: ArrayBuffer[]) => void
   readonly #logger
   readonly #words: Int32Array
-  readonly #budget = new ByteBudget({ clock: systemClock, capacityBytes: budgetBytes })
+  readonly #budget: ByteBudget
   readonly #tally = new RequestTally()
   readonly #puts: PutSender
   readonly #passOn: PassOn
@@ -58,6 +55,7 @@ class HttpThread {
     this.#post = post
     this.#logger = threadLogger(post)
     this.#words = new Int32Array(start.words)
+    this.#budget = new ByteBudget({ clock: systemClock, capacityBytes: start.budgetBytes })
     this.#puts = new PutSender({ send: (message) => post(message, [message.bytes]), endOfTurn })
     this.#passOn = new PassOn({ socketPath: start.engineSocket, logger: this.#logger })
     this.#records = new RecordView({
@@ -78,7 +76,6 @@ class HttpThread {
     const { listen } = this.#start
     await this.#enterIndex()
     this.#listener = await Listener.open({ ...listen, logger: this.#logger })
-    this.#listener.serve(this.#start.answers ? this.#handler() : this.#passOnAll)
     this.#post({ kind: 'listening' })
   }
 
@@ -98,6 +95,9 @@ class HttpThread {
         break
       case 'certificates':
         this.#listener?.renewTls(message.material)
+        break
+      case 'serve':
+        this.#listener?.serve(this.#start.answers ? this.#handler() : this.#passOnAll)
         break
       case 'leave index':
         this.#stepIndex(() => this.#leaveIndex())

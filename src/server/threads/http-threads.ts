@@ -27,11 +27,14 @@ const script = new URL(`./http-thread${extname(import.meta.url)}`, import.meta.u
 
 /** How often threads are asked for what they have counted, beside when somebody wants to know. */
 const reportMs = 5_000
+/** Small bodies on their way, in memory at one time: of one thread, and of all together. */
+const threadBytesMax = 16 * 2 ** 20
+const allBytesMax = 64 * 2 ** 20
 /** What a thread may take to close beyond the grace of its requests. */
 const closeMs = 5_000
 
 export interface HttpThreadsOptions
-  extends Omit<ThreadStart, 'credentials' | 'volumeId' | 'words'> {
+  extends Omit<ThreadStart, 'budgetBytes' | 'credentials' | 'volumeId' | 'words'> {
   /** Beside the engine's own. */
   readonly count: number
   /** What a thread runs; tests have others. */
@@ -48,7 +51,7 @@ export interface HttpThreadsOptions
 export class HttpThreads implements IndexReaders {
   readonly #options: HttpThreadsOptions
   readonly #words = new Int32Array(new SharedArrayBuffer(wordsBytes))
-  readonly #threads: HttpThread[] = []
+  readonly #threads: ThreadLink[] = []
   #timer: Timer | undefined
   #closed = false
 
@@ -63,10 +66,15 @@ export class HttpThreads implements IndexReaders {
     revoked.onRevoked = () => this.#tellCredentials()
     volume.onFreed((segment) => this.#tell({ kind: 'freed', segment }))
     for (let number = 1; number <= count; number++) {
-      this.#threads.push(new HttpThread(this.#startData(), this.#options))
+      this.#threads.push(new ThreadLink(this.#startData(), this.#options))
     }
     await Promise.all(this.#threads.map((thread) => thread.listening))
     this.#askRegularly()
+  }
+
+  /** From now on they answer; until then, whoever comes is told to wait. */
+  serve(): void {
+    this.#tell({ kind: 'serve' })
   }
 
   /** Body bytes that the threads hold, as of their last report. */
@@ -125,6 +133,7 @@ export class HttpThreads implements IndexReaders {
     const { listen, engineSocket, indexPath, rules, autoCreateBuckets, answers } = this.#options
     return {
       ...{ listen, engineSocket, indexPath, rules, autoCreateBuckets, answers },
+      budgetBytes: Math.min(threadBytesMax, Math.floor(allBytesMax / this.#options.count)),
       volumeId: this.#options.volume.identity.volumeId,
       words: this.#words.buffer as SharedArrayBuffer,
       credentials: this.#credentials(),
@@ -140,8 +149,8 @@ export class HttpThreads implements IndexReaders {
   }
 }
 
-/** One of them. */
-class HttpThread {
+/** One of them, as this thread has it. */
+class ThreadLink {
   readonly listening: Promise<void>
   heldBytes = 0
   readonly #options: HttpThreadsOptions
@@ -151,6 +160,8 @@ class HttpThread {
   readonly #awaited = new Map<FromThread['kind'], (() => void)[]>()
   #fail: (error: Error) => void
   #isClosing = false
+  /** It answers nothing any more. */
+  #isOver = false
 
   constructor(workerData: ThreadStart, options: HttpThreadsOptions) {
     this.#options = options
@@ -175,7 +186,10 @@ class HttpThread {
       workerData,
     })
     this.#worker.on('message', (message: FromThread) => this.#hear(message))
-    this.#worker.on('error', (error) => this.#ended(error))
+    this.#worker.on('error', (error) => {
+      if (this.#isClosing) options.logger.error({ error }, 'An HTTP thread failed while it closed')
+      this.#ended(error)
+    })
     this.#worker.on('exit', (code) => this.#ended(new Error(`it exited with code ${code}`)))
   }
 
@@ -202,11 +216,13 @@ class HttpThread {
     })
     await Promise.race([this.#ask({ kind: 'close', graceMs }, 'closed'), late])
     timer.cancel()
-    this.#release()
+    // Before anybody goes on: it has the index open until then.
     await this.#worker.terminate()
+    this.#release()
   }
 
   #ask(message: ToThread, answer: FromThread['kind']): Promise<void> {
+    if (this.#isOver) return Promise.resolve()
     return new Promise((resolve) => {
       this.#await(answer, resolve)
       this.tell(message)
@@ -246,6 +262,7 @@ class HttpThread {
 
   /** Nobody waits for it any more. */
   #release(): void {
+    this.#isOver = true
     for (const list of this.#awaited.values()) for (const heard of list.splice(0)) heard()
   }
 
@@ -261,5 +278,6 @@ class HttpThread {
         cause,
       }),
     )
+    this.#release()
   }
 }

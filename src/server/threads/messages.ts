@@ -27,6 +27,8 @@ export interface ThreadStart {
   readonly rules: Pick<AccessOptions, 'allowAnonymous' | 'loopback' | 'scheme'>
   readonly credentials: CredentialsState
   readonly autoCreateBuckets: boolean
+  /** Of small bodies on their way, in memory at one time. */
+  readonly budgetBytes: number
   /** False where every request is to be seen by the engine's thread, which logs it. */
   readonly answers: boolean
 }
@@ -58,6 +60,8 @@ export interface PutOrder
     PutInput,
     'bucket' | 'conditions' | 'contentLength' | 'createBucket' | 'headers' | 'key' | 'userMetadata'
   > {
+  /** From Content-MD5. */
+  readonly expectedMd5?: Uint8Array
   readonly id: number
   /** Where its MD5 begins. */
   readonly at: number
@@ -91,7 +95,7 @@ export type ToThread =
   | { readonly kind: 'certificates'; readonly material: TlsMaterial }
   | { readonly kind: 'place'; readonly use: SegmentUse; readonly place: SegmentPlace | undefined }
   | { readonly kind: 'freed'; readonly segment: number }
-  | { readonly kind: 'leave index' | 'enter index' | 'report' }
+  | { readonly kind: 'leave index' | 'enter index' | 'report' | 'serve' }
   | {
       readonly kind: 'put'
       readonly stored: readonly number[]

@@ -21,8 +21,10 @@ const threadsMaxDefault = 8
 
 /** How many threads take connections, the engine's own among them. */
 export function threadCountOf({ server }: ServerConfig): number {
-  const cores = availableParallelism()
-  return server.threads ?? Math.min(threadsMaxDefault, Math.max(1, cores - 1))
+  if (server.threads !== undefined) return server.threads
+  // Elsewhere the system does not divide connections between threads.
+  const cores = process.platform === 'linux' ? availableParallelism() : 1
+  return Math.min(threadsMaxDefault, Math.max(1, cores - 1))
 }
 
 export interface OpenThreadsOptions {
@@ -31,7 +33,8 @@ export interface OpenThreadsOptions {
   readonly store: Pick<ObjectStore, 'putObject'>
   /** Where the engine's thread listens. */
   readonly address: { readonly host: string; readonly port: number }
-  readonly certificates: TlsMaterial | undefined
+  /** As they are in that moment; undefined without TLS. */
+  readonly certificates: () => TlsMaterial | undefined
   readonly access: AccessControl
   readonly revoked: RevokedTokens
   /** Answers everything. */
@@ -55,14 +58,15 @@ export async function openThreads(
   teardown.add('engine socket', () => socket.close())
   socket.serve(options.handle)
   const { tls } = server
+  const shown = certificates()
   const threads = new HttpThreads({
     ...{ ...given, count, volume, logger },
     listen: {
       address: { ...address, shared: 'further' },
       tls:
-        tls === undefined || certificates === undefined
+        tls === undefined || shown === undefined
           ? undefined
-          : { ...certificates, clientAuth: tls.clientAuth, minVersion: tls.minVersion },
+          : { ...shown, clientAuth: tls.clientAuth, minVersion: tls.minVersion },
     },
     engineSocket: socket.path,
     indexPath: sharedIndex.path,
@@ -79,5 +83,8 @@ export async function openThreads(
   sharedIndex.index.sharedWith(threads)
   engine.onFloorRaised = () => threads.floorRaised()
   await threads.start()
+  // They may have been renewed while the threads were starting.
+  const renewed = certificates()
+  if (renewed !== undefined && renewed !== shown) threads.renewTls(renewed)
   return threads
 }

@@ -40,11 +40,12 @@ export class PutReceiver {
     }
   }
 
-  #put({ id: _, at, ...put }: PutOrder, bytes: ArrayBuffer): Promise<unknown> {
+  #put({ id: _, at, expectedMd5: sent, ...put }: PutOrder, bytes: ArrayBuffer): Promise<unknown> {
     const md5 = Buffer.from(bytes, at, md5Bytes)
     const sha256 = Buffer.from(bytes, at + md5Bytes, digestBytes - md5Bytes)
     const body = Buffer.from(bytes, at + digestBytes, put.contentLength)
-    return this.#store.putObject({ ...put, body, digests: { md5, sha256 } })
+    const expected = sent === undefined ? {} : { expectedMd5: Buffer.from(sent) }
+    return this.#store.putObject({ ...put, ...expected, body, digests: { md5, sha256 } })
   }
 
   #ended(note: () => void): void {

@@ -6,7 +6,6 @@ import { ComioError } from '../../base/errors.ts'
 import { S3Error } from '../../s3/errors.ts'
 import type { PutService, StoredTag } from '../../s3/operations/put-object.ts'
 import { digestsOf } from '../../store/model/body-hasher.ts'
-import { BadDigestError } from '../../store/model/errors.ts'
 import type { PutInput } from '../../store/model/object-store.ts'
 import type { FromThread, PutOrder, Refusal } from './messages.ts'
 import { digestBytes, md5Bytes } from './put-layout.ts'
@@ -54,13 +53,12 @@ export class PutSender {
     const { body, expectedMd5, bucket, key } = input
     if (!(body instanceof Uint8Array)) throw new TypeError('a body that comes whole')
     const { md5, sha256 } = digestsOf(body)
-    if (expectedMd5 !== undefined && !expectedMd5.equals(md5))
-      throw new BadDigestError({ bucket, key })
     const id = ++this.#lastId
     const { contentLength, headers, userMetadata, conditions, createBucket } = input
     const order = {
       ...{ id, at: this.#gatheredBytes, bucket, key, contentLength, headers, userMetadata },
       ...(conditions === undefined ? {} : { conditions }),
+      ...(expectedMd5 === undefined ? {} : { expectedMd5 }),
       createBucket,
     }
     this.#gather({ order, md5, sha256, body })

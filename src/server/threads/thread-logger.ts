@@ -20,8 +20,10 @@ export function threadLogger(post: (message: FromThread) => void, own: LogFields
 /** What can be sent: errors as what they say, everything else as JSON has it. */
 function plain(fields: LogFields): LogFields {
   return JSON.parse(
-    JSON.stringify(fields, (_name, value: unknown) =>
-      value instanceof Error ? { ...value, message: value.message, stack: value.stack } : value,
-    ),
+    JSON.stringify(fields, (_name, value: unknown) => {
+      if (typeof value === 'bigint') return String(value)
+      if (!(value instanceof Error)) return value
+      return { ...value, message: value.message, stack: value.stack }
+    }),
   ) as LogFields
 }

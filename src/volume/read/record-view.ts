@@ -16,8 +16,8 @@ import { SegmentSeed } from '../format/segment-seed.ts'
 import { QuickReads } from './quick-reads.ts'
 import { verifiedRecord } from './record-reader.ts'
 
-/** Files kept open; reads go to the newest segments, and cleaning keeps the others few. */
-const segmentsMax = 64
+/** Files kept open. */
+const segmentsMax = 256
 
 interface OpenSegment {
   readonly generation: number
@@ -39,7 +39,7 @@ export class RecordView {
   readonly #options: RecordViewOptions
   readonly #volumeId: Buffer
   readonly #quick: QuickReads
-  /** In the order in which they were opened. */
+  /** Once there are as many as may be, in the order in which they were last read. */
   readonly #segments = new Map<number, OpenSegment>()
 
   constructor(options: RecordViewOptions) {
@@ -63,6 +63,7 @@ export class RecordView {
       return undefined
     }
     if (found.view === undefined) return undefined
+    if (this.#segments.size >= segmentsMax) this.#touch(segment, found)
     try {
       const bytes = this.#quick.tryRead(found.view, offset, headLength + bodyLength)
       return bytes && verifiedRecord(bytes, { location, expect, seed: found.seed })
@@ -98,6 +99,11 @@ export class RecordView {
 
   close(): void {
     for (const segment of [...this.#segments.keys()]) this.freed(segment)
+  }
+
+  #touch(segment: number, found: OpenSegment): void {
+    this.#segments.delete(segment)
+    this.#segments.set(segment, found)
   }
 
   #want({ segment, generation }: Location): OpenSegment {
