@@ -13,6 +13,8 @@ export function withAccessLog(handle: RequestHandler, logger: Logger): RequestHa
     const startedAt = performance.now()
     // Kept before anybody rewrites it.
     const { method, url } = request
+    // A connection that is gone has no address any more, and what its client calls itself is nobody's.
+    const from = request.socket.remoteAddress ?? passedOnFor(request)
     // Headers that a plane hands to writeHead as a list can be read back only from a response that
     // has had headers of its own before.
     response.setHeader('x-request-id', '')
@@ -26,7 +28,7 @@ export function withAccessLog(handle: RequestHandler, logger: Logger): RequestHa
           status: response.headersSent ? response.statusCode : undefined,
           complete: response.writableFinished,
           duration_ms: Math.round((performance.now() - startedAt) * 10) / 10,
-          from: request.socket.remoteAddress ?? passedOnFor(request),
+          from,
         },
         'Request',
       )
