@@ -25,7 +25,7 @@ import { RevokedTokens } from './credentials/revoked-tokens.ts'
 import { SiteTokens } from './credentials/token-control.ts'
 import { UnprotectedListenerError } from './errors.ts'
 import { withAccessLog } from './listener/access-log.ts'
-import { Listener, type RequestHandler } from './listener/listener.ts'
+import { connectionsMaxOf, Listener, type RequestHandler } from './listener/listener.ts'
 import { createLogger } from './logging/logging.ts'
 import { createPlanes } from './planes.ts'
 import { openReplication } from './remotes/replication.ts'
@@ -287,11 +287,13 @@ function openListener(
 ): Promise<Listener> {
   const { server } = config
   const { host, port, tls } = server
-  const shared = threadCountOf(config) > 1 ? 'first' : undefined
+  const count = threadCountOf(config)
+  const shared = count > 1 ? 'first' : undefined
   const address = { host, port, shared } as const
-  if (tls === undefined || listener === undefined) return Listener.open({ address, logger })
+  const options = { address, logger, limits: { connectionsMax: connectionsMaxOf(count) } }
+  if (tls === undefined || listener === undefined) return Listener.open(options)
   const { clientAuth, minVersion } = tls
-  return Listener.open({ address, logger, tls: { ...listener, clientAuth, minVersion } })
+  return Listener.open({ ...options, tls: { ...listener, clientAuth, minVersion } })
 }
 
 /** The configuration refuses this already; here it is made sure of for every caller. */

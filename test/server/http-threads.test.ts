@@ -155,7 +155,7 @@ describe('what a thread passes on', () => {
 
   test('may have as many bytes of headers as what it answers itself', async () => {
     const asked = `GET ${list} HTTP/1.1\r\n${host}x-long: ${'l'.repeat(32_690)}\r\n\r\n`
-    expect(await answerTo(asked, /<\/ListBucketResult>|HTTP\/1.1 [45]/)).toMatch(/^HTTP\/1.1 200/)
+    expect(await answerTo(asked, /<\/ListBucketResult>|^HTTP\S+ [45]/)).toMatch(/^HTTP\/1.1 200/)
   })
 
   test('may have as many headers as what it answers itself, and a body', async () => {
@@ -167,7 +167,9 @@ describe('what a thread passes on', () => {
   test('may be HTTP/1.0: without a host, and never told to go on', async () => {
     const asked = `GET ${list} HTTP/1.0\r\n\r\n`
     // Who names no host is refused here, but by the engine, with a reason.
-    expect(await answerTo(asked, /<\/Error>|400/)).toContain('only requests to a loopback host')
+    expect(await answerTo(asked, /<\/Error>|^HTTP\S+ 400/)).toContain(
+      'only requests to a loopback host',
+    )
     const raw = await connectRaw(site, '/first/k')
     const put = `PUT /first/old HTTP/1.0\r\n${host}Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx`
     expect(await raw.ask(put, /^HTTP.*/)).toBe('HTTP/1.1 200 OK')

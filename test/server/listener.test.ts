@@ -6,6 +6,7 @@ import { type Logger, silentLogger } from '../../src/base/log.ts'
 import { AddressInUseError, ListenFailedError } from '../../src/server/errors.ts'
 import { createDispatcher } from '../../src/server/listener/dispatcher.ts'
 import {
+  connectionsMaxOf,
   Listener,
   type ListenerLimits,
   type RequestHandler,
@@ -51,6 +52,20 @@ const ok: RequestHandler = (request, response) => {
 }
 
 describe('the listener', () => {
+  it('takes its share of the connections that all threads of a site may take, and no more', async () => {
+    const all = connectionsMaxOf(1)
+    expect(connectionsMaxOf(4)).toBe(all / 4)
+    const listener = await listen(ok, { limits: { connectionsMax: connectionsMaxOf(all / 2) } })
+    const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+    const kept = [1, 2].map(() => connect(listener.address.port, '127.0.0.1'))
+    for (const socket of kept) {
+      socket.write(get)
+      await once(socket, 'data')
+    }
+    expect(await talk(listener, get)).toBe('')
+    for (const socket of kept) socket.destroy()
+  })
+
   it('reports the port that it really has', async () => {
     const listener = await listen(ok)
     expect(listener.address.port).toBeGreaterThan(0)

@@ -31,7 +31,13 @@ const keepAliveMs = 30_000
 /** Beyond it new connections are dropped at once, while file handles are left for the volume. */
 const connectionsMax = 8192
 
+/** For each of so many threads that share a port: together they take no more than one alone. */
+export function connectionsMaxOf(threads: number): number {
+  return Math.ceil(connectionsMax / threads)
+}
+
 export interface ListenerLimits {
+  readonly connectionsMax: number
   readonly headerBytesMax: number
   readonly headersTimeoutMs: number
   readonly keepAliveMs: number
@@ -39,6 +45,7 @@ export interface ListenerLimits {
 }
 
 const defaultLimits: ListenerLimits = {
+  connectionsMax,
   headerBytesMax,
   headersTimeoutMs,
   keepAliveMs,
@@ -113,7 +120,7 @@ export class Listener {
           })
     this.#server = this.#tls?.server ?? createServer(settings)
     if (isPassedOn) this.#server.maxHeadersCount = 0
-    this.#server.maxConnections = connectionsMax
+    this.#server.maxConnections = limits.connectionsMax
     this.#guard = new ProgressGuard(limits.progress, () => {
       this.#logger.debug({}, 'A connection without progress was cut off')
     })

@@ -8,7 +8,7 @@ import type { S3ErrorCode } from '../../s3/errors.ts'
 import type { PutInput } from '../../store/model/object-store.ts'
 import type { SegmentUse } from '../../volume/volume.ts'
 import type { AccessOptions } from '../credentials/access.ts'
-import type { ListenAddress } from '../listener/listener.ts'
+import type { ListenAddress, ListenerLimits } from '../listener/listener.ts'
 import type { ListenerTls, TlsMaterial } from '../listener/tls-listener.ts'
 import type { OperationFigures } from '../metrics/request-tally.ts'
 
@@ -16,6 +16,7 @@ import type { OperationFigures } from '../metrics/request-tally.ts'
 export interface ThreadStart {
   readonly listen: {
     readonly address: ListenAddress
+    readonly limits: Pick<ListenerLimits, 'connectionsMax'>
     readonly tls: ListenerTls | undefined
   }
   /** The socket on which the engine's thread answers what is passed on. */

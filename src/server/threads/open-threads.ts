@@ -9,7 +9,7 @@ import type { ServerConfig } from '../../config/server-config.ts'
 import type { ObjectStore } from '../../store/model/object-store.ts'
 import type { AccessControl } from '../credentials/access.ts'
 import type { RevokedTokens } from '../credentials/revoked-tokens.ts'
-import type { RequestHandler } from '../listener/listener.ts'
+import { connectionsMaxOf, type RequestHandler } from '../listener/listener.ts'
 import type { TlsMaterial } from '../listener/tls-listener.ts'
 import type { OperationFigures } from '../metrics/request-tally.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -63,6 +63,7 @@ export async function openThreads(
     ...{ ...given, count, volume, logger },
     listen: {
       address: { ...address, shared: 'further' },
+      limits: { connectionsMax: connectionsMaxOf(count + 1) },
       tls:
         tls === undefined || shown === undefined
           ? undefined
