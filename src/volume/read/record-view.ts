@@ -16,8 +16,8 @@ import { SegmentSeed } from '../format/segment-seed.ts'
 import { QuickReads } from './quick-reads.ts'
 import { verifiedRecord } from './record-reader.ts'
 
-/** Files kept open. */
-const segmentsMax = 256
+/** Files kept open: 32 GiB of segments as they are by default. What is read beyond costs more than without a view. */
+const segmentsMax = 512
 
 interface OpenSegment {
   readonly generation: number
