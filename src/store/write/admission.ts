@@ -72,7 +72,8 @@ export class Admission {
   readonly #largeLine: RoomLine
   #waiters = 0
   /** Aborted when a promise is released. */
-  #release = new AbortController()
+  /** Of whoever waits; most of the time nobody does, and an aborted one costs an error with a stack. */
+  #release: AbortController | undefined
 
   constructor(volume: RoomView, clock: Clock) {
     this.#volume = volume
@@ -262,13 +263,14 @@ export class Admission {
 
   /** Resolves when somebody has got what he wanted, or at the next look. */
   #change({ leftMs }: Patience): Promise<void> {
+    this.#release ??= new AbortController()
     return delay(this.#clock, Math.min(leftMs, lookMs), this.#release.signal)
   }
 
   #wakeWaiting(): void {
     const release = this.#release
-    this.#release = new AbortController()
-    release.abort()
+    this.#release = undefined
+    release?.abort()
   }
 
   /**
