@@ -74,7 +74,8 @@ class HttpThread {
 
   async run(): Promise<void> {
     const { listen } = this.#start
-    await this.#enterIndex()
+    this.#stepIndex(() => this.#enterIndex())
+    await this.#indexSteps
     this.#listener = await Listener.open({ ...listen, logger: this.#logger })
     this.#post({ kind: 'listening' })
   }
