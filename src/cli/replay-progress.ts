@@ -89,8 +89,10 @@ const stuckStates: ReadonlySet<string> = new Set([
   'failing',
 ])
 
-function isThrough({ cursor, pending_events, replaying }: RemoteStatus, through: number): boolean {
-  return cursor >= through || pending_events + replaying === 0
+/** What is held waits for somebody's decision, so nobody waits for that. */
+function isThrough(remote: RemoteStatus, through: number): boolean {
+  const { cursor, pending_events: pending, replaying, held_deletes: held } = remote
+  return cursor >= through || (pending <= held && replaying === 0)
 }
 
 function watchedOf(
@@ -108,8 +110,18 @@ function verdictOf(
     remotes,
     ({ name, events_failed }) => events_failed - (starts.get(name)?.events_failed ?? 0),
   )
-  if (failed <= 0) return 'all of it is acknowledged'
-  return `done; ${countOf(failed, 'change')} failed meanwhile: comio repl failed list`
+  const held = sumOf(remotes, ({ held_deletes }) => held_deletes)
+  const parts = [
+    ...(failed <= 0
+      ? []
+      : [`${countOf(failed, 'change')} failed meanwhile: comio repl failed list`]),
+    ...(held === 0
+      ? []
+      : [
+          `${countOf(held, 'delete')} held, since a limit was reached: comio repl release, or discard`,
+        ]),
+  ]
+  return parts.length === 0 ? 'all of it is acknowledged' : `done; ${parts.join('; ')}`
 }
 
 function sumOf(remotes: readonly RemoteStatus[], of: (remote: RemoteStatus) => number): number {

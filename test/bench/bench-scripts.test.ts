@@ -30,7 +30,7 @@ async function run(script: string, ...args: string[]) {
 
 test('every benchmark explains its options, and refuses others', async () => {
   const names = (await readdir(scripts)).filter((name) => name.startsWith('bench-'))
-  expect(names).toHaveLength(7)
+  expect(names).toHaveLength(6)
   await Promise.all(
     names.map(async (name) => {
       const help = await run(name, '--help')

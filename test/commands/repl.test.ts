@@ -123,6 +123,17 @@ describe('repl replay', () => {
     })
   })
 
+  test('--wait does not wait for deletes that are held, and says that they are', async () => {
+    const [remote] = exampleStatus.remotes
+    const held = { cursor: 900, pending_events: 4, replaying: 0, held_deletes: 4 }
+    const text = JSON.stringify({ ...exampleStatus, remotes: [{ ...remote, ...held }] })
+    await withSite({ [replayPath]: answer, [statusPath]: { text } }, async (url) => {
+      const { code, stdout } = await runHere(['repl', 'replay', '--all', '--wait', '--url', url])
+      expect(code).toBe(0)
+      expect(stdout).toMatch(/4 deletes held, since a limit was reached: comio repl release/)
+    })
+  })
+
   test.each([
     [['--prefix', 'a/', '--all']],
     [['--failed', '--all']],
