@@ -129,7 +129,7 @@ const planted: readonly Planted[] = [
     plant: takesNewestForAll,
     // It takes a purge in the moment between two writes that overtake each other: seldom.
     fixed: { sites: 3, twoWay: true, keepBoth: true },
-    from: 66,
+    from: 27,
     seedsMax: 1,
     by: ['purged'],
   },
