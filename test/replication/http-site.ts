@@ -249,7 +249,11 @@ export class HttpSite {
     server?.closeAllConnections()
     await this.#replicator?.close()
     this.#replicator = undefined
-    if (server !== undefined) await new Promise((resolve) => server.close(resolve))
+    if (server === undefined) return
+    const closed = new Promise((resolve) => server.close(resolve))
+    // Whoever has come since, and waits for news, would be waited for.
+    server.closeAllConnections()
+    await closed
   }
 }
 
