@@ -105,7 +105,8 @@ describe.each([
     expect(waits()).toBe(true)
     await purge('other')
     await nothingWaits()
-    expect(store.engine.health().reasons).toEqual([])
+    // What was kept may have taken the room that was left, until the cleaner is through with the rest.
+    await vi.waitFor(() => expect(store.engine.health().reasons).toEqual([]), 20_000)
     await expectKept(keys, size)
   })
 
