@@ -49,6 +49,7 @@ const wrong: readonly (readonly [string[], RegExp])[] = [
   [['token', 'gen', '--bytes', 'many'], /--bytes must be an integer/],
   [['token', 'gen', '--format', 'xml'], /--format must be one of: hex, base64url/],
   [['token', 'gen', 'now'], /an argument that this command does not take/],
+  [['volume', 'info', '/srv/comio'], /not take\nhint: {2}A volume is named with --storage PATH/],
   [
     ['repl', 'replay'],
     /Exactly one of the following must be provided: --all, --bucket, --failed, --from, --since/,

@@ -151,7 +151,9 @@ describe('a site that is asked to stop', () => {
     )
     // Each of its threads ends its own listening: the last may still take a connection, to answer 503.
     await until('nobody can connect any more', async () => {
-      const answer = await fetch(`${site.url}/admin/health`).catch((error: unknown) => String(error))
+      const answer = await fetch(`${site.url}/admin/health`).catch((error: unknown) =>
+        String(error),
+      )
       return typeof answer === 'string' ? true : new NotYet(answer.status)
     })
     upload.end(bytes.subarray(half))
