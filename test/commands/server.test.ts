@@ -52,7 +52,7 @@ test('a site starts, answers the commands that ask it, keeps others out and stop
     })
     expect(code).toBe(0)
   })
-}, 60_000)
+})
 
 test('a file with something else in it is refused by name', async () => {
   await withFolder(async (cwd) => {

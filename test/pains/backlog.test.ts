@@ -3,7 +3,7 @@
  * test is named after a pain and asserts the rule that removes it. The tests share the sites, and
  * follow one another like the days of one outage.
  */
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FaultProxy } from '../faults/fault-proxy.ts'
 import { refusingChangesOf } from '../faults/refused-changes.ts'
 import { TestSite } from '../server/test-site.ts'
@@ -22,9 +22,6 @@ import {
   shipped,
   statusOf,
 } from './pain-sites.ts'
-
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
 
 /** A ships to B over a link that fails, and later to C over one that does not. */
 let a: TestSite

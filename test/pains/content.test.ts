@@ -1,5 +1,5 @@
 /** What hurts users of other systems about large objects, wrong bytes and false promises of equality. */
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bytesOf } from '../e2e/content.ts'
 import { NotYet, until } from '../e2e/until.ts'
 import { FaultProxy } from '../faults/fault-proxy.ts'
@@ -16,9 +16,6 @@ import {
   statusOf,
   verify,
 } from './pain-sites.ts'
-
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
 
 const mib = 2 ** 20
 /** Of volumes as small as these. */

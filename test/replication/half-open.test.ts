@@ -1,12 +1,9 @@
 /** Links over which connections stand and nothing comes: no FIN, no RST, no answer. */
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { bytesOf } from '../e2e/content.ts'
 import { FaultProxy } from '../faults/fault-proxy.ts'
 import { fair } from '../faults/weather.ts'
 import { eventually, HttpSite } from './http-site.ts'
-
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
 
 const mib = 2 ** 20
 /** Deadlines of 30 s are met after one and a half, and a lease ends after three. */

@@ -11,9 +11,6 @@ import { bytesOf } from '../e2e/content.ts'
 import { eventually, goodToken, HttpSite, type HttpSiteOptions } from './http-site.ts'
 import { MemoryPair, unlimitedTraffic } from './memory-pair.ts'
 
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
-
 const mib = 2 ** 20
 const opened: { close(): Promise<unknown> }[] = []
 afterEach(async () => {

@@ -1,7 +1,5 @@
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { eventually, HttpSite } from './http-site.ts'
-
-vi.setConfig({ testTimeout: 60_000 })
 
 const opened: HttpSite[] = []
 afterEach(async () => {

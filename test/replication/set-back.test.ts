@@ -1,8 +1,5 @@
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { eventually, HttpSite } from './http-site.ts'
-
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
 
 /** A pair at rest notices at its next heartbeat. */
 const soonNoticed = { heartbeatMs: 1000 }

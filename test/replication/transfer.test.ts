@@ -1,12 +1,9 @@
 import { request } from 'node:http'
 import { zstdCompressSync } from 'node:zlib'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { bytesOf } from '../e2e/content.ts'
 import { FaultProxy } from '../faults/fault-proxy.ts'
 import { eventually, goodToken, HttpSite, type HttpSiteOptions } from './http-site.ts'
-
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
 
 const mib = 2 ** 20
 const opened: { close(): Promise<void> }[] = []

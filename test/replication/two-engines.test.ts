@@ -1,9 +1,6 @@
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { FaultProxy } from '../faults/fault-proxy.ts'
 import { eventually, goodToken, HttpSite, type HttpSiteOptions } from './http-site.ts'
-
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
 
 const mib = 2 ** 20
 const opened: { close(): Promise<void> }[] = []

@@ -17,7 +17,7 @@ describe('a site that ships to another one, simulated', () => {
     },
   )
 
-  it('brings what is packed on the way as it was written', { timeout: 60_000 }, async () => {
+  it('brings what is packed on the way as it was written', async () => {
     const totals = await passSeeds(
       { from: 6001, count: 5 },
       {

@@ -146,14 +146,10 @@ const planted: readonly Planted[] = [
 ]
 
 describe('the simulation', () => {
-  it.for(planted)(
-    'finds $bug',
-    { timeout: 60_000 },
-    async ({ seams, plant, change, fixed, from, seedsMax, by }) => {
-      const how = { ...fixed, ...(change === undefined ? { seams } : { seams, change }) }
-      const takeOut = plant?.()
-      const found = await firstFinding(seedsMax, how, from).finally(takeOut)
-      expect(by).toContain(found?.violation?.check)
-    },
-  )
+  it.for(planted)('finds $bug', async ({ seams, plant, change, fixed, from, seedsMax, by }) => {
+    const how = { ...fixed, ...(change === undefined ? { seams } : { seams, change }) }
+    const takeOut = plant?.()
+    const found = await firstFinding(seedsMax, how, from).finally(takeOut)
+    expect(by).toContain(found?.violation?.check)
+  })
 })

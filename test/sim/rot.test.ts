@@ -4,9 +4,7 @@ import { noNetworkFaults } from '../../src/sim/sim-network.ts'
 import type { SimulationOptions } from '../../src/sim/swarm.ts'
 import { passSeeds } from './run-seeds.ts'
 
-it('no client reads a wrong byte from disks that turn bits over, simulated', {
-  timeout: 60_000,
-}, async () => {
+it('no client reads a wrong byte from disks that turn bits over, simulated', async () => {
   const totals = await passSeeds({ from: 3001, count: 25 }, { rot: true })
   expect(totals.get('rot') ?? 0).toBeGreaterThan(100)
   // Rot was met: by a reader, who was told, or by a site that refused to start on it.
@@ -35,9 +33,7 @@ function calm(options: SimulationOptions): SimulationOptions {
   }
 }
 
-it('what has rotted at one of two sites is mended with the bytes of the other, simulated', {
-  timeout: 60_000,
-}, async () => {
+it('what has rotted at one of two sites is mended with the bytes of the other, simulated', async () => {
   const totals = await passSeeds(
     { from: 3001, count: 2 },
     { rot: true, twoWay: true, change: calm },

@@ -181,5 +181,5 @@ describe('a volume that is 85% live', () => {
       expect((await memory.get(`k${at}`))?.equals(content)).toBe(true)
     }
     await memory.close()
-  }, 60_000)
+  })
 })

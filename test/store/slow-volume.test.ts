@@ -119,5 +119,4 @@ it.each([
     await drive(store.queue, together(overwrite))
     expect(refused).toEqual([])
   },
-  60_000,
 )

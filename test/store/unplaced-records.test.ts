@@ -127,7 +127,7 @@ describe('a volume with an upload, a dead letter and a conflict in every segment
     await store.loseIndex()
     expectConflicts()
     for (let i = 0; i < 20; i++) await overwrite()
-  }, 30_000)
+  })
 
   it('begins uploads anew when the index is built anew, and has their room again', async () => {
     for (let round = 0; round < rounds; round++) await beginUpload(round)
@@ -160,5 +160,5 @@ describe('a volume with an upload, a dead letter and a conflict in every segment
       const again = await store.engine.ledger('there')
       expect(again.counters()).toMatchObject({ openLetters: 0 })
     }
-  }, 30_000)
+  })
 })
