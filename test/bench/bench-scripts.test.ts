@@ -74,7 +74,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s takes folders and children along',
   const [code] = await once(bench, 'exit')
   expect(code).toBe(signal === 'SIGINT' ? 130 : 143)
   expect(await readdir(folder)).toEqual([])
-  await expect.poll(() => isRunning(Number(line))).toBe(false)
+  await expect.poll(() => isRunning(Number(line)), { timeout: 20_000 }).toBe(false)
 })
 
 /** One that is dead and that nobody has asked about yet does not run. */

@@ -107,7 +107,7 @@ describe('Reaper', () => {
     const left: { folder: string; pid: number } = JSON.parse(String(line))
     expect(isAlive(left.pid)).toBe(true)
     demo.kill('SIGKILL')
-    await vi.waitUntil(() => !isAlive(left.pid) && !existsSync(left.folder), { timeout: 10_000 })
+    await vi.waitUntil(() => !isAlive(left.pid) && !existsSync(left.folder), { timeout: 60_000 })
   })
 
   test('touches nothing once it is dismissed', async () => {

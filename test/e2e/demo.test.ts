@@ -29,7 +29,7 @@ describe('comio demo', () => {
       if (signal === 'SIGINT') expect(code).toBe(1)
       await vi.waitUntil(
         async () => !processes(said).some(isAlive) && (await readdir(temporary)).length === 0,
-        { timeout: 20_000 },
+        { timeout: 60_000 },
       )
     },
     120_000,
@@ -51,11 +51,11 @@ describe('comio demo', () => {
       expect(put.status).toBe(200)
       await vi.waitUntil(
         async () => (await (await fetch(`${b}/mybucket/myfile`, { headers })).text()) === 'hello',
-        { timeout: 10_000 },
+        { timeout: 60_000 },
       )
     } finally {
       for (const pid of pids) process.kill(pid, 'SIGTERM')
     }
-    await vi.waitUntil(() => !pids.some(isAlive), { timeout: 20_000 })
+    await vi.waitUntil(() => !pids.some(isAlive), { timeout: 60_000 })
   }, 180_000)
 })

@@ -49,13 +49,13 @@ class Terminal {
         text = await this.text()
         return text.includes(wanted)
       },
-      { timeout: 20_000, interval: 50 },
+      { timeout: 60_000, interval: 50 },
     )
     return text
   }
 
   async untilLeft(): Promise<void> {
-    await vi.waitUntil(async () => (await this.#flag('alternate_on')) === '0', { timeout: 20_000 })
+    await vi.waitUntil(async () => (await this.#flag('alternate_on')) === '0', { timeout: 60_000 })
     expect(await this.#flag('cursor_flag')).toBe('1')
   }
 

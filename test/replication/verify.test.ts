@@ -10,8 +10,6 @@ import { spoil } from '../store/spoil.ts'
 import { eventually, HttpSite } from './http-site.ts'
 import { putOf } from './memory-site.ts'
 
-vi.setConfig({ testTimeout: 60_000 })
-
 const opened: HttpSite[] = []
 afterEach(async () => {
   vi.restoreAllMocks()
@@ -143,7 +141,7 @@ describe('two sites that are compared', () => {
     const slow = vi.spyOn(Responder.prototype, 'answer')
     slow.mockImplementation(async function (this: Responder, ...question) {
       // It answers once what was begun beside the question is over: a cursor that waits for it never is.
-      await vi.waitFor(() => expect(cursors.open).toBe(0))
+      await vi.waitFor(() => expect(cursors.open).toBe(0), 20_000)
       return await answer.apply(this, question)
     })
     const report = await a.verify({ deep: true })

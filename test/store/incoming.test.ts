@@ -467,7 +467,7 @@ describe('a staged upload', () => {
     await upload.abort()
     await fill()
     for (let i = 0; i < 3; i++) await store.put('photos', 'large', randomBytes(700_000))
-    await vi.waitFor(() => expect(store.volume.segments().length).toBeLessThan(5))
+    await vi.waitFor(() => expect(store.volume.segments().length).toBeLessThan(5), 20_000)
     await store.loseIndex()
     expect((await store.engine.stageUpload(mutation())).heldBytes).toBe(0)
   })

@@ -86,7 +86,7 @@ describe('copies of records that the index does not know yet', () => {
     await vi.waitFor(() => {
       const logs = store.volume.segments().filter(({ stream }) => stream === 'log')
       expect(logs.every(({ generation }) => generation >= first)).toBe(true)
-    })
+    }, 20_000)
     await store.loseIndex()
     expect(await state()).toEqual(before)
   })

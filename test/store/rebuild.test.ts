@@ -254,7 +254,7 @@ const isSweeping = (index: MemoryIndexDisk): boolean =>
 
 /** Until nothing that a purge hides is left to the site. */
 const swept = (index: MemoryIndexDisk): Promise<void> =>
-  vi.waitFor(() => expect(isSweeping(index)).toBe(false), { timeout: 10_000, interval: 1 })
+  vi.waitFor(() => expect(isSweeping(index)).toBe(false), { timeout: 20_000, interval: 1 })
 
 /** Closed again, with nothing left to sweep. */
 async function storeAfter(steps: readonly Operation[]): Promise<BareStore> {
@@ -437,7 +437,7 @@ describe('A purged object that a rebuild finds in the log', () => {
     await vi.waitFor(() => {
       const generations = store.volume.segments().map(({ generation }) => generation)
       expect([generations[0], generations.includes(second)]).toEqual([1, false])
-    })
+    }, 20_000)
     await store.close()
     const again = new BareStore(store.disk, (await rebuilt(store)).index)
     await again.open()

@@ -80,7 +80,7 @@ async function overwriteAndPurge(): Promise<{ readonly purgeIn: number }> {
   await swept()
   const purgeIn = logGeneration()
   await fillSegment()
-  await vi.waitFor(() => expect(isThere(secondIn)).toBe(false))
+  await vi.waitFor(() => expect(isThere(secondIn)).toBe(false), 20_000)
   expect(isThere(firstIn)).toBe(true)
   return { purgeIn }
 }
@@ -104,9 +104,9 @@ describe('an object that was overwritten and then purged', () => {
     await store.put('docs', 'b', 'new')
     await apply(purge(versionAt(-1000, 'beyond')))
     // This one was not seen by the second purge, and is kept.
-    await vi.waitFor(() => expect(store.engine.conflicts.conflicts(10)).toHaveLength(1))
+    await vi.waitFor(() => expect(store.engine.conflicts.conflicts(10)).toHaveLength(1), 20_000)
     await fillSegment()
-    await vi.waitFor(() => expect(isThere(purgeIn)).toBe(false))
+    await vi.waitFor(() => expect(isThere(purgeIn)).toBe(false), 20_000)
     await store.loseIndex()
     await expect(store.engine.deleteBucket('docs')).rejects.toThrow('still holds objects')
     expect(store.engine.conflicts.conflicts(10)).toMatchObject([{ key: 'b' }])

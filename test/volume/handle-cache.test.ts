@@ -92,7 +92,7 @@ describe('The cache of open segments', () => {
     const closing = cache.close()
     cache.release(1)
     cache.release(0)
-    await vi.waitFor(() => expect([...counted.open]).toEqual([1]))
+    await vi.waitFor(() => expect([...counted.open]).toEqual([1]), 20_000)
     cache.release(1)
     await closing
     expect(counted.open.size).toBe(0)
