@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { RemoteStatus } from '../../src/admin/protocol.ts'
 import { untilCaughtUp } from '../../src/demo/catch-up.ts'
 import { quote } from '../../src/demo/kept-sites.ts'
@@ -43,6 +43,10 @@ test('a quantile is one of the samples', () => {
 })
 
 describe('Story', () => {
+  // No time passes, however long the machine takes.
+  beforeEach(() => void vi.spyOn(performance, 'now').mockReturnValue(0))
+  afterEach(() => vi.restoreAllMocks())
+
   test('keeps one live line on a terminal and removes it before it tells something', () => {
     const out: string[] = []
     const err: string[] = []
