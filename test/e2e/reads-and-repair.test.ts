@@ -21,7 +21,7 @@ const only = content(50_000)
 beforeAll(async () => {
   bed = await TestBed.make()
   b = await bed.site('b', acceptingWith({})).start()
-  a = await bed.site('a', shippingTo(b.url, { proxy_reads: true, proxy_timeout: '5s' })).start()
+  a = await bed.site('a', shippingTo(b.url, { proxy_reads: true, proxy_timeout: '30s' })).start()
   for (const [key, body] of Object.entries({ small, large })) await a.put(`/docs/${key}`, body)
   await a.shipped()
 })

@@ -1,5 +1,5 @@
 /** What hurts users of other systems about deletes, loops, and the days after the first. */
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RemovedDocument, RoleDocument } from '../../src/admin/protocol.ts'
 import { NotYet, until } from '../e2e/until.ts'
 import { FaultProxy } from '../faults/fault-proxy.ts'
@@ -20,25 +20,22 @@ import {
   verify,
 } from './pain-sites.ts'
 
-// Real disks and sockets, on machines that do other things too.
-vi.setConfig({ testTimeout: 90_000 })
-
 /** A and B ship to each other, A over a link that can be cut. */
 let a: TestSite
 let b: TestSite
 let link: FaultProxy
+const reading = { proxyReads: true, proxyTimeoutMs: 20_000 }
 /** What B accepts after its next reload. */
 let accepted: readonly string[] = [token]
 
-const settingsOfB = () =>
-  settingsOf('site-b', undefined, { acceptTokens: accepted, proxyReads: true })
+const settingsOfB = () => settingsOf('site-b', undefined, { acceptTokens: accepted, ...reading })
 
 beforeAll(async () => {
   link = await FaultProxy.listen()
   a = await TestSite.make()
   b = await TestSite.make()
   await b.start(settingsOfB(), { load: async () => testConfig(b.storage, settingsOfB()) })
-  await a.start(settingsOf('site-a', undefined, { proxyReads: true }))
+  await a.start(settingsOf('site-a', undefined, reading))
   link.joinTo(b.url)
   await addRemote(a, { name: 'site-b', url: link.url })
   await addRemote(b, { name: 'site-a', url: a.url })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { projectRoot } from '../commands/load-commands.ts'
+import { NotYet, until } from '../e2e/until.ts'
 import { parseMetrics } from './parse-metrics.ts'
 import { remoteAt, TestSite } from './test-site.ts'
 
@@ -62,14 +63,12 @@ afterAll(async () => {
 })
 
 /** Percentiles are there once something was acknowledged. */
-async function metricsOnceShipped(site: TestSite): Promise<string> {
-  const deadline = Date.now() + 15_000
-  for (;;) {
+function metricsOnceShipped(site: TestSite): Promise<string> {
+  return until('all is shipped', async () => {
     const text = (await site.send('GET', '/admin/metrics')).body.toString()
     const isShipped = text.includes('comio_replication_pending{remote="default"} 0')
-    if (isShipped && text.includes('quantile="0.99"')) return text
-    if (Date.now() > deadline) throw new Error(`nothing was shipped:\n${text}`)
-  }
+    return isShipped && text.includes('quantile="0.99"') ? text : new NotYet('not yet')
+  })
 }
 
 /** Metrics of an expression, each with the labels that it is selected by. */

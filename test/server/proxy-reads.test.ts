@@ -2,27 +2,28 @@ import { once } from 'node:events'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Agent, request } from 'undici'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seededRandom } from '../../src/base/random.ts'
 import { encodeBatch } from '../../src/replication/wire/batch-codec.ts'
 import { replicationPaths } from '../../src/replication/wire/protocol.ts'
 import { parseReadQuestion } from '../../src/replication/wire/read-documents.ts'
 import { encodeMutation } from '../../src/store/model/mutation.ts'
 import { makeVersion } from '../../src/store/model/version.ts'
+import { NotYet, until } from '../e2e/until.ts'
 import { parseMetrics } from './parse-metrics.ts'
 import { type Answer, remoteAt, type SendOptions, TestSite } from './test-site.ts'
 
 const token = 'a-token-for-either-site-to-read-the-other'
 const large = Buffer.from(seededRandom(1).bytes(3 * 2 ** 20))
 
-const reading = (url: string, timeoutMs = 20_000) => ({
+const reading = (url: string) => ({
   server: { siteId: 'site-b' },
   replication: {
     enabled: true,
     remotes: [remoteAt(url, token)],
     retryDelayMs: 200,
     proxyReads: true,
-    proxyTimeoutMs: timeoutMs,
+    proxyTimeoutMs: 20_000,
   },
 })
 
@@ -86,10 +87,10 @@ describe('a site that reads from its remote', () => {
     expect((await read('/docs/seen-and-deleted')).status).toBe(200)
     expect((await b.send('DELETE', '/docs/seen-and-deleted')).status).toBe(204)
     expect((await read('/docs/seen-and-deleted')).status).toBe(404)
-    await vi.waitUntil(
-      async () => (await a.send('HEAD', '/docs/seen-and-deleted')).status === 404,
-      { timeout: 20_000 },
-    )
+    await until('it is deleted there', async () => {
+      const { status } = await a.send('HEAD', '/docs/seen-and-deleted')
+      return status === 404 ? true : new NotYet(status)
+    })
     await a.send('PUT', '/docs/conditional', { body: 'x' })
     const headers = { 'if-match': '*' }
     expect((await b.send('DELETE', '/docs/conditional', { headers })).status).toBe(412)
@@ -232,7 +233,7 @@ describe('a remote that hands out more than anybody takes', () => {
   beforeAll(async () => {
     remote = new EndlessRemote()
     b = await TestSite.make()
-    await b.start(reading(await remote.open(), 300))
+    await b.start(reading(await remote.open()))
   })
 
   afterAll(async () => {

@@ -11,6 +11,7 @@ import { FolderFiles } from '../../src/device/small-files.ts'
 
 import { demotionChecks, promotionChecks } from '../../src/server/roles/role-control.ts'
 import { RoleKeeper } from '../../src/server/roles/role-keeper.ts'
+import { NotYet, until } from '../e2e/until.ts'
 import { ManualClock } from '../replication/manual-clock.ts'
 import { collectingLogger, type LogLine } from '../replication/memory-pair.ts'
 import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
@@ -70,10 +71,8 @@ const change = (of: TestSite, order: RoleRequestDocument): Promise<RoleDocument>
 const statusOf = (of: TestSite): Promise<ReplicationStatusDocument> =>
   of.json('GET', '/admin/replication/status')
 
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000
-  while (!(await holds())) if (Date.now() > deadline) throw new Error(`never: ${what}`)
-}
+const eventually = (what: string, holds: () => Promise<boolean>) =>
+  until(what, async () => (await holds()) || new NotYet('not yet'))
 
 describe('a replica', () => {
   it('refuses every write of clients with the address of the primary, and goes on receiving', async () => {

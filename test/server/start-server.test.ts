@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { NotYet, until } from '../e2e/until.ts'
 import { parseMetrics } from './parse-metrics.ts'
 import { remoteAt, TestSite, testConfig } from './test-site.ts'
 
@@ -82,12 +83,10 @@ describe('a site', () => {
   it('is not delayed by a remote that is away, and says so in health', async () => {
     await site.start({ replication: remoteAway })
     await site.send('PUT', '/docs/a', { body: 'a' })
-    const deadline = Date.now() + 20_000
-    let health = await site.json('GET', '/admin/health')
-    while (health.status === 'ok' && Date.now() < deadline) {
-      health = await site.json('GET', '/admin/health')
-    }
-    expect(health.status).toBe('degraded')
+    const health = await until('its health is degraded', async () => {
+      const document = await site.json('GET', '/admin/health')
+      return document.status === 'degraded' ? document : new NotYet(document)
+    })
     expect(health.reasons).toEqual([expect.stringMatching(/^remote default is unreachable since /)])
     expect((await site.send('HEAD', '/admin/health')).status).toBe(200)
     const status = await site.json('GET', '/admin/replication/status')

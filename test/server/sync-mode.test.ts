@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { HealthDocument, ReplicationStatusDocument } from '../../src/admin/protocol.ts'
+import { NotYet, until } from '../e2e/until.ts'
 import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
 
 const token = 'a-token-for-site-a-to-write-to-b'
@@ -75,9 +76,10 @@ describe('sync mode', () => {
     expect(reasons.join()).toMatch(/sync mode: since .* writes that no remote has confirmed/)
     const server = { siteId: 'site-b', port: Number(new URL(url).port) }
     await b.start({ server, replication: { acceptTokens: [token] } })
-    const deadline = Date.now() + 15_000
-    while ((await status()).sync?.degraded_since !== null && Date.now() < deadline);
-    expect((await status()).sync?.degraded_since).toBeNull()
+    await until('it is degraded no longer', async () => {
+      const { sync } = await status()
+      return sync?.degraded_since === null ? true : new NotYet(sync)
+    })
     expect((await b.send('GET', '/docs/one')).body.toString()).toBe('one')
   })
 
@@ -130,8 +132,10 @@ describe('sync mode', () => {
     await a.send('PUT', '/docs/before', { body: 'x' })
     await b.stop()
     const waiting = a.send('PUT', '/docs/one', { body: 'one' })
-    const deadline = Date.now() + 15_000
-    while ((await status()).sync?.waiting !== 1 && Date.now() < deadline);
+    await until('the answer waits', async () => {
+      const { sync } = await status()
+      return sync?.waiting === 1 ? true : new NotYet(sync)
+    })
     await a.stop()
     const answer = await waiting
     expect(answer.status).toBe(503)

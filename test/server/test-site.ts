@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { type RemoteConfig, toRemoteConfig } from '../../src/config/remote-entry.ts'
 import { type ServerConfig, toServerConfig } from '../../src/config/server-config.ts'
 import { type RunningServer, startServer } from '../../src/server/start-server.ts'
@@ -42,6 +43,11 @@ export interface Answer {
 export interface SendOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Buffer
+}
+
+/** What of a status moves while replication does, and stands still when it is stuck. */
+export function standingOf({ remotes }: ReplicationStatusDocument): unknown {
+  return remotes.map(({ state, pending_events, last_error }) => [state, pending_events, last_error])
 }
 
 /** A composed site in this process, over a temporary folder. */

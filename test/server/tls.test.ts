@@ -26,7 +26,7 @@ import { until as eventually, NotYet } from '../e2e/until.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 import { unlimitedTraffic } from '../replication/memory-pair.ts'
 import { Certificates, hasOpenssl } from './certificates.ts'
-import { type ConfigChanges, remoteAt, TestSite, testConfig } from './test-site.ts'
+import { type ConfigChanges, remoteAt, standingOf, TestSite, testConfig } from './test-site.ts'
 
 let made: Certificates
 beforeAll(async () => {
@@ -373,7 +373,7 @@ describe.skipIf(!hasOpenssl)('two sites that show certificates to each other', (
     await client.close()
     expect((await get('/docs/first', 'client')).status).toBe(200)
     expect((await get('/docs/second', 'client')).status).toBe(200)
-  }, 30_000)
+  })
 })
 
 async function shownBy(name: string) {
@@ -383,14 +383,12 @@ async function shownBy(name: string) {
 
 const shipped = (client: AdminClient) => until(client, ({ pending }) => pending === 0)
 
-async function until(
+function until(
   client: AdminClient,
   holds: (status: ReplicationStatusDocument) => boolean,
-): Promise<void> {
-  const deadline = Date.now() + 20_000
-  for (;;) {
+): Promise<unknown> {
+  return eventually('the status is as wanted', async () => {
     const status = await client.status()
-    if (holds(status)) return
-    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(status.remotes)}`)
-  }
+    return holds(status) ? true : new NotYet(standingOf(status))
+  })
 }
