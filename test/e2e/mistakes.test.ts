@@ -26,10 +26,11 @@ async function repl(site: SiteProcess, ...args: readonly string[]): Promise<stri
 const keysOf = async (site: SiteProcess, bucket: string): Promise<readonly string[]> =>
   (await listBucket(site, bucket)).map(({ key }) => key)
 
+/** And all that is not held has arrived. */
 const heldIs = (site: SiteProcess, deletes: number) =>
   site.statusWhen(
     `${deletes} deletes are held`,
-    ({ remotes }) => remotes[0]?.held_deletes === deletes,
+    ({ pending, remotes }) => remotes[0]?.held_deletes === deletes && pending === deletes,
   )
 
 async function healthOf(site: SiteProcess): Promise<HealthDocument> {
