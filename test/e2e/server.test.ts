@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer, request } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -141,9 +141,14 @@ describe('a site that is asked to stop', () => {
     const half = bytes.length / 2
     const upload = request(`${site.url}/docs/upload`, {
       method: 'PUT',
-      headers: { 'content-length': bytes.length },
+      headers: { 'content-length': bytes.length, expect: '100-continue' },
     })
-    const answered = once(upload, 'response')
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      upload.on('response', resolve).on('error', reject)
+    })
+    answered.catch(() => undefined) // it is awaited below, and may fail before
+    // Whoever is told to go on is being served: a connection that nobody has taken yet is not waited for.
+    await Promise.race([once(upload, 'continue'), answered])
     await new Promise((resolve) => upload.write(bytes.subarray(0, half), resolve))
     const stopped = site.stop()
     await until('the site shuts down', async () =>
@@ -157,7 +162,7 @@ describe('a site that is asked to stop', () => {
       return typeof answer === 'string' ? true : new NotYet(answer.status)
     })
     upload.end(bytes.subarray(half))
-    const [response] = await answered
+    const response = await answered
     expect(response.statusCode).toBe(200)
     await buffer(response)
     expect(await stopped).toBe(0)
