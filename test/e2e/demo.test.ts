@@ -32,7 +32,6 @@ describe('comio demo', () => {
         { timeout: 60_000 },
       )
     },
-    120_000,
   )
 
   /** Without --keep, and not --quick: `npm run test:large`. */
@@ -57,5 +56,5 @@ describe('comio demo', () => {
       for (const pid of pids) process.kill(pid, 'SIGTERM')
     }
     await vi.waitUntil(() => !pids.some(isAlive), { timeout: 60_000 })
-  }, 180_000)
+  })
 })
