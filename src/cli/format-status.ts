@@ -31,8 +31,18 @@ export function formatStatus(document: ReplicationStatusDocument, now: number): 
 
 function summaryOf(document: ReplicationStatusDocument): string {
   if (!document.enabled) return 'replication is off (replication.enabled: false)'
-  if (document.pending === 0) return 'everything has arrived'
+  const refused = lettersOf(document)
+  if (document.pending === 0) {
+    return refused === 0
+      ? 'everything has arrived'
+      : `everything has arrived but ${countOf(refused, 'refused change')}`
+  }
   return `${countOf(document.pending, 'change')} on the way`
+}
+
+/** Dead letters that wait for somebody. */
+function lettersOf({ remotes }: ReplicationStatusDocument): number {
+  return remotes.reduce((sum, remote) => sum + remote.dead_letters, 0)
 }
 
 /** Nothing about a primary: that is what sites are. */
@@ -56,7 +66,7 @@ function totalRows(document: ReplicationStatusDocument, now: number): readonly R
     ...syncRows(document.sync, now),
     ['changes', `${formatCount(document.events_queued)} since this volume was made`],
     ['replicated', formatCount(document.events_replicated)],
-    ['failed', failedText(document.events_failed)],
+    ['failed', failedText(document)],
     [
       'superseded',
       `${formatCount(document.events_superseded)}, overtaken by a newer change, or made there`,
@@ -67,9 +77,15 @@ function totalRows(document: ReplicationStatusDocument, now: number): readonly R
   ]
 }
 
-function failedText(count: number): string {
-  if (count === 0) return '0'
-  return `${paint('red', formatCount(count))}: comio repl failed list shows why`
+/** All that ever failed is counted; what was sent again, discarded or overtaken since is listed no more. */
+function failedText(document: ReplicationStatusDocument): string {
+  const { events_failed: failed } = document
+  const open = lettersOf(document)
+  if (failed === 0) return '0'
+  if (open === 0) return `${formatCount(failed)}: sent again, discarded or overtaken since`
+  const count = paint('red', formatCount(failed))
+  const waiting = open === failed ? '' : `, ${formatCount(open)} of them open`
+  return `${count}${waiting}: comio repl failed list shows why`
 }
 
 function remoteRows(remote: RemoteStatus, now: number): readonly Row[] {

@@ -8,6 +8,8 @@ import { countOf } from './printable.ts'
 export interface ReplayWait {
   readonly client: { status(): Promise<ReplicationStatusDocument> }
   readonly replay: Pick<ReplayDocument, 'through'>
+  /** How all was before the replay: what failed since is of interest. */
+  readonly before: ReplicationStatusDocument
   /** Undefined for all. */
   readonly remote: string | undefined
   readonly stream: {
@@ -36,7 +38,7 @@ export async function waitForReplay(wait: ReplayWait): Promise<string> {
       const remotes = watchedOf(await client.status(), wait.remote)
       for (const remote of remotes) if (!starts.has(remote.name)) starts.set(remote.name, remote)
       if (remotes.every((remote) => isThrough(remote, replay.through))) {
-        return verdictOf(remotes, starts)
+        return verdictOf(remotes, wait.before)
       }
       const now = performance.now()
       if (stream.isTTY || now - shownAt >= lineEveryMs) {
@@ -102,13 +104,11 @@ function watchedOf(
   return name === undefined ? remotes : remotes.filter((remote) => remote.name === name)
 }
 
-function verdictOf(
-  remotes: readonly RemoteStatus[],
-  starts: ReadonlyMap<string, RemoteStatus>,
-): string {
+function verdictOf(remotes: readonly RemoteStatus[], before: ReplicationStatusDocument): string {
+  const failedBefore = new Map(before.remotes.map((remote) => [remote.name, remote.events_failed]))
   const failed = sumOf(
     remotes,
-    ({ name, events_failed }) => events_failed - (starts.get(name)?.events_failed ?? 0),
+    ({ name, events_failed }) => events_failed - (failedBefore.get(name) ?? 0),
   )
   const held = sumOf(remotes, ({ held_deletes }) => held_deletes)
   const parts = [

@@ -35,13 +35,16 @@ export async function runReplay(
   request: ReplayRequestDocument,
   { wait = false }: { readonly wait?: boolean | undefined },
 ): Promise<{ readonly answer: ReplayDocument; readonly text: string }> {
+  // Looked at before: a remote may refuse again sooner than the first look after.
+  const before = wait ? await client.status() : undefined
   const answer = await client.replay(request)
   const text = describeReplay(answer, { dryRun: request.dry_run ?? false, waited: wait })
-  if (!wait || answer.count === 0) return { answer, text }
+  if (before === undefined || answer.count === 0) return { answer, text }
   const ended = await withStopSignal((signal) =>
     waitForReplay({
       client,
       replay: answer,
+      before,
       remote: request.remote,
       stream: process.stderr,
       signal,

@@ -61,7 +61,7 @@ function describeFlowing(
   remote: RemoteStatus,
   { label, rates }: { label: string; rates: LinkRates | undefined },
 ): LinkDescription {
-  const failed = remote.events_failed
+  const failed = remote.dead_letters
   const except = failed === 0 ? '' : ` except ${changes(failed)} that it refused`
   if (remote.pending_events === 0) {
     const headline = `${label} has everything up to seq ${formatCount(remote.head)}${except}`

@@ -166,8 +166,13 @@ function superseded(remote: RemoteStatus): LinkRow[] {
 }
 
 function failuresOf(remote: RemoteStatus): LinkRow[] {
-  if (remote.events_failed === 0) return [{ name: 'failed', text: 'none' }]
-  const text = `${formatCount(remote.events_failed)} · see: comio repl failed list`
+  const { events_failed: failed, dead_letters: open } = remote
+  if (failed === 0) return [{ name: 'failed', text: 'none' }]
+  if (open === 0) {
+    const text = `${formatCount(failed)} · sent again, discarded or overtaken since`
+    return [{ name: 'failed', text, tone: 'off' }]
+  }
+  const text = `${formatCount(failed)} · ${formatCount(open)} waiting · see: comio repl failed list`
   return [{ name: 'failed', text, tone: 'bad' }]
 }
 

@@ -19,7 +19,7 @@ test('the totals come first, then a block for each remote', () => {
   const text = formatStatus({ ...exampleStatus, remotes: [exampleRemote, exampleRemote] }, now)
   expect(text.split('\n')[0]).toBe('site site-a, 12 changes on the way')
   expect(row(text, 'changes')).toBe('1,535 since this volume was made')
-  expect(row(text, 'failed')).toBe('23: comio repl failed list shows why')
+  expect(row(text, 'failed')).toBe('23: sent again, discarded or overtaken since')
   expect(row(text, 'lag')).toBe('1.2 s')
   expect(row(text, 'last success')).toBe('1.0 s ago')
   expect(text.match(/^remote default, https:\/\/site-b\.example\.com$/gm)).toHaveLength(2)
@@ -60,6 +60,16 @@ test('nothing to do, replication off and a site that never sent are said plainly
   expect(block).not.toContain('last error')
   const off = formatStatus({ ...idle, enabled: false, remotes: [] }, now)
   expect(off).toContain('replication is off')
+})
+
+test('what was refused is no more said to have arrived, until somebody has seen to it', () => {
+  const refused = { ...exampleRemote, pending_events: 0, dead_letters: 2 }
+  const none = { ...exampleStatus, pending: 0, lag_seconds: 0 }
+  const text = formatStatus({ ...none, remotes: [refused] }, now)
+  expect(text.split('\n')[0]).toBe('site site-a, everything has arrived but 2 refused changes')
+  expect(row(text, 'failed')).toBe('23, 2 of them open: comio repl failed list shows why')
+  const first = formatStatus({ ...none, events_failed: 2, remotes: [refused] }, now)
+  expect(row(first, 'failed')).toBe('2: comio repl failed list shows why')
 })
 
 test('whatever the other side says, 80 columns hold and nothing is lost or moves the cursor', () => {

@@ -97,14 +97,14 @@ describe('repl replay', () => {
 
   test('--wait follows the replay on stderr until it is acknowledged', async () => {
     const [remote] = exampleStatus.remotes
-    const statuses = [900, 1200, 1535].map((cursor) => {
-      const through = { cursor, events_failed: cursor === 1535 ? 24 : 23 }
+    const statuses = [1535, 900, 1200, 1535].map((cursor, look) => {
+      const through = { cursor, events_failed: look === 3 ? 24 : 23 }
       return JSON.stringify({ ...exampleStatus, remotes: [{ ...remote, ...through }] })
     })
     let looks = 0
     const status = {
       get text() {
-        return statuses[Math.min(looks++, 2)] ?? ''
+        return statuses[Math.min(looks++, 3)] ?? ''
       },
     }
     await withSite({ [replayPath]: answer, [statusPath]: status }, async (url) => {
@@ -119,7 +119,23 @@ describe('repl replay', () => {
       expect(code).toBe(0)
       expect(stdout).toMatch(/^3 changes, 2.0 KiB, sent again; done; 1 change failed meanwhile/)
       expect(stderr).toMatch(/^sending again \[\.+\] {3}0% of the way to seq [\d,]+ {2}12 waiting/)
-      expect(looks).toBe(3)
+      expect(looks).toBe(4)
+    })
+  })
+
+  test('--wait says that a change was refused again, however soon that was', async () => {
+    const [remote] = exampleStatus.remotes
+    let failed = 23
+    const status = {
+      get text() {
+        const remotes = [{ ...remote, cursor: 1535, events_failed: failed++ }]
+        return JSON.stringify({ ...exampleStatus, remotes })
+      },
+    }
+    await withSite({ [replayPath]: answer, [statusPath]: status }, async (url) => {
+      const { stdout } = await runHere(['repl', 'replay', '--failed', '--wait', '--url', url])
+      expect(stdout).toContain('1 change failed meanwhile: comio repl failed list')
+      expect(stdout).not.toContain('all of it is acknowledged')
     })
   })
 

@@ -12,10 +12,12 @@ describe('a link in words', () => {
   })
 
   test('does not claim everything when the remote refused something for good', () => {
-    expect(describeLink(remoteStatus({ events_failed: 1 }))).toEqual({
+    const refused = { events_failed: 1, dead_letters: 1 }
+    expect(describeLink(remoteStatus(refused))).toEqual({
       tone: 'bad',
       headline: 'site-b has everything up to seq 1,284 except 1 change that it refused',
     })
+    expect(describeLink(remoteStatus({ ...refused, dead_letters: 0 })).tone).toBe('good')
   })
 
   test.each([

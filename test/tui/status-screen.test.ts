@@ -44,14 +44,24 @@ describe('the status screen', () => {
     const text = await plain(
       statusDocument(
         remoteStatus({
-          ...{ events_failed: 23, state: 'unreachable', last_error: 'ECONNREFUSED' },
+          ...{
+            events_failed: 23,
+            dead_letters: 2,
+            state: 'unreachable',
+            last_error: 'ECONNREFUSED',
+          },
           last_error_at: todayAt(14, 2, 12),
         }),
       ),
     )
     expect(text).toContain('! site-b does not answer since 14:02:11')
-    expect(text).toContain('failed      23 · see: comio repl failed list')
+    expect(text).toContain('failed      23 · 2 waiting · see: comio repl failed list')
     expect(text).toContain('last error  14:02:12 ECONNREFUSED')
+  })
+
+  test('points nowhere once somebody has seen to all that failed', async () => {
+    const text = await plain(statusDocument(remoteStatus({ events_failed: 23 })))
+    expect(text).toContain('failed      23 · sent again, discarded or overtaken since')
   })
 
   test('says so when the site itself cannot be asked, and keeps what it knew', async () => {
