@@ -1,6 +1,7 @@
 /** What was decided about what was held back, in a line. */
+
 import type { HeldDocument } from '../admin/protocol.ts'
-import { countOf } from './printable.ts'
+import { countOf } from '../base/format-count.ts'
 
 export function describeRelease({ deletes, objects, delayed }: HeldDocument): string {
   if (deletes === 0 && delayed === 0) return 'nothing was held back'

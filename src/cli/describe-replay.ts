@@ -1,6 +1,6 @@
 import type { LettersDocument, ReplayDocument } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
-import { countOf } from './printable.ts'
+import { countOf } from '../base/format-count.ts'
 
 /** What a replay did, or would do, in one line. */
 export function describeReplay(

@@ -5,9 +5,9 @@ import type {
   ConflictsDocument,
 } from '../admin/conflict-protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
-import { formatCount } from '../base/format-count.ts'
+import { countOf, formatCount } from '../base/format-count.ts'
 import { formatInstant } from './format-instant.ts'
-import { countOf, printable } from './printable.ts'
+import { printable } from './printable.ts'
 
 export function formatConflicts(document: ConflictsDocument): string {
   const { conflicts, open, noticed, dropped } = document

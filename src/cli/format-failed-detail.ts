@@ -1,11 +1,13 @@
 /** Everything about one dead letter, for a person with 80 columns. */
+
 import Table from 'cli-table3'
 import type { CurrentObject, FailedDetail, ObjectThere } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
+import { countOf } from '../base/format-count.ts'
 import { explainReason } from './explain-reason.ts'
 import { formatInstant } from './format-instant.ts'
 import { paint } from './output.ts'
-import { countOf, printable } from './printable.ts'
+import { printable } from './printable.ts'
 
 export function formatFailedDetails(failed: readonly FailedDetail[]): string {
   return failed.map(formatDetail).join('\n\n')

@@ -1,8 +1,10 @@
 /** The dead letters for a person with 80 columns. */
+
 import Table from 'cli-table3'
 import type { FailedChange } from '../admin/protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
-import { countOf, printable } from './printable.ts'
+import { countOf } from '../base/format-count.ts'
+import { printable } from './printable.ts'
 
 export function formatFailed(failed: readonly FailedChange[]): string {
   if (failed.length === 0) return 'no change has failed'

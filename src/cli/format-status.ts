@@ -10,9 +10,9 @@ import type {
 import type { VerifySummary } from '../admin/verify-protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatDuration } from '../base/duration.ts'
-import { formatCount } from '../base/format-count.ts'
+import { countOf, formatCount } from '../base/format-count.ts'
 import { type Paint, paint } from './output.ts'
-import { countOf, printable } from './printable.ts'
+import { printable } from './printable.ts'
 
 type Row = readonly [label: string, text: string]
 

@@ -1,10 +1,10 @@
 /** What a volume is, a line each, for a person. */
 
 import { formatByteSize } from '../base/byte-size.ts'
-import { formatCount } from '../base/format-count.ts'
+import { countOf, formatCount } from '../base/format-count.ts'
 import type { StreamDocument, VolumeInfoDocument } from '../server/offline/volume-info.ts'
 import { paint } from './output.ts'
-import { countOf, printable } from './printable.ts'
+import { printable } from './printable.ts'
 
 export function formatVolumeInfo(info: VolumeInfoDocument): string {
   const { index } = info

@@ -1,9 +1,9 @@
 /** What came of building an index anew, for a person: first what is lost, since it is what must be read. */
 import { formatByteSize } from '../base/byte-size.ts'
-import { formatCount } from '../base/format-count.ts'
+import { countOf, formatCount } from '../base/format-count.ts'
 import type { LossDocument, RebuildDocument } from '../server/offline/volume-rebuild.ts'
 import { paint } from './output.ts'
-import { countOf, printable } from './printable.ts'
+import { printable } from './printable.ts'
 
 /** Losses that are printed; all are in the JSON. */
 const shownMax = 200

@@ -1,10 +1,10 @@
 /** What a check of a volume found, by kind, for a person. */
 
 import { formatByteSize } from '../base/byte-size.ts'
-import { formatCount } from '../base/format-count.ts'
+import { countOf, formatCount } from '../base/format-count.ts'
 import type { VerifyFinding, VolumeVerifyDocument } from '../server/offline/volume-verify.ts'
 import { paint } from './output.ts'
-import { countOf, printable } from './printable.ts'
+import { printable } from './printable.ts'
 
 /** Findings of one kind that are printed; the rest is counted, and in the JSON. */
 const shownMax = 50

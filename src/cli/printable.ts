@@ -1,5 +1,3 @@
-import { formatCount } from '../base/format-count.ts'
-
 /**
  * Text from elsewhere (keys, reasons, names) for a terminal: control characters, which could move
  * the cursor or hide what follows, become visible.
@@ -21,8 +19,3 @@ export function printableJson(value: unknown): string {
 }
 
 const unprintable = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\u2028\u2029]/gu
-
-/** `1 change`, `1,523 changes`. */
-export function countOf(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
-}

@@ -1,9 +1,8 @@
 /** Waits until what was replayed is acknowledged, with a bar on stderr that follows it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RemoteStatus, ReplayDocument, ReplicationStatusDocument } from '../admin/protocol.ts'
-import { formatCount } from '../base/format-count.ts'
+import { countOf, formatCount } from '../base/format-count.ts'
 import { CommandFailedError } from './errors.ts'
-import { countOf } from './printable.ts'
 
 export interface ReplayWait {
   readonly client: { status(): Promise<ReplicationStatusDocument> }

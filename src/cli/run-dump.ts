@@ -1,6 +1,8 @@
 /** Prints what stands in a volume, line by line, no faster than it is read. */
+
 import { once } from 'node:events'
 import { formatByteSize } from '../base/byte-size.ts'
+import { countOf } from '../base/format-count.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import {
   type DumpDocument,
@@ -12,7 +14,7 @@ import {
 import { UsageError } from './errors.ts'
 import { exitCodes } from './exit-codes.ts'
 import { paint, writeNote, writeWarning } from './output.ts'
-import { countOf, printable, printableJson } from './printable.ts'
+import { printable, printableJson } from './printable.ts'
 
 const pieceBytes = 64 * 1024
 

@@ -9,10 +9,10 @@ import type {
 } from '../admin/verify-protocol.ts'
 import { formatByteSize } from '../base/byte-size.ts'
 import { formatDuration } from '../base/duration.ts'
-import { formatCount } from '../base/format-count.ts'
+import { countOf, formatCount } from '../base/format-count.ts'
 import { exitCodes } from './exit-codes.ts'
 import { paint, writeJson, writeNote, writeResult } from './output.ts'
-import { countOf, printable } from './printable.ts'
+import { printable } from './printable.ts'
 
 export interface VerifyCall {
   readonly order: {

@@ -181,7 +181,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   const storage = await openStorage(config, { logger, teardown, signal, forceFormat, sharesIndex })
   const { files } = storage
   const { port } = listener.address
-  const keeper = await openRole(config, files, { logger, teardown })
+  const keeper = await openRole(config, storage, { logger, teardown })
   let threads: HttpThreads | undefined
   const credentials = await openCredentials(config, opening, {
     ...{ listener: allOf(listener, () => threads), certificates, files },
@@ -267,10 +267,11 @@ function loggedHandler(
 
 async function openRole(
   { replication }: ServerConfig,
-  files: SmallFiles,
+  { files, volume }: Pick<Storage, 'files' | 'volume'>,
   { logger, teardown }: Pick<Opening, 'logger' | 'teardown'>,
 ): Promise<RoleKeeper> {
   const keeper = await RoleKeeper.open({
+    siteId: volume.identity.siteId,
     files,
     configured: replication.role,
     clock: systemClock,

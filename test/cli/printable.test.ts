@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { formatCount } from '../../src/base/format-count.ts'
-import { countOf, printable } from '../../src/cli/printable.ts'
+import { countOf, formatCount } from '../../src/base/format-count.ts'
+import { printable } from '../../src/cli/printable.ts'
 
 test('control characters become visible, letters of all languages stay', () => {
   expect(printable('a\u001b[2Jb\nc\u0000')).toBe('a\\u{1b}[2Jb\\u{a}c\\u{0}')

@@ -197,7 +197,8 @@ describe('a primary that was started again', () => {
   const lines: LogLine[] = []
   const open = (configured?: 'primary'): Promise<RoleKeeper> => {
     const logger = collectingLogger(lines)
-    return RoleKeeper.open({ files: new FolderFiles(a.folder), configured, clock, logger })
+    const files = new FolderFiles(a.folder)
+    return RoleKeeper.open({ siteId: 'site-b', files, configured, clock, logger })
   }
   const urls = ['http://b', 'http://c']
   const wordOf = (url: string, role: 'primary' | 'replica', term: number) => {
@@ -242,6 +243,32 @@ describe('a primary that was started again', () => {
     const equal = await open()
     equal.awaitWord(urls, 5000)
     expect(equal.beginWrite()).toBeTypeOf('function')
+  })
+})
+
+describe('two sites that were promoted out of sight of each other', () => {
+  const promoted = async (siteId: string, folder: string): Promise<RoleKeeper> => {
+    const [clock, logger] = [new ManualClock(), collectingLogger([])]
+    const files = new FolderFiles(folder)
+    const keeper = await RoleKeeper.open({ siteId, files, configured: 'replica', clock, logger })
+    await keeper.become('primary', keeper.nextTerm())
+    return keeper
+  }
+  const wordOf = (siteId: string, keeper: RoleKeeper) => {
+    return { siteId, url: `http://${siteId}`, standing: keeper.standing() }
+  }
+
+  it('leave one primary when they meet, though both have the same term', async () => {
+    const first = await promoted('site-a', a.folder)
+    const second = await promoted('site-b', b.folder)
+    const [ofFirst, ofSecond] = [wordOf('site-a', first), wordOf('site-b', second)]
+    expect(ofFirst.standing).toEqual(ofSecond.standing)
+    first.heard(ofSecond)
+    second.heard(ofFirst)
+    expect(first.standing()).toEqual({ role: 'primary', term: 1 })
+    expect(second.standing()).toEqual({ role: 'replica', term: 1 })
+    expect(second.primaryUrl).toBe('http://site-a')
+    await second.close()
   })
 })
 

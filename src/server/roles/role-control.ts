@@ -7,6 +7,7 @@
 import type { RoleCheck, RoleDocument, RoleRequestDocument } from '../../admin/protocol.ts'
 import { type Clock, delay } from '../../base/clock.ts'
 import { formatDuration } from '../../base/duration.ts'
+import { countOf } from '../../base/format-count.ts'
 import type { RemoteReport } from '../../replication/wire/standing.ts'
 import type { RemoteLedger } from '../../store/model/object-store.ts'
 import type { RoleKeeper } from './role-keeper.ts'
@@ -83,7 +84,7 @@ export class RoleControl {
         const pending = pendingOf(this.#options.ledgers())
         return {
           ok: false,
-          text: `${pending} changes are still on the way after ${formatDuration(drainMs)}: this site stays primary`,
+          text: `${countOf(pending, 'change')} still on the way after ${formatDuration(drainMs)}: this site stays primary`,
         }
       }
       await keeper.become('replica', keeper.record.term)
@@ -144,7 +145,10 @@ export function promotionChecks(reports: readonly RemoteReport[]): readonly Role
       }
     }
     if (owes > 0) {
-      return { ok: false, text: `${siteId} has still ${owes} changes to ship to this site` }
+      return {
+        ok: false,
+        text: `${siteId} has still ${countOf(owes, 'change')} to ship to this site`,
+      }
     }
     return { ok: true, text: `${siteId} is a replica and has shipped everything to this site` }
   })
@@ -162,7 +166,7 @@ export function demotionChecks(
     const ledger = ledgers.find(({ remote }) => remote === report.remote)
     const pending = ledger?.counters().pending ?? 0
     if (!report.answers) {
-      const text = `remote ${report.remote} does not answer (${report.reason}), and lacks ${pending} changes of this site`
+      const text = `remote ${report.remote} does not answer (${report.reason}), and lacks ${countOf(pending, 'change')} of this site`
       return { ok: false, text }
     }
     const held = ledger?.counters().held ?? 0
@@ -173,7 +177,7 @@ export function demotionChecks(
     const text =
       pending === 0
         ? `${report.siteId} answers and has everything`
-        : `${report.siteId} answers, and is to receive ${pending} more changes first`
+        : `${report.siteId} answers, and is to receive ${countOf(pending, 'more change')} first`
     return { ok: true, text }
   })
 }

@@ -5,8 +5,9 @@
  * old configuration file cannot make a second primary.
  *
  * A promotion takes a term above every term that the site has heard of. A primary that hears of
- * another one with a higher term was replaced while it was away, and steps down by itself. Sites
- * that were never promoted have term 0, and may both be primaries.
+ * another one with a higher term was replaced while it was away, and steps down by itself. Two that
+ * were promoted out of sight of each other may have the same term: then the one whose site id sorts
+ * later steps down. Sites that were never promoted have term 0, and may both be primaries.
  */
 import type { RoleStatus } from '../../admin/protocol.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -25,6 +26,7 @@ interface RoleRecord extends Standing {
 }
 
 export interface SiteRoleOptions {
+  readonly siteId: string
   /** Of the volume. */
   readonly files: SmallFiles
   /** What holds until a promotion or demotion; a primary where the configuration says nothing. */
@@ -106,12 +108,18 @@ export class RoleKeeper implements Roles {
     } else if (standing.role === 'replica' && this.#primary?.siteId === siteId) {
       this.#primary = undefined
     }
-    const { role, term } = this.#record
-    if (standing.role === 'primary' && role === 'primary' && standing.term > term) {
+    if (this.#isReplacedBy(siteId, standing)) {
       this.#stepDown({ siteId, url, standing })
       this.#firstWord?.end()
     }
     this.#firstWord?.heard(url)
+  }
+
+  #isReplacedBy(siteId: string, standing: Standing): boolean {
+    const { role, term } = this.#record
+    if (standing.role !== 'primary' || role !== 'primary') return false
+    if (standing.term !== term) return standing.term > term
+    return term > 0 && siteId < this.#options.siteId
   }
 
   /** The term that a promotion takes. */
