@@ -27,7 +27,7 @@ export function checkShipped(
   for (const place of from.contents.places.values()) {
     if (ledger.isPending(place.seq) || refused.has(place.seq)) continue
     const removes = place.slot.kind === 'floor' || deleted.has(place.seq)
-    if (ledger.isHeld({ seq: place.seq, removes })) continue
+    if (ledger.isHeld({ ...place, removes })) continue
     if (isCovered(place, from.contents)) continue
     const reached = reachedBy(place, to.contents)
     const say = (): string =>

@@ -118,7 +118,7 @@ function recountLedgers(site: string, contents: SiteContents): void {
     let held = 0
     for (const place of contents.places.values()) {
       const removes = place.slot.kind === 'floor' || deleted.has(place.seq)
-      const isHeld = ledger.isHeld({ seq: place.seq, removes })
+      const isHeld = ledger.isHeld({ ...place, removes })
       if (!(isHeld || ledger.isPending(place.seq)) || !concerns(ledger, place, deleted)) continue
       if (isHeld) held++
       count++

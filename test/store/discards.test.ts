@@ -171,6 +171,46 @@ describe('a change that was given up', () => {
     expect(await offered()).toEqual(['a', 'b', 'bucket', 'c', 'd', 'e'])
   })
 
+  it('stays given up among what is held anew, whether that is let go or given up as well', async () => {
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+    for (const key of keys) await store.put('photos', key, key)
+    await offered()
+    const remove = (key: string) => store.engine.deleteObject({ bucket: 'photos', key })
+    // Let go: a, b, e. Given up: c, d.
+    for (const key of ['a', 'b']) await remove(key)
+    await offered()
+    for (const key of ['c', 'd']) await remove(key)
+    await ledger.take(1000, holdAll)
+    await ledger.discardHeld({ ahead: false })
+    await remove('e')
+    await offered()
+    await loseIndex()
+    // Everything is judged anew, and a limit is met by the first of them.
+    const kept = await ledger.take(1000, holdAll)
+    expect(kept.map(({ slot }) => slot.kind === 'object' && slot.key)).toEqual([false, 'f'])
+    await ledger.settle(kept.map((place) => ({ place, result: 'replicated' })))
+    await remove('f')
+    expect(await ledger.replay({ select: { prefix: 'c' } }, { dryRun: true })).toMatchObject({
+      count: 0,
+    })
+    // A newer write takes the place of one that was given up.
+    await store.put('photos', 'd', 'again')
+    expect(await ledger.release()).toEqual({ count: 3, objects: 3 })
+    expect(await offered()).toEqual(['a', 'b', 'd', 'e', 'f'])
+    expect(ledger.counters()).toMatchObject({ failed: 1, held: 0 })
+    await ledger.replay({ select: { prefix: 'c' } }, { dryRun: false })
+    expect(await offered()).toEqual(['c'])
+  })
+
+  it('is given up in a remote that is behind, until everything is asked for', async () => {
+    for (const key of ['a', 'b']) await store.put('photos', key, key)
+    await offered()
+    await store.engine.deleteObject({ bucket: 'photos', key: 'a' })
+    expect(await ledger.discardHeld({ ahead: true })).toMatchObject({ count: 1 })
+    await ledger.replay({ from: 0 }, { dryRun: false })
+    expect(await offered()).toEqual(['a', 'b', 'bucket'])
+  })
+
   it('stays given up when its remote is to want more, and not when it is linked anew', async () => {
     const everything = { buckets: [], excludeBuckets: [], prefixes: [], excludePrefixes: [] }
     await store.engine.remotes.change('default', {

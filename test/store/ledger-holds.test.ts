@@ -189,6 +189,34 @@ describe('a ledger that holds deletes back', () => {
     expect(ledger.counters()).toMatchObject({ pending: 0, held: 0 })
   })
 
+  it.each(['release', 'discard'] as const)(
+    'decides with a %s about the deletes that the remote wants, and not about others among them',
+    async (decision) => {
+      const others = { buckets: [], excludeBuckets: ['other'], prefixes: [], excludePrefixes: [] }
+      await store.engine.remotes.change('default', { filter: others })
+      await putMany(6)
+      for (let i = 0; i < 6; i++) await store.put('other', `k${i}`, 'x')
+      await takeAll()
+      for (let i = 0; i < 6; i++) {
+        await store.engine.deleteObject({ bucket: 'other', key: `k${i}` })
+        await remove(`k${i}`)
+      }
+      expect(keysOf(await takeAll(letPass(1)))).toEqual(['k0'])
+      const places = await store.engine.feed.readPlaces(0, 1000)
+      expect(places.filter((place) => ledger.isHeld(place))).toHaveLength(5)
+      const held = { count: 5, objects: 5 }
+      if (decision === 'release') expect(await ledger.release()).toEqual(held)
+      else expect(await ledger.discardHeld({ ahead: false })).toEqual(held)
+      const letGo = decision === 'release' ? ['k1', 'k2', 'k3', 'k4', 'k5'] : []
+      const sent = await takeAll(letPass(1))
+      expect(keysOf(sent)).toEqual(letGo)
+      expect(sent.every(({ slot }) => slot.bucket === 'photos')).toBe(true)
+      expect(ledger.counters()).toMatchObject({ pending: 0, held: 0, failed: 5 - letGo.length })
+      await reopen()
+      expect(ledger.position().low).toBe(store.engine.feed.head())
+    },
+  )
+
   it('asks for the number of objects that there were when the window began', async () => {
     await putMany(8)
     await takeAll()

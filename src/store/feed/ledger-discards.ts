@@ -79,7 +79,10 @@ export class LedgerDiscards {
   }
 
   async addRemovals(range: DiscardedRange): Promise<void> {
-    if (range.after < range.through) await this.#write((found) => withRemovals(found, range))
+    const { after, through } = range
+    const { removals } = this.#options.register.current()
+    const isThere = removals.some((known) => known.after <= after && through <= known.through)
+    if (after < through && !isThere) await this.#write((found) => withRemovals(found, range))
   }
 
   /** These are to be sent after all. */

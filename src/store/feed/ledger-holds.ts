@@ -18,6 +18,8 @@ import type { LedgerDiscards } from './ledger-discards.ts'
 const lookMax = 1000
 const lookMin = 100
 
+const noneHeld: HeldTotal = { count: 0, objects: 0 }
+
 export interface LedgerHoldsOptions {
   readonly remote: string
   readonly state: LedgerState
@@ -96,15 +98,16 @@ export class LedgerHolds {
     const taken: FeedPlace[] = []
     let held = 0
     for (const place of places) {
-      if (discards.has(place)) {
+      const facts = this.factsOf(place) ?? { ...place, removes: false }
+      const range = facts.removes ? state.held.rangeOf(place.seq) : undefined
+      // Among what is held it is held, too: every removal in such a range is pending.
+      if (range?.kind !== 'held' && discards.has(place)) {
         // The index was built anew since, or everything is counted anew.
         state.take(place.seq, place.since)
         state.finish(place.seq, place.bytes, 'failed')
         held++
         continue
       }
-      const facts = this.factsOf(place) ?? { ...place, removes: false }
-      const range = facts.removes ? state.held.rangeOf(place.seq) : undefined
       const verdict = this.#verdictOn(place, { facts, range, guard, live })
       if (verdict === 'wait') return { taken, held, waits: true }
       if (verdict === 'hold') {
@@ -126,47 +129,54 @@ export class LedgerHolds {
 
   /** The next of what was decided about: what is discarded is done then, what is released goes out. */
   async step(limit: number): Promise<readonly FeedPlace[]> {
-    const { state } = this.#options
+    const { state, discards, change } = this.#options
     await this.#finishDiscards()
     const released: FeedPlace[] = []
+    let givenUp = 0
     for (;;) {
       const range = state.held.ranges.find(({ kind, count }) => kind === 'released' && count > 0)
       const room = limit - released.length
-      if (range === undefined || room <= 0) return released
+      if (range === undefined || room <= 0) break
       const found = await this.#walk(range, room, (places) => {
         for (const { place, facts } of places) {
+          const isGivenUp = discards.has(place)
           state.unhold(facts, place.since)
           state.held.passTo(range, place.seq)
-          released.push(place)
+          if (isGivenUp) {
+            state.finish(place.seq, place.bytes, 'failed')
+            givenUp++
+          } else released.push(place)
         }
       })
       state.held.prune(state.high)
       // A newer write took the last of them meanwhile.
-      if (found === 0) return released
+      if (found === 0) break
     }
+    if (givenUp > 0) await change(() => undefined)
+    return released
   }
 
+  /** But for what was given up before, and is held once more. */
   async release(): Promise<HeldTotal> {
-    const { state, feed, discards } = this.#options
-    const { open: before } = state.held
-    // A discard of them may have been cut off when it was written down and not done yet.
-    if (before !== undefined) {
-      await discards.withdrawRange({ after: before.after, through: state.high })
-    }
+    const { state, feed } = this.#options
+    const givenUp = await this.#givenUpAmongHeld()
     return await this.#decide(() => {
       const { open } = state.held
       state.held.decide('released', state.high)
       state.held.memory.dueThrough = Math.max(state.held.memory.dueThrough, feed.head())
-      return { count: open?.count ?? 0, objects: open?.objects ?? 0 }
+      const { count = 0, objects = 0 } = open ?? {}
+      return {
+        count: Math.max(0, count - givenUp.count),
+        objects: Math.max(0, objects - givenUp.objects),
+      }
     })
   }
 
   async discard({ ahead }: { readonly ahead: boolean }): Promise<HeldTotal> {
-    const { state, feed, discards } = this.#options
+    const { state, feed } = this.#options
     this.#refuseTooMany()
-    const waiting = ahead ? await this.#removalsAhead() : { count: 0, objects: 0 }
-    const through = ahead ? feed.head() : state.high
-    await discards.addRemovals({ after: state.held.open?.after ?? state.high, through })
+    const waiting = ahead ? await this.#removals(state.high, feed.head()) : noneHeld
+    const through = feed.head()
     const total = await this.#decide(() => {
       const { open } = state.held
       state.held.decide('discarded', state.high)
@@ -196,7 +206,11 @@ export class LedgerHolds {
   }
 
   async #finishDiscards(): Promise<void> {
-    const { state, change } = this.#options
+    const { state, discards, change } = this.#options
+    // Decided first and written down then: what is written down and still held was given up before.
+    for (const range of state.held.ranges) {
+      if (range.kind === 'discarded') await discards.addRemovals(range)
+    }
     for (;;) {
       const range = state.held.ranges.find(({ kind, count }) => kind === 'discarded' && count > 0)
       if (range === undefined) return
@@ -281,20 +295,32 @@ export class LedgerHolds {
     }
   }
 
-  async #removalsAhead(): Promise<HeldTotal> {
+  async #givenUpAmongHeld(): Promise<HeldTotal> {
+    const { state, discards } = this.#options
+    const { open } = state.held
+    if (open === undefined || discards.isBlank) return noneHeld
+    return await this.#removals(open.after, state.high, (place) => discards.has(place))
+  }
+
+  /** What the feed removes behind `from` and up to `through`, as far as it concerns the remote. */
+  async #removals(
+    from: number,
+    through: number,
+    isMeant: (place: FeedPlace) => boolean = () => true,
+  ): Promise<HeldTotal> {
     const { state, feed } = this.#options
-    const head = feed.head()
     let count = 0
     let objects = 0
-    for (let after = state.high; after < head; ) {
+    for (let after = from; after < through; ) {
       const places = await feed.readPlaces(after, lookMax)
       for (const place of places) {
-        const facts = place.seq <= head ? this.factsOf(place) : undefined
+        const facts = place.seq <= through ? this.factsOf(place) : undefined
         if (facts === undefined || !facts.removes || !state.wants(facts)) continue
+        if (!isMeant(place)) continue
         count++
         objects += facts.objects ?? 1
       }
-      after = places.at(-1)?.seq ?? head
+      after = places.at(-1)?.seq ?? through
     }
     return { count, objects }
   }
@@ -308,7 +334,7 @@ export class LedgerHolds {
   async #decide(decision: () => HeldTotal): Promise<HeldTotal> {
     const { state, change } = this.#options
     this.#refuseTooMany()
-    let total: HeldTotal = { count: 0, objects: 0 }
+    let total = noneHeld
     await change(() => {
       total = decision()
       state.held.prune(state.high)

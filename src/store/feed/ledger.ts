@@ -434,12 +434,14 @@ export class StoredLedger implements RemoteLedger {
     const from = this.#state.held.low(scope.from)
     if (from >= this.#state.high) return { count: 0, bytes: 0 }
     if (dryRun) return this.#goBack(from, undefined)
+    const isWithdrawn = scope.keepDiscarded !== true
     const through = Number.MAX_SAFE_INTEGER
-    if (scope.keepDiscarded !== true) await this.#discards.withdrawRange({ after: from, through })
+    if (isWithdrawn) await this.#discards.withdrawRange({ after: from, through })
     const letters = await this.#lettersAbove(from)
     return this.#goBack(from, (regained, context) => {
       for (const seq of letters) closeLetter(context, this.remote, seq)
       this.#state.rewind(from, { places: regained.count, bytes: regained.bytes })
+      if (isWithdrawn) this.#state.held.withdrawDiscards(from)
     })
   }
 

@@ -124,6 +124,13 @@ export class HeldRemovals {
     else this.#ranges.push({ kind: 'discarded', after, through, count: 0, objects: 0 })
   }
 
+  /** What was given up and is still to be taken behind `seq` is to be sent after all. */
+  withdrawDiscards(seq: number): void {
+    this.#ranges = this.#ranges.filter(
+      ({ kind, through, count }) => kind !== 'discarded' || count > 0 || through <= seq,
+    )
+  }
+
   /** The position went back: all of it is to be taken anew. */
   rewound(): void {
     for (const range of this.#ranges) {

@@ -165,7 +165,7 @@ export function raiseFloor(
   const { mutation, seq, location, swept } = change
   const { bucket } = mutation.slot
   const entry = accounts.bucket(bucket)
-  const hidden = hiddenBy(context, entry)
+  const hidden = hiddenBy(context, mutation.slot, entry)
   takeRegisterPlace(
     context,
     { slot: mutation.slot, version: mutation.version, seq, location, objects: hidden },
@@ -183,10 +183,10 @@ export function raiseFloor(
 }
 
 /** What a further purge hides, with what remotes have not heard of the one before. */
-function hiddenBy({ accounts }: EffectContext, entry: BucketEntry): number {
+function hiddenBy({ accounts }: EffectContext, slot: Slot, entry: BucketEntry): number {
   const { floorPlace, objectCount, sweeping, hidden = 0 } = entry
   if (floorPlace === undefined || hidden === 0) return objectCount
-  const before = { seq: floorPlace.seq, removes: true }
+  const before = { seq: floorPlace.seq, slot, removes: true }
   const isAwaited = [...accounts.ledgers.values()].some(
     (ledger) => ledger.isPending(before.seq) || ledger.isHeld(before),
   )

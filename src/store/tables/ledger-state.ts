@@ -132,9 +132,11 @@ export class LedgerState {
   }
 
   /** Pending, and held back. */
-  isHeld({ seq, removes }: Pick<PlaceFacts, 'seq' | 'removes'>): boolean {
-    if (!removes || this.isPending(seq)) return false
-    return (this.held.rangeOf(seq)?.count ?? 0) > 0
+  isHeld(place: Pick<PlaceFacts, 'seq' | 'slot' | 'removes'>): boolean {
+    const { seq, removes } = place
+    if (!removes || this.isPending(seq) || (this.held.rangeOf(seq)?.count ?? 0) === 0) return false
+    // A range is of places, and among them are those that concern others.
+    return this.wants(place)
   }
 
   /** @returns whether it concerns this remote */
