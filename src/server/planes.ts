@@ -118,6 +118,8 @@ function replicationControl(
     keeper,
     ask: (waitMs) => replicator.ask(waitMs),
     ledgers: () => replicator.ledgers(),
+    links: () => replicator.status(),
+    paused: () => pausedOf(remotes),
     clock: systemClock,
     closing,
   })
@@ -137,6 +139,10 @@ function replicationControl(
     changeRole: (order) => roles.change(order),
     clock: systemClock,
   })
+}
+
+function pausedOf(remotes: Remotes): readonly string[] {
+  return remotes.list().flatMap(({ name, paused }) => (paused ? [name] : []))
 }
 
 function createControl(

@@ -9,7 +9,11 @@ import type {
 } from '../../src/admin/protocol.ts'
 import { FolderFiles } from '../../src/device/small-files.ts'
 
-import { demotionChecks, promotionChecks } from '../../src/server/roles/role-control.ts'
+import {
+  demotionChecks,
+  nobodyToAsk,
+  promotionChecks,
+} from '../../src/server/roles/role-control.ts'
 import { RoleKeeper } from '../../src/server/roles/role-keeper.ts'
 import { NotYet, until } from '../e2e/until.ts'
 import { ManualClock } from '../replication/manual-clock.ts'
@@ -307,19 +311,39 @@ describe('the checks', () => {
     expect(check(0)).toMatchObject({ ok: true })
     expect(check(3)).toEqual({ ok: false, text: 'site-b has still 3 changes to ship to this site' })
     expect(check(undefined)).toMatchObject({ ok: false })
-    expect(promotionChecks([])).toMatchObject([{ ok: false }])
   })
 
   it('let a primary be demoted only when somebody else answers', () => {
     const standing = { role: 'replica', term: 0 } as const
     const report = { ...answering, standing, owes: 0 }
-    expect(demotionChecks([report], [ledger(0)])).toMatchObject([{ ok: true }])
-    expect(demotionChecks([report], [ledger(7)])[0]?.text).toContain('receive 7 more changes')
-    const [check] = demotionChecks([report], [ledger(7, 3)])
+    expect(demotionChecks([report], { ledgers: [ledger(0)], links: [] })).toMatchObject([
+      { ok: true },
+    ])
+    expect(demotionChecks([report], { ledgers: [ledger(7)], links: [] })[0]?.text).toContain(
+      'receive 7 more changes',
+    )
+    const [check] = demotionChecks([report], { ledgers: [ledger(7, 3)], links: [] })
     expect(check).toMatchObject({
       ok: false,
       text: expect.stringContaining('3 deletes for it are held'),
     })
-    expect(demotionChecks([], [])).toMatchObject([{ ok: false }])
+  })
+
+  it('tell what waits on purpose, and who is not asked since it is paused', () => {
+    const report = { ...answering, standing: { role: 'replica', term: 0 }, owes: 0 } as const
+    const links = [{ name: 'default', delayed: { count: 2, until: 0 } }]
+    expect(demotionChecks([report], { ledgers: [ledger(2)], links })).toEqual([
+      {
+        ok: false,
+        text: 'site-b answers, and lacks 2 changes for its apply_delay: comio repl release default sends them first',
+      },
+    ])
+    for (const role of ['primary', 'replica'] as const) {
+      expect(nobodyToAsk(role, [])).toMatchObject({ ok: false })
+      expect(nobodyToAsk(role, ['site-b', 'site-c'])).toMatchObject({
+        ok: false,
+        text: expect.stringContaining('is paused (comio repl resume site-b)'),
+      })
+    }
   })
 })

@@ -8,6 +8,7 @@ import type { RoleCheck, RoleDocument, RoleRequestDocument } from '../../admin/p
 import { type Clock, delay } from '../../base/clock.ts'
 import { formatDuration } from '../../base/duration.ts'
 import { countOf } from '../../base/format-count.ts'
+import type { LinkStatus } from '../../replication/send/link.ts'
 import type { RemoteReport } from '../../replication/wire/standing.ts'
 import type { RemoteLedger } from '../../store/model/object-store.ts'
 import type { RoleKeeper } from './role-keeper.ts'
@@ -17,6 +18,9 @@ export interface RoleControlOptions {
   readonly ask: (waitMs: number) => Promise<readonly RemoteReport[]>
   /** Of the remotes that this site ships to. */
   readonly ledgers: () => readonly Pick<RemoteLedger, 'remote' | 'counters'>[]
+  readonly links: () => Promise<readonly Pick<LinkStatus, 'name' | 'delayed'>[]>
+  /** Names of those that could be asked if they were resumed. */
+  readonly paused: () => readonly string[]
   readonly clock: Clock
   /** Whether the site is on its way down. */
   readonly closing: () => boolean
@@ -46,10 +50,11 @@ export class RoleControl {
     force = false,
     dry_run = false,
   }: RoleRequestDocument): Promise<RoleDocument> {
-    const { keeper, ask } = this.#options
+    const { keeper, ask, paused } = this.#options
     if (keeper.record.role === role) return this.#document('unchanged', [])
     const reports = await ask(askMs)
-    const checks = role === 'primary' ? promotionChecks(reports) : this.#demotionChecks(reports)
+    const checks =
+      reports.length === 0 ? [nobodyToAsk(role, paused())] : await this.#checks(role, reports)
     if (dry_run) return this.#document('planned', checks)
     const isSafe = checks.every(({ ok }) => ok)
     if (!isSafe && !force) return this.#document('refused', checks)
@@ -68,8 +73,13 @@ export class RoleControl {
     return { role, term, outcome, checks }
   }
 
-  #demotionChecks(reports: readonly RemoteReport[]): readonly RoleCheck[] {
-    return demotionChecks(reports, this.#options.ledgers())
+  async #checks(
+    role: RoleRequestDocument['role'],
+    reports: readonly RemoteReport[],
+  ): Promise<readonly RoleCheck[]> {
+    if (role === 'primary') return promotionChecks(reports)
+    const { ledgers, links } = this.#options
+    return demotionChecks(reports, { ledgers: ledgers(), links: await links() })
   }
 
   /** What is left when not everything could be shipped, undefined when this site is a replica now. */
@@ -117,13 +127,24 @@ function pendingOf(ledgers: readonly Pick<RemoteLedger, 'counters'>[]): number {
   return ledgers.reduce((sum, ledger) => sum + ledger.counters().pending, 0)
 }
 
+export function nobodyToAsk(
+  role: RoleRequestDocument['role'],
+  paused: readonly string[],
+): RoleCheck {
+  const [first] = paused
+  const why =
+    first === undefined
+      ? 'this site ships to no remote'
+      : `what this site ships to is paused (comio repl resume ${first})`
+  const meaning =
+    role === 'primary'
+      ? 'nobody can be asked for the primary, and what it has not shipped is unknown'
+      : 'nobody else would take the writes'
+  return { ok: false, text: `${why}: ${meaning}` }
+}
+
 /** What speaks for and against making this site the primary. */
 export function promotionChecks(reports: readonly RemoteReport[]): readonly RoleCheck[] {
-  if (reports.length === 0) {
-    const text =
-      'this site ships to no remote: nobody can be asked for the primary, and what it has not shipped is unknown'
-    return [{ ok: false, text }]
-  }
   return reports.map((report) => {
     if (!report.answers) {
       return {
@@ -157,11 +178,14 @@ export function promotionChecks(reports: readonly RemoteReport[]): readonly Role
 /** What speaks for and against making this site a replica. */
 export function demotionChecks(
   reports: readonly RemoteReport[],
-  ledgers: readonly Pick<RemoteLedger, 'remote' | 'counters'>[],
+  {
+    ledgers,
+    links,
+  }: {
+    readonly ledgers: ReturnType<RoleControlOptions['ledgers']>
+    readonly links: Awaited<ReturnType<RoleControlOptions['links']>>
+  },
 ): readonly RoleCheck[] {
-  if (reports.length === 0) {
-    return [{ ok: false, text: 'this site ships to no remote: nobody else would take the writes' }]
-  }
   return reports.map((report) => {
     const ledger = ledgers.find(({ remote }) => remote === report.remote)
     const pending = ledger?.counters().pending ?? 0
@@ -172,6 +196,11 @@ export function demotionChecks(
     const held = ledger?.counters().held ?? 0
     if (held > 0) {
       const text = `${report.siteId} answers, and ${held} deletes for it are held: comio repl release or discard decides about them first`
+      return { ok: false, text }
+    }
+    const delayed = links.find(({ name }) => name === report.remote)?.delayed
+    if (delayed !== undefined) {
+      const text = `${report.siteId} answers, and lacks ${countOf(delayed.count, 'change')} for its apply_delay: comio repl release ${report.remote} sends them first`
       return { ok: false, text }
     }
     const text =
