@@ -51,7 +51,7 @@ export default class ReplVerify extends BaseCommand {
             runVerify(client, { order: { remote, bucket, deep, repair }, signal }),
           ),
     )
-    const exitCode = reportVerify(run, { json })
+    const exitCode = reportVerify(run, { json, bucket })
     if (!stop && exitCode !== 0) this.exit(exitCode)
   }
 }

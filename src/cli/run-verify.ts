@@ -55,11 +55,11 @@ export async function runVerify(
 /** Prints what came of it, and returns the exit code that says so. */
 export function reportVerify(
   run: VerifyDocument,
-  { json }: { readonly json: boolean | undefined },
+  { json, bucket }: { readonly json: boolean | undefined; readonly bucket?: string | undefined },
 ): number {
   if (json === true) writeJson(run)
   else if (run.results.length === 0) writeNote('nothing was compared')
-  else writeResult(run.results.map(describeResult).join('\n'))
+  else writeResult(run.results.map((result) => describeResult(result, bucket)).join('\n'))
   const isEqual = run.results.length > 0 && run.results.every(({ verdict }) => verdict === 'equal')
   return isEqual ? exitCodes.done : exitCodes.failed
 }
@@ -96,16 +96,17 @@ function progressText(running: VerifyProgressDocument): string {
   )} compared${read}, ${differences}`
 }
 
-function describeResult(result: VerifyResultDocument): string {
-  const lines = [headline(result), ...details(result)]
+function describeResult(result: VerifyResultDocument, bucket: string | undefined): string {
+  const lines = [headline(result, bucket), ...details(result)]
   for (const difference of result.listed.slice(0, shownMax)) lines.push(describe(difference))
   const more = result.differences - Math.min(result.listed.length, shownMax)
   if (more > 0) lines.push(`  and ${formatCount(more)} more`)
   return lines.join('\n')
 }
 
-function headline(result: VerifyResultDocument): string {
-  const remote = paint('bold', printable(result.remote))
+function headline(result: VerifyResultDocument, bucket: string | undefined): string {
+  const what = bucket === undefined ? '' : `, bucket ${printable(bucket)}`
+  const remote = `${paint('bold', printable(result.remote))}${what}`
   switch (result.verdict) {
     case 'equal':
       return `${remote}: ${paint('green', 'equal')} up to seq ${formatCount(result.up_to)}, checked at ${result.checked_at}`

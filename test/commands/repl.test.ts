@@ -228,7 +228,9 @@ describe('repl verify', () => {
       const { code, stdout, stderr } = await runHere(args)
       expect([code, stderr]).toEqual([0, ''])
       expect(JSON.parse(seen[0]?.body ?? '')).toEqual({ bucket: 'docs', deep: true, repair: false })
-      expect(stdout).toContain('equal up to seq 1,200, checked at 2025-12-03T21:00:02.000Z')
+      expect(stdout).toContain(
+        ', bucket docs: equal up to seq 1,200, checked at 2025-12-03T21:00:02.000Z',
+      )
       expect(stdout).toContain('1,000,000, in 2.0 s')
     })
   })

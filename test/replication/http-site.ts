@@ -142,6 +142,12 @@ export class HttpSite {
     return result.report
   }
 
+  /** What its status says of the comparisons with its remote. */
+  lastVerified(): VerifyReport | undefined {
+    const [remote] = this.#replicator?.verifiedRemotes() ?? []
+    return remote && this.#replicator?.verifier.lastOf(remote.name)
+  }
+
   async close(): Promise<void> {
     await this.#stop()
     await this.store.remove()

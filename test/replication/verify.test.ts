@@ -133,6 +133,25 @@ describe('two sites that are compared', () => {
     expect(onlyNew.differences).toBe(2)
   })
 
+  test('are not said to be equal for the sake of one bucket, nor of one that there is not', async () => {
+    const [a, b] = await openPair(3)
+    await b.store.put('other', 'key', 'only at b')
+    expect(await a.verify({ bucket: 'box' })).toMatchObject({ verdict: 'equal', compared: 3 })
+    expect(a.lastVerified()).toBeUndefined()
+    expect(await a.verify({ bucket: 'bocks' })).toMatchObject({
+      verdict: 'unknown',
+      reason: expect.stringContaining('neither site knows of a bucket bocks'),
+    })
+    expect(await a.verify()).toMatchObject({ verdict: 'different' })
+    await a.verify({ bucket: 'box' })
+    expect(a.lastVerified()).toMatchObject({ verdict: 'different', differences: 2 })
+    await a.verify({ repair: true })
+    expect(a.lastVerified()).toMatchObject({ verdict: 'equal' })
+    await b.store.put('other', 'second', 'only at b')
+    await a.verify({ bucket: 'other' })
+    expect(a.lastVerified()).toMatchObject({ verdict: 'different', differences: 1 })
+  })
+
   test('keep no cursor of their index open while the other one takes its time to answer', async () => {
     const [a, b] = await openPair(3000)
     await b.store.put('box', 'key-3', 'newer at b')

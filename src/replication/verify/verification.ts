@@ -14,6 +14,7 @@ import { objectSlot, type Slot } from '../../store/model/slot.ts'
 import type { BucketState } from '../../store/model/survey.ts'
 import { higher, type Version } from '../../store/model/version.ts'
 import type { VolumeIdentity } from '../../volume/volume.ts'
+import { NothingToCompareError } from '../wire/errors.ts'
 import type { SiteReader } from '../wire/site-reader.ts'
 import type { BlobTransport, RemoteTransport } from '../wire/transport.ts'
 import { verifyLimits } from '../wire/verify-documents.ts'
@@ -162,6 +163,8 @@ export class Verification {
 
   async #compare(): Promise<void> {
     const buckets = await this.#buckets()
+    const { bucket: only } = this.#order
+    if (only !== undefined && buckets.length === 0) throw nothingOf(only)
     for (const { bucket, floor } of buckets) {
       await this.#walk({ table: 'objects', bucket, after: '', until: '', floor })
     }
@@ -305,4 +308,11 @@ export class Verification {
     const what = this.#waiting === 1 ? '1 change was' : `${this.#waiting} changes were`
     return `${what} still on the way after ${seconds} s`
   }
+}
+
+/** A name that was mistyped must not pass for equal. */
+function nothingOf(bucket: string): NothingToCompareError {
+  return new NothingToCompareError(
+    `neither site knows of a bucket ${bucket} that is shipped to this remote, so nothing was compared`,
+  )
 }

@@ -70,7 +70,10 @@ export class Verifier {
     return this.#run
   }
 
-  /** The last result, of whatever run. */
+  /**
+   * The last result that is about all that the remote gets. One bucket alone proves nothing about the
+   * rest, but that it differs.
+   */
   lastOf(remote: string): VerifyReport | undefined {
     return this.#last.get(remote)
   }
@@ -124,7 +127,8 @@ export class Verifier {
       }
       const report = await verification.run()
       results.push({ remote: name, report })
-      this.#last.set(name, report)
+      const isAboutAll = run.order.bucket === undefined || report.verdict === 'different'
+      if (isAboutAll) this.#last.set(name, report)
       this.#log(name, report)
     }
     this.#run = { ...run, results, running: undefined }

@@ -106,6 +106,11 @@ export class ComparisonBusyError extends ComioError {
   readonly code = 'COMPARISON_BUSY'
 }
 
+/** No bucket of the name is known at either site, or the link does not ship it: nothing was compared. */
+export class NothingToCompareError extends ComioError {
+  readonly code = 'NOTHING_TO_COMPARE'
+}
+
 /** More objects at once are read or mended for other sites than this site answers. */
 export class ReadsBusyError extends ComioError {
   readonly code = 'READS_BUSY'
