@@ -59,6 +59,7 @@ import { countAboveFloor } from './read/count-above-floor.ts'
 import { IndexedSurvey } from './read/indexed-survey.ts'
 import { listObjects } from './read/listing.ts'
 import { openIndexFor } from './recovery/index-identity.ts'
+import { recordsReferredTo } from './recovery/index-references.ts'
 import { type RecoveredParts, recoverParts } from './recovery/recovered-parts.ts'
 import { Mender } from './scrub/mender.ts'
 import { TraceCheck } from './scrub/trace-check.ts'
@@ -109,7 +110,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const index = await openIndexFor(volume.identity, options)
   try {
     const parts = await recoverParts(index, options)
-    await volume.activate()
+    await volume.activate((use) => recordsReferredTo(index, use))
     const onFound = (context: EffectContext): void => parts.uploads.giveUpAll(context)
     await findMovedChunks({ volume, ...parts, onFound })
     return await Engine.start({ options, ...parts })

@@ -42,7 +42,7 @@ import {
   type VolumeOptions,
 } from './volume-opening.ts'
 import { BulkQueue } from './write/bulk-queue.ts'
-import { finishSegment } from './write/finish-segment.ts'
+import { finishSegment, type KnownRecords } from './write/finish-segment.ts'
 import { SegmentReclaimer } from './write/segment-reclaimer.ts'
 import { SegmentRegister } from './write/segment-register.ts'
 import { SegmentWriter } from './write/segment-writer.ts'
@@ -142,15 +142,16 @@ export class Volume {
    * Finishes segments that were left open, and seals the log's last one with the synced header of a
    * new one. Resolves to where the log continues. When there is no space for a segment the volume is
    * active all the same: it reads, and opens the segment with the first append that finds space.
+   * @param knownIn asked where one of them is damaged in the middle
    */
-  async activate(): Promise<LogPosition> {
+  async activate(knownIn?: KnownRecords): Promise<LogPosition> {
     assert(this.#state === 'opened', 'a volume is activated once')
     assert(
       this.#replay?.finished || this.#log.entries.length === 0,
       'the log is replayed to its end',
     )
     // First what gives space back, so that a full volume can be opened again.
-    for (const chain of [this.#log, this.#bulk]) await this.#finish(chain)
+    for (const chain of [this.#log, this.#bulk]) await this.#finish(chain, knownIn)
     this.#logWriter.continueAfter(sealOf(this.#log))
     this.#bulkWriter.continueAfter(sealOf(this.#bulk))
     await this.#openLog()
@@ -390,10 +391,10 @@ export class Volume {
   }
 
   /** Gives every segment of an earlier run its footer. */
-  async #finish(chain: SegmentChain): Promise<void> {
+  async #finish(chain: SegmentChain, knownIn: KnownRecords | undefined): Promise<void> {
     for (const entry of chain.entries) {
       if (entry.hasFooter) this.#context.table.seal(entry)
-      else await finishSegment(this.#context, entry)
+      else await finishSegment(this.#context, entry, knownIn)
     }
   }
 

@@ -2,11 +2,13 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
+import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { encodeLabel, type PutMutation } from '../../src/store/model/mutation.ts'
 import { objectSlot } from '../../src/store/model/slot.ts'
 import type { HealOutcome } from '../../src/store/scrub/scrub-pass.ts'
 import { Scrubber, type ScrubberOptions, type ScrubMemory } from '../../src/store/scrub/scrubber.ts'
 import { recordKinds } from '../../src/store/tables/records.ts'
+import { VolumeInspection } from '../../src/volume/inspection/volume-inspection.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 import { fill } from './fill.ts'
 import { TestStore } from './open-store.ts'
@@ -100,6 +102,30 @@ async function spoilRecord(kind: number): Promise<void> {
   const record = listed.findLast((one) => one.kind === kind)
   if (record === undefined) throw new Error('no finished segment has such a record')
   await spoilAt(join(store.folder, 'volume'), record.location)
+}
+
+/** The same of each kind, of a store that is closed, where the record may stand in the newest segment. */
+async function spoilOnDisk(kinds: readonly number[]): Promise<void> {
+  const path = join(store.folder, 'volume')
+  const inspection = await VolumeInspection.open(await DirectoryDevice.open(path))
+  const last = new Map<number, { readonly segment: number; readonly offset: number }>()
+  try {
+    for (const entry of inspection.segments) {
+      for await (const step of inspection.steps(entry)) {
+        if (step.type !== 'group') continue
+        for (const { kind, offset } of step.records) {
+          last.set(kind, { segment: entry.segment, offset })
+        }
+      }
+    }
+  } finally {
+    await inspection.close()
+  }
+  for (const kind of kinds) {
+    const place = last.get(kind)
+    if (place === undefined) throw new Error(`there is no record of kind ${kind}`)
+    await spoilAt(path, place)
+  }
 }
 
 describe('a scrub', () => {
@@ -211,6 +237,46 @@ describe('a scrub', () => {
     })
     expect(await store.get('box', 'purged')).toBeUndefined()
     expect((await store.get('box', 'kept'))?.toString()).toBe('y')
+  })
+
+  it('writes anew what was damaged in the newest segment before a start finished it', async () => {
+    const { letter } = await leaveUnplaced()
+    await store.put('box', 'gone-forever', 'x')
+    await store.engine.deleteObject({ bucket: 'box', key: 'gone-forever' })
+    await store.put('other', 'purged', 'x')
+    await store.engine.purgeBucket('other')
+    // Once it is swept.
+    await store.engine.deleteBucket('other')
+    await store.engine.conflicts.setConflictPolicy('box', 'keep-both')
+    const conflicts = store.engine.conflicts.conflicts(10)
+    const { version } = store.engine.survey.stateOf(objectSlot('box', 'gone-forever'))
+    await store.close()
+    const { upload, part, deadletter, conflict, delete: deletion, purge, bucket } = recordKinds
+    await spoilOnDisk([upload, part, deadletter, conflict, deletion, purge, bucket])
+    await store.reopen()
+    const ledger = await store.engine.ledger('there')
+    expect(ledger.deadLetter(letter)).toMatchObject({ reason: 'not here' })
+    const scrub = scrubber()
+    scrub.begin()
+    await ended(scrub)
+    const found = scrub.last?.listed.map(({ what, result }) => `${what} ${result}`)
+    expect(found?.sort()).toEqual([
+      'bucket healed',
+      'conflict healed',
+      'deletion healed',
+      'letter healed',
+      'purge healed',
+      'upload healed',
+      'upload healed',
+    ])
+    scrub.begin()
+    await ended(scrub)
+    expect(scrub.last?.damaged).toBe(0)
+    await store.loseIndex()
+    expect(store.engine.conflicts.conflicts(10)).toEqual(conflicts)
+    expect(store.engine.survey.stateOf(objectSlot('box', 'gone-forever')).version).toBe(version)
+    expect(await store.get('other', 'purged')).toBeUndefined()
+    expect(store.engine.conflicts.conflictPolicy('box').policy).toBe('keep-both')
   })
 
   it('says what keeps a damaged record from being written anew', async () => {

@@ -1,13 +1,16 @@
 /** What an entry of the index claims: the records it refers to, and the entries that must be beside it. */
-import type { Location } from '../../volume/volume.ts'
+import type { OrderedIndex } from '../../index/ordered-index.ts'
+import type { Location, SegmentUse } from '../../volume/volume.ts'
 import { decodeUpload } from '../intake/uploads.ts'
 import { encodeLabel } from '../model/mutation.ts'
 import { objectSlot, type Slot } from '../model/slot.ts'
 import type { Version } from '../model/version.ts'
 import { type BucketEntry, decodeBucketEntry } from '../tables/bucket-entry.ts'
+import { decodeChangeEntry } from '../tables/change-entry.ts'
 import { conflictLabel, decodeConflictEntry } from '../tables/conflict-entry.ts'
-import { nameOf } from '../tables/keys.ts'
+import { changeKey, nameOf } from '../tables/keys.ts'
 import { decodeLetterEntry } from '../tables/letter-entry.ts'
+import { readChunks } from '../tables/read-all.ts'
 import { chunkLabel, recordKinds } from '../tables/records.ts'
 import { decodeRemoteEntry } from '../tables/remote-entry.ts'
 import { decodeLiveEntry, decodeTombstone, type SlotEntry } from '../tables/slot-entry.ts'
@@ -158,4 +161,28 @@ function uploadClaims(value: Buffer): IndexClaims {
   const records = [plain(recordKinds.upload, label, location)]
   for (const part of parts) records.push(plain(recordKinds.part, label, part.location))
   return { bucket, key, records, places: [], blobs: parts.map(({ id }) => id) }
+}
+
+/** What the index refers to in a segment of the log. Reads all of it. */
+export async function recordsReferredTo(
+  index: OrderedIndex,
+  { segment, generation }: SegmentUse,
+): Promise<readonly ExpectedRecord[]> {
+  const versionAt = (seq: number): Version | undefined => {
+    const place = index.get(changeKey(seq))
+    return place === undefined ? undefined : decodeChangeEntry(seq, place).version
+  }
+  const found: ExpectedRecord[] = []
+  for await (const entries of readChunks(index, { gte: Buffer.of(0), lt: Buffer.of(255) })) {
+    for (const [key, value] of entries) {
+      const { records, bucket, bucketEntry } = claimsOf(key, value)
+      const all =
+        bucketEntry === undefined ? records : bucketRecords(bucket ?? '', bucketEntry, versionAt)
+      for (const record of all) {
+        const { location } = record
+        if (location.segment === segment && location.generation === generation) found.push(record)
+      }
+    }
+  }
+  return found
 }
