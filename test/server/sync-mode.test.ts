@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { HealthDocument, ReplicationStatusDocument } from '../../src/admin/protocol.ts'
 import { NotYet, until } from '../e2e/until.ts'
-import { type ConfigChanges, remoteAt, TestSite } from './test-site.ts'
+import { type ConfigChanges, remoteAt, standingOf, TestSite } from './test-site.ts'
 
 const token = 'a-token-for-site-a-to-write-to-b'
 
@@ -119,7 +119,12 @@ describe('sync mode', () => {
     }
     expect((await b.send('HEAD', '/docs/2')).status).toBe(200)
     expect((await a.send('PUT', '/docs/4', { body: '4' })).status).toBe(200)
-    expect((await status()).remotes).toMatchObject([{ state: 'idle', held_deletes: 2 }])
+    // The answer comes before it is written down here that the write has arrived.
+    const { remotes } = await until('all that is not held is done', async () => {
+      const found = await status()
+      return found.remotes[0]?.state === 'idle' ? found : new NotYet(standingOf(found))
+    })
+    expect(remotes).toMatchObject([{ state: 'idle', held_deletes: 2 }])
     const asJson = { headers: { 'content-type': 'application/json' }, body: '{}' }
     expect(await a.json('POST', '/admin/replication/held/release', asJson)).toMatchObject({
       deletes: 2,
