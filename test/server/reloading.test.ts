@@ -181,6 +181,7 @@ describe('a revoked token', () => {
       agent: false,
     })
     const answered = once(sending, 'response')
+    answered.catch(() => undefined) // it is awaited below, and may fail before
     sending.write('COMIO')
     const used = async () => (await b.json('GET', '/admin/tokens', asOps)).tokens[1].last_used
     while ((await used()) === null) await new Promise(setImmediate)

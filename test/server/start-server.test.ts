@@ -434,7 +434,8 @@ describe('shutting down', () => {
     socket.on('error', () => undefined)
     socket.write('PUT /docs/half HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\n\r\nfirs')
     await site.send('GET', '/admin/health')
-    const cut = once(socket, 'close')
+    // once() would take a reset for a failure.
+    const cut = new Promise((resolve) => socket.once('close', resolve))
     await site.stop()
     await cut
     expect(site.records().some(({ msg }) => msg === 'Requests were cut off at shutdown')).toBe(true)
@@ -453,7 +454,7 @@ describe('shutting down in the middle of large transfers', () => {
     const sockets = [0, 1, 2, 3].map((number) => {
       const socket = connect(port, '127.0.0.1')
       socket.on('error', () => undefined)
-      // once() would take the reset for a failure.
+      // Here too.
       const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
       if (number < 2) {
         socket.write('GET /docs/large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
