@@ -217,7 +217,8 @@ describe('a remote that does not answer', () => {
   })
 
   it('does not keep another one from answering', async () => {
-    here = await openSite('impatient', { timeoutMs: 50 })
+    // Enough for the one that answers.
+    here = await openSite('impatient', { timeoutMs: 2000 })
     await here.readsFrom('silent', new SilentReader())
     await readsThere()
     await put(there, 'x', 'from there')
@@ -241,7 +242,7 @@ describe('a remote that does not answer', () => {
   })
 
   it('refuses those that find no place in time', async () => {
-    here = await openSite('impatient', { timeoutMs: 50 })
+    here = await openSite('impatient', { timeoutMs: 2000 })
     await readsThere()
     await put(there, 'x', 'from there')
     const { signal } = new AbortController()
