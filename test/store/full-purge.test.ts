@@ -77,7 +77,7 @@ async function nothingWaits(): Promise<void> {
   await vi.waitFor(async () => {
     await swept()
     expect(waits()).toBe(false)
-  }, 20_000)
+  }, 60_000)
 }
 
 async function expectKept(keys: readonly string[], size: number): Promise<void> {
@@ -106,7 +106,7 @@ describe.each([
     await purge('other')
     await nothingWaits()
     // What was kept may have taken the room that was left, until the cleaner is through with the rest.
-    await vi.waitFor(() => expect(store.engine.health().reasons).toEqual([]), 20_000)
+    await vi.waitFor(() => expect(store.engine.health().reasons).toEqual([]), 60_000)
     await expectKept(keys, size)
   })
 
@@ -126,12 +126,14 @@ describe.each([
     await purge('docs')
     await swept()
     expect(waits()).toBe(true)
-    const { open } = store.engine.conflicts.conflictTotals()
     await store.engine.conflicts.setConflictPolicy('docs', 'last-write-wins')
+    // Some may have been kept until then: what waits is tried again every few seconds.
+    const { kept } = store.engine.conflicts.conflictTotals()
+    expect(kept).toBeLessThan(keys.length)
     await nothingWaits()
-    expect(store.engine.conflicts.conflictTotals()).toMatchObject({ kept: open })
+    expect(store.engine.conflicts.conflictTotals()).toMatchObject({ kept })
     const listed = store.engine.conflicts.conflicts(1000).map(({ key }) => key)
     expect(listed).toEqual(expect.arrayContaining([...keys]))
-    await vi.waitFor(() => expect(store.engine.health().reasons).toEqual([]), 20_000)
+    await vi.waitFor(() => expect(store.engine.health().reasons).toEqual([]), 60_000)
   })
 })
