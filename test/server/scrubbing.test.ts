@@ -70,7 +70,7 @@ const finished = () =>
       expect(running).toBeNull()
       return last
     },
-    { timeout: 20_000, interval: 20 },
+    { timeout: 60_000, interval: 20 },
   )
 
 test('a scrub that reads when its site is stopped ends, and goes on where it was with the next start', async () => {
@@ -83,7 +83,7 @@ test('a scrub that reads when its site is stopped ends, and goes on where it was
       expect(running.objects).toBeGreaterThan(0)
       return running.objects
     },
-    { timeout: 20_000, interval: 20 },
+    { timeout: 60_000, interval: 20 },
   )
   expect(objects).toBeLessThan(bodies.size)
   await site.stop()
@@ -107,7 +107,7 @@ test('a segment that is being emptied when its site is stopped is emptied by the
   const before = await writtenBytes()
   await site.send('POST', '/admin/volume/scrub')
   await vi.waitFor(async () => expect(await writtenBytes()).toBeGreaterThan(before + 32 * kib), {
-    timeout: 20_000,
+    timeout: 60_000,
     interval: 20,
   })
   expect((await status()).running).not.toBeNull()

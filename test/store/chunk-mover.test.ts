@@ -11,7 +11,7 @@ const kib = 1024
 const segmentBytes = 64 * kib
 const large = 40 * kib
 const random = seededRandom(11)
-const patience = { timeout: 15_000 }
+const patience = { timeout: 60_000 }
 
 let store: MemoryStore
 beforeEach(async () => {

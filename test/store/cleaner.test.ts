@@ -10,7 +10,7 @@ const kib = 1024
 const segmentBytes = 64 * kib
 const capacityBytes = 10 * segmentBytes
 /** For what happens in the background: an upper bound, not a measure. */
-const patience = { timeout: 15_000 }
+const patience = { timeout: 60_000 }
 let store: TestStore
 beforeEach(async () => {
   store = await TestStore.open({ capacityBytes, segmentBytes })

@@ -12,7 +12,7 @@ import { TestStore } from './open-store.ts'
 
 const mib = 2 ** 20
 /** For what happens in the background: an upper bound, not a measure. */
-const patience = { timeout: 15_000 }
+const patience = { timeout: 60_000 }
 let store: TestStore
 beforeEach(async () => {
   store = await TestStore.open({ capacityBytes: 32 * mib, segmentBytes: 2 * mib })
