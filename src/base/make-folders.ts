@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises'
+import { mkdir, rmdir, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { systemCodeOf } from './errors.ts'
 
@@ -13,16 +13,34 @@ const depthMax = 4096
  * @throws the system's error; ENOTDIR or EEXIST when something else is in the way
  */
 export async function makeFolders(path: string, mode: number): Promise<string | undefined> {
+  const missing = await missingFolders(path)
+  let first: string | undefined
+  for (const folder of missing.toReversed()) {
+    if (await make(folder, mode)) first ??= folder
+  }
+  return first
+}
+
+/** `path` and its parents as far as they are not there, from the bottom up. */
+export async function missingFolders(path: string): Promise<readonly string[]> {
   const missing: string[] = []
   for (let at = resolve(path); !(await isFolder(at)); at = dirname(at)) {
     missing.push(at)
     if (at === dirname(at) || missing.length > depthMax) break
   }
-  let first: string | undefined
-  for (const folder of missing.reverse()) {
-    if (await make(folder, mode)) first ??= folder
+  return missing
+}
+
+/** What {@link missingFolders} found, once it was made in vain: up to the first that is not empty. */
+export async function removeEmptyFolders(folders: readonly string[]): Promise<void> {
+  for (const folder of folders) {
+    try {
+      await rmdir(folder)
+    } catch (error) {
+      // Those below it may not have been made.
+      if (systemCodeOf(error) !== 'ENOENT') return
+    }
   }
-  return first
 }
 
 /** False when somebody else made it meanwhile. */

@@ -24,6 +24,8 @@ import {
 } from './file-calls.ts'
 import { findStorageFolder, makeStorageFolder } from './storage-folder.ts'
 
+/** In the folder of the volume. */
+export const segmentsFolder = 'segments'
 const fileMode = 0o600
 const superblockBytesMax = 4096
 const temporarySuffix = '.tmp'
@@ -58,7 +60,7 @@ export class DirectoryDevice implements Device {
    * @throws StoragePathError
    */
   static async open(path: string): Promise<DirectoryDevice> {
-    const segments = join(path, 'segments')
+    const segments = join(path, segmentsFolder)
     await makeStorageFolder(path)
     await makeStorageFolder(segments)
     // A process that was killed may have left names that are seen, but not durable yet.
@@ -73,7 +75,7 @@ export class DirectoryDevice implements Device {
    * @throws StoragePathError when there is no volume
    */
   static async openReadOnly(path: string): Promise<DirectoryDevice> {
-    const segments = join(path, 'segments')
+    const segments = join(path, segmentsFolder)
     await findStorageFolder(path)
     await findStorageFolder(segments)
     return new DirectoryDevice(path, { segments, readOnly: true })

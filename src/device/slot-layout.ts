@@ -3,6 +3,7 @@
  * two areas of the same shape for the two copies of everything else; behind them the slots.
  */
 import { assert } from '../base/assert.ts'
+import { formatByteSize } from '../base/byte-size.ts'
 import { CorruptDeviceError, StoragePathError } from './errors.ts'
 import { blockBytes, type FramePlace, frameHeaderBytes } from './slot-frame.ts'
 
@@ -69,10 +70,13 @@ export function planLayout(
   while (slotCount > 0 && endOf({ ...layout, slotCount }) > deviceBytes) slotCount--
   if (slotCount >= slotCountMin) return { ...layout, slotCount }
   const needed = endOf({ ...layout, slotBytes: slotBytesMin, slotCount: slotCountMin })
-  throw new StoragePathError(`${device.name}: ${device.bytes} bytes are too few for a volume`, {
-    hint: `Give it at least ${Math.ceil(needed / mib)}MiB.`,
-    facts: { path: device.name, bytes: device.bytes, needed },
-  })
+  throw new StoragePathError(
+    `${device.name}: ${formatByteSize(device.bytes)} is too small for a volume`,
+    {
+      hint: `Give it at least ${Math.ceil(needed / mib)}MiB.`,
+      facts: { path: device.name, bytes: device.bytes, needed },
+    },
+  )
 }
 
 /** Never taken by ordinary growth: each start after a crash needs one before it can free any. */

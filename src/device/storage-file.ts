@@ -6,6 +6,7 @@
 import { constants } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { formatByteSize } from '../base/byte-size.ts'
 import type { Clock } from '../base/clock.ts'
 import { systemCodeOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
@@ -228,8 +229,10 @@ async function assertFree(path: string, bytes: number): Promise<void> {
   const { blocks: own } = await fs.stat(path)
   const free = bavail * bsize + own * 512 - bytesKeptFree(blocks * bsize)
   if (free >= bytes) return
-  throw new StoragePathError(`there is no room for a file of ${bytes} bytes at ${path}`, {
-    hint: 'Give a smaller --size: some of the disk stays free for the index and for others.',
-    facts: { path, bytes, free: Math.max(0, free) },
+  const wanted = formatByteSize(bytes)
+  const room = Math.max(0, free)
+  throw new StoragePathError(`there is no room for a file of ${wanted} at ${path}`, {
+    hint: `Give a --size of at most ${formatByteSize(room)}: some of the disk stays free for the index and for others.`,
+    facts: { path, bytes, free: room },
   })
 }

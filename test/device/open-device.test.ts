@@ -84,8 +84,8 @@ describe('openDevice', () => {
       return (error as Error).message
     }
     expect(await refused({})).toMatch(/nobody has said how large/)
-    expect(await refused({ size: 2 ** 50 })).toMatch(/no room for a file/)
-    expect(await refused({ size: 5 * mib })).toMatch(/too few for a volume/)
+    expect(await refused({ size: 2 ** 50 })).toMatch(/no room for a file of 1.0 PiB/)
+    expect(await refused({ size: 5 * mib })).toMatch(/5.0 MiB is too small for a volume/)
   })
 
   it('makes a file again that was not made to its end, and does not ask for its size again', async () => {

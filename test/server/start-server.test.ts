@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
@@ -186,6 +186,19 @@ describe('a site does not start', () => {
     await expect(site.start()).rejects.toMatchObject({ code: 'STORAGE_PATH' })
     await expect(stat(join(site.storage, 'segments'))).rejects.toThrow('ENOENT')
   })
+
+  it.each(['directory', 'file'] as const)(
+    'in a %s that is too small, says so in sizes as people write them, and leaves nothing behind',
+    async (storageType) => {
+      const storagePath = join(site.storage, 'made', 'for', 'nothing')
+      const server = { storagePath, storageType, storageSize: 2 ** 20 }
+      await expect(site.start({ server })).rejects.toThrow(/1\.0 MiB is too small for a volume/)
+      await expect(stat(site.storage)).rejects.toThrow('ENOENT')
+      await mkdir(site.storage)
+      await expect(site.start({ server })).rejects.toThrow(/too small/)
+      expect(await readdir(site.storage)).toEqual([])
+    },
+  )
 
   it('on a file with something else in it, or on a block device without a place for the index', async () => {
     await writeFile(site.storage, 'x')

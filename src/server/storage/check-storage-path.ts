@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { systemCodeOf } from '../../base/errors.ts'
+import { segmentsFolder } from '../../device/directory-device.ts'
 import { StoragePathError } from '../../device/errors.ts'
 import { revokedTokensFile } from '../credentials/revoked-tokens.ts'
 import { roleFile } from '../roles/role-keeper.ts'
@@ -10,7 +11,7 @@ import { roleFile } from '../roles/role-keeper.ts'
 const known = new Set([
   'superblock',
   'superblock.tmp',
-  'segments',
+  segmentsFolder,
   'lost+found',
   ...[revokedTokensFile, roleFile].flatMap((name) => [name, `${name}.tmp`]),
 ])

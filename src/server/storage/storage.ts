@@ -5,14 +5,22 @@
  * know who writes or reads: clients, remotes and the control plane come later.
  */
 import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
 import { assert, rethrowAssertion } from '../../base/assert.ts'
 import { type Clock, endOfTurn, systemClock } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
+import { missingFolders, removeEmptyFolders } from '../../base/make-folders.ts'
 import { systemRandom } from '../../base/random.ts'
 import type { Teardown } from '../../base/teardown.ts'
 import type { ServerConfig } from '../../config/server-config.ts'
+import { segmentsFolder } from '../../device/directory-device.ts'
 import { StoragePathError } from '../../device/errors.ts'
-import { defaultIndexPath, openDevice, storageKindAt } from '../../device/open-device.ts'
+import {
+  defaultIndexPath,
+  openDevice,
+  type StorageKind,
+  storageKindAt,
+} from '../../device/open-device.ts'
 import type { SmallFiles } from '../../device/small-files.ts'
 import { acquireVolumeLock } from '../../device/volume-lock.ts'
 import { IndexOpenError } from '../../index/errors.ts'
@@ -58,7 +66,9 @@ export async function openStorage(
   if (indexPath === undefined) throw indexPathMissing(server.storagePath)
   if (kind === 'directory') await checkStoragePath(server.storagePath, indexPath)
   await checkIndexPath(indexPath)
-  const { volume, files } = await openVolume(config, surroundings)
+  const { volume, files } = await openOrUndo(folderOf(server.storagePath, kind), () =>
+    openVolume(config, surroundings),
+  )
   const { engine, index } = await recoverEngine({ config, volume, indexPath }, surroundings)
   const sharedIndex = given.sharesIndex ? { path: indexPath, index } : undefined
   return { volume, files, engine, sharedIndex }
@@ -69,6 +79,23 @@ export function indexPathMissing(path: string): StoragePathError {
     hint: 'Name a directory on another disk with server.index_path.',
     facts: { path },
   })
+}
+
+/** The deepest folder that is made for a volume. */
+function folderOf(path: string, kind: StorageKind): string {
+  return kind === 'directory' ? join(path, segmentsFolder) : dirname(path)
+}
+
+/** A volume that could not be made leaves no folders that were made for it. */
+async function openOrUndo<T>(folder: string, open: () => Promise<T>): Promise<T> {
+  // Where it cannot be told, whoever makes them says why.
+  const missing = await missingFolders(folder).catch(() => [])
+  try {
+    return await open()
+  } catch (error) {
+    await removeEmptyFolders(missing)
+    throw error
+  }
 }
 
 async function openVolume(

@@ -1,4 +1,5 @@
 /** What can go wrong in a volume. Every class says whether data is lost, damaged or merely refused. */
+import { formatByteSize } from '../../base/byte-size.ts'
 import { ComioError, messageOf } from '../../base/errors.ts'
 import type { Location, SegmentUse } from './record.ts'
 
@@ -55,8 +56,9 @@ export class CapacityTooSmallError extends ComioError {
   readonly code = 'CAPACITY_TOO_SMALL'
 
   constructor(capacityBytes: number, neededBytes: number) {
-    super(`${capacityBytes} bytes are too few for a volume; it needs ${neededBytes}`, {
-      hint: 'Give it a larger size, or more room on its disk.',
+    const [given, needed] = [capacityBytes, neededBytes].map(formatByteSize)
+    super(`${given} is too small for a volume: it needs at least ${needed}`, {
+      hint: 'Give it a larger --size, or more room on its disk.',
       facts: { capacityBytes, neededBytes },
     })
   }
