@@ -22,6 +22,7 @@ import { RemoteTokens } from '../../src/server/credentials/remote-token.ts'
 import { RevokedTokens } from '../../src/server/credentials/revoked-tokens.ts'
 import { SiteTokens } from '../../src/server/credentials/token-control.ts'
 import { Listener } from '../../src/server/listener/listener.ts'
+import { settingsOf, tlsSettingsOf } from '../../src/server/remotes/remote-settings.ts'
 import { until as eventually, NotYet } from '../e2e/until.ts'
 import { ManualClock, settleTasks } from '../replication/manual-clock.ts'
 import { unlimitedTraffic } from '../replication/memory-pair.ts'
@@ -167,6 +168,28 @@ describe.skipIf(!hasOpenssl)('a site with TLS', () => {
     const sending = transport.sendBatch([Buffer.from('x')], new AbortController().signal)
     await expect(sending).rejects.toThrow(/cut: if it wants a client certificate, set replication/)
     await transport.close()
+  })
+
+  test('that a remote cannot trust is named with the setting of that remote', async () => {
+    await start(tlsOf())
+    const remote = { name: 'b', url: site.url, token: 'some-token-of-32-letters-or-more' }
+    const foreign = { ca: await made.text('client-ca.pem') }
+    const words = async (document: object, isAdded: boolean): Promise<string> => {
+      const { remote: parsed } = settingsOf({ ...remote, ...document })
+      const transport = createHttpTransport({
+        ...{ url: site.url, token: 'some-token', workers: 1, allowPlaintext: false },
+        ...{ clock: systemClock, traffic: unlimitedTraffic(systemClock) },
+        tls: () => foreign,
+        tlsSettings: tlsSettingsOf(parsed, isAdded),
+      })
+      const sending = transport.sendBatch([Buffer.from('x')], new AbortController().signal)
+      const error: unknown = await sending.catch((thrown: unknown) => thrown)
+      await transport.close()
+      return (error as Error).message
+    }
+    expect(await words({}, false)).toMatch(/the issuer with replication.ca$/)
+    expect(await words(foreign, false)).toMatch(/the issuer with ca of b in replication.remotes$/)
+    expect(await words({}, true)).toMatch(/with comio repl remote set b --remote-ca FILE$/)
   })
 
   test('names the file that it cannot use, and does not start', async () => {

@@ -9,6 +9,7 @@ import {
   TicketGoneError,
 } from '../wire/errors.ts'
 import { hideSecrets } from '../wire/hide-secrets.ts'
+import { commonTlsSettings, type TlsSettings } from './tls-connector.ts'
 
 const messageLengthMax = 500
 const errorCodePattern = /^[A-Z][A-Z0-9_]{2,39}$/
@@ -68,8 +69,18 @@ function memberOf(value: unknown, name: string): unknown {
   return (value as Readonly<Record<string, unknown>>)[name]
 }
 
+interface FailureWords {
+  /** For a connection that was cut. */
+  readonly cutWords?: string | undefined
+  readonly settings?: TlsSettings | undefined
+}
+
 /** Failures of the HTTP client as those that `transport.ts` names. */
-export function translateFailure(error: unknown, base: string, cutWords = wasCut): Error {
+export function translateFailure(
+  error: unknown,
+  base: string,
+  { cutWords = wasCut, settings = commonTlsSettings }: FailureWords = {},
+): Error {
   rethrowAssertion(error)
   if (error instanceof RemoteRefusedError || error instanceof RemoteProtocolError) return error
   if (error instanceof RemoteUnreachableError || error instanceof TicketGoneError) return error
@@ -81,7 +92,7 @@ export function translateFailure(error: unknown, base: string, cutWords = wasCut
   }
   const code = systemCodeOf(error)
   const isCut = code === 'UND_ERR_SOCKET' || code === 'ECONNRESET'
-  const said = isCut ? cutWords : explanations[code ?? '']
+  const said = isCut ? cutWords : explanationOf(code ?? '', settings)
   const detail = said ?? (code === undefined ? messageOf(error) : code)
   return new RemoteUnreachableError(`cannot reach ${base}: ${detail}`, {
     cause: error,
@@ -89,16 +100,30 @@ export function translateFailure(error: unknown, base: string, cutWords = wasCut
   })
 }
 
-const unknownIssuer =
-  'nobody that is trusted here has signed its certificate: name the issuer with replication.ca'
-
 export const wasCut = 'the connection was cut'
 
-export const certificateMayBeWanted =
-  'if it wants a client certificate, set replication.client_cert and replication.client_key'
+function explanationOf(code: string, { ca, certificate }: TlsSettings): string | undefined {
+  if (unknownIssuerCodes.has(code)) {
+    return `nobody that is trusted here has signed its certificate: name the issuer with ${ca}`
+  }
+  if (certificateWantedCodes.has(code)) {
+    return `it wants a client certificate: set ${certificate}`
+  }
+  return explanations[code]
+}
 
-const certificateWanted =
-  'it wants a client certificate: set replication.client_cert and replication.client_key'
+const unknownIssuerCodes: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+])
+
+const certificateWantedCodes: ReadonlySet<string> = new Set([
+  'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
+  'ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE',
+])
 
 const certificateRefused = 'it does not accept the client certificate of this site'
 
@@ -108,16 +133,9 @@ const explanations: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'no route to the host',
   ETIMEDOUT: 'no answer in time',
   EAI_AGAIN: 'the host name cannot be looked up now',
-  DEPTH_ZERO_SELF_SIGNED_CERT: unknownIssuer,
-  SELF_SIGNED_CERT_IN_CHAIN: unknownIssuer,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownIssuer,
-  UNABLE_TO_GET_ISSUER_CERT: unknownIssuer,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownIssuer,
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: certificateWanted,
-  'ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE': certificateWanted,
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: certificateRefused,
   'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': certificateRefused,
   'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED': certificateRefused,

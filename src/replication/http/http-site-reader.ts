@@ -17,13 +17,20 @@ import type { SiteReader } from '../wire/site-reader.ts'
 import { readBounded, refusalOf, translateFailure } from './http-failure.ts'
 import { refusePlaintext, type TokenSource } from './http-transport.ts'
 import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
-import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
+import {
+  type ClientTlsSource,
+  connectorOf,
+  systemTrust,
+  type TlsSettings,
+} from './tls-connector.ts'
 
 export interface HttpSiteReaderOptions {
   /** Tried in turn; it stays with the one that answers. */
   readonly urls: readonly string[]
   readonly token: string | TokenSource
   readonly tls?: ClientTlsSource
+  /** Where that is set; as for all remotes unless told. */
+  readonly tlsSettings?: TlsSettings
   readonly allowPlaintext: boolean
 }
 
@@ -57,10 +64,13 @@ export function createHttpSiteReader(options: HttpSiteReaderOptions): SiteReader
 class HttpSiteReader implements SiteReader {
   readonly #addresses: readonly Address[]
   readonly #token: TokenSource
+  readonly #settings: TlsSettings | undefined
   #at = 0
 
-  constructor({ urls, token, tls = systemTrust, allowPlaintext }: HttpSiteReaderOptions) {
+  constructor(options: HttpSiteReaderOptions) {
+    const { urls, token, tls = systemTrust, allowPlaintext } = options
     assert(urls.length > 0, 'a remote has an address')
+    this.#settings = options.tlsSettings
     this.#token =
       typeof token === 'string' ? { current: () => token, renew: async () => false } : token
     this.#addresses = urls.map((text) => {
@@ -130,7 +140,7 @@ class HttpSiteReader implements SiteReader {
       try {
         return await take(await this.#request(address, exchange), address.url)
       } catch (error) {
-        const failure = translateFailure(error, address.url.base)
+        const failure = translateFailure(error, address.url.base, { settings: this.#settings })
         const isAway = failure instanceof RemoteUnreachableError && !exchange.signal.aborted
         if (isAway && this.#at === at) this.#at = (at + 1) % this.#addresses.length
         if (!isAway || tries === this.#addresses.length) throw failure

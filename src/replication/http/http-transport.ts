@@ -35,15 +35,15 @@ import {
 } from '../wire/protocol.ts'
 import type { Traffic } from '../wire/traffic.ts'
 import type { PushedRange, RemoteTransport } from '../wire/transport.ts'
-import {
-  certificateMayBeWanted,
-  readBounded,
-  refusalOf,
-  translateFailure,
-  wasCut,
-} from './http-failure.ts'
+import { readBounded, refusalOf, translateFailure, wasCut } from './http-failure.ts'
 import { parseRemoteUrl, type RemoteUrl } from './remote-url.ts'
-import { type ClientTlsSource, connectorOf, systemTrust } from './tls-connector.ts'
+import {
+  type ClientTlsSource,
+  commonTlsSettings,
+  connectorOf,
+  systemTrust,
+  type TlsSettings,
+} from './tls-connector.ts'
 import { TrafficMeter } from './traffic-meter.ts'
 
 /** A token that can change while the transport is in use. */
@@ -58,6 +58,8 @@ export interface HttpTransportOptions {
   readonly token: string | TokenSource
   /** What https:// connections trust and show; what the system trusts unless told. */
   readonly tls?: ClientTlsSource
+  /** Where that is set; as for all remotes unless told. */
+  readonly tlsSettings?: TlsSettings
   /** Batches at a time; three connections more serve handshakes, completions and comparisons. */
   readonly workers: number
   /** Lets the token travel over plain HTTP beyond loopback. */
@@ -124,6 +126,7 @@ class HttpTransport implements RemoteTransport {
   readonly #url: RemoteUrl
   readonly #token: TokenSource
   readonly #tls: ClientTlsSource
+  readonly #settings: TlsSettings
   readonly #pool: Pool
   readonly #traffic: LinkTraffic
   readonly #progressMs: number
@@ -139,6 +142,7 @@ class HttpTransport implements RemoteTransport {
     this.#progressMs = progressMs
     this.#url = url
     this.#tls = options.tls ?? systemTrust
+    this.#settings = options.tlsSettings ?? commonTlsSettings
     this.#token =
       typeof token === 'string' ? { current: () => token, renew: async () => false } : token
     this.#traffic = options.traffic
@@ -313,7 +317,10 @@ class HttpTransport implements RemoteTransport {
       return bytes
     } catch (error) {
       const failure = watch?.hasStalled ? stalled(error, this.#progressMs) : error
-      throw translateFailure(failure, this.#url.base, this.#cutWords())
+      throw translateFailure(failure, this.#url.base, {
+        cutWords: this.#cutWords(),
+        settings: this.#settings,
+      })
     } finally {
       watch?.end()
     }
@@ -322,7 +329,8 @@ class HttpTransport implements RemoteTransport {
   /** A site that wants a client certificate breaks the connection, and no more is heard of it. */
   #cutWords(): string | undefined {
     const isBare = !this.#url.isPlaintext && this.#tls().cert === undefined
-    return isBare && !this.#isAnswering ? `${wasCut}: ${certificateMayBeWanted}` : undefined
+    if (!isBare || this.#isAnswering) return undefined
+    return `${wasCut}: if it wants a client certificate, set ${this.#settings.certificate}`
   }
 
   #parsed<T>(bytes: Buffer, parse: (text: string) => T): T {

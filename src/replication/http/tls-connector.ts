@@ -8,6 +8,17 @@ export interface ClientTls {
   readonly key?: string
 }
 
+/** Where people say what a connection trusts and shows: what an error tells them to set. */
+export interface TlsSettings {
+  readonly ca: string
+  readonly certificate: string
+}
+
+export const commonTlsSettings: TlsSettings = {
+  ca: 'replication.ca',
+  certificate: 'replication.client_cert and replication.client_key',
+}
+
 /** What holds now. Whoever renews it gives out another object. */
 export type ClientTlsSource = () => ClientTls
 

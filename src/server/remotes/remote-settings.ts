@@ -8,6 +8,7 @@ import {
   type RemoteConfig,
   type RemoteDocument as SettingsDocument,
 } from '../../config/remote-entry.ts'
+import { commonTlsSettings, type TlsSettings } from '../../replication/http/tls-connector.ts'
 import type { ReplicationOptions } from '../../replication/options.ts'
 
 /** What is other for this remote than for all. */
@@ -30,6 +31,25 @@ export function overridesOf({
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(batchBytes === undefined ? {} : { batchBytes }),
     ...(transfer === undefined ? {} : { transfer }),
+  }
+}
+
+/** Where what the remote is trusted by and shown is to be set: beside what is its own, nothing else counts. */
+export function tlsSettingsOf({ name, tls }: RemoteConfig, isAdded: boolean): TlsSettings {
+  if (isAdded) {
+    const command = `comio repl remote set ${name}`
+    return {
+      ca: `${command} --remote-ca FILE`,
+      certificate: `one with ${command} --remote-cert FILE --remote-key FILE`,
+    }
+  }
+  const where = `of ${name} in replication.remotes`
+  return {
+    ca: tls.ca === undefined ? commonTlsSettings.ca : `ca ${where}`,
+    certificate:
+      tls.clientCert === undefined
+        ? commonTlsSettings.certificate
+        : `client_cert and client_key ${where}`,
   }
 }
 

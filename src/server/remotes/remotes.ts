@@ -19,7 +19,10 @@ import {
 import type { ServerConfig } from '../../config/server-config.ts'
 import { FailoverTransport } from '../../replication/http/failover-transport.ts'
 import { createHttpSiteReader } from '../../replication/http/http-site-reader.ts'
-import { createHttpTransport } from '../../replication/http/http-transport.ts'
+import {
+  createHttpTransport,
+  type HttpTransportOptions,
+} from '../../replication/http/http-transport.ts'
 import type { RemoteDefinition, Replicator } from '../../replication/replicator.ts'
 import { LinkTraffic, type SentBytes } from '../../replication/wire/link-traffic.ts'
 import type { SiteReader } from '../../replication/wire/site-reader.ts'
@@ -29,7 +32,13 @@ import { isSameFilter } from '../../store/model/place-filter.ts'
 import type { VolumeIdentity } from '../../volume/volume.ts'
 import type { RemoteCertificates } from '../credentials/remote-certificates.ts'
 import type { RemoteTokens } from '../credentials/remote-token.ts'
-import { mergeSettings, overridesOf, settingsOf, tokenFields } from './remote-settings.ts'
+import {
+  mergeSettings,
+  overridesOf,
+  settingsOf,
+  tlsSettingsOf,
+  tokenFields,
+} from './remote-settings.ts'
 
 export interface RemotesOptions {
   readonly config: ServerConfig
@@ -327,14 +336,14 @@ export class Remotes implements RemotesControl {
 
   /** @throws PlaintextRefusedError, BadRemoteUrlError */
   #transportOf(remote: RemoteConfig, other: TransportParts = {}): RemoteTransport {
-    const { config, remoteTokens, certificates } = this.#options
+    const { config, remoteTokens } = this.#options
     const { traffic = this.#trafficOf(remote), token = remoteTokens.sourceOf(remote) } = other
     const { workers, allowPlaintext } = config.replication
     const transports = remote.urls.map((url) =>
       createHttpTransport({
         url,
         token,
-        tls: certificates.sourceOf(remote),
+        ...this.#tlsOf(remote),
         workers: remote.workers ?? workers,
         allowPlaintext: allowPlaintext || !showsToken(remote),
         traffic,
@@ -344,12 +353,20 @@ export class Remotes implements RemotesControl {
     return new FailoverTransport(transports)
   }
 
+  #tlsOf(remote: RemoteConfig): Pick<HttpTransportOptions, 'tls' | 'tlsSettings'> {
+    const isAdded = this.#known.get(remote.name)?.isAdded ?? true
+    return {
+      tls: this.#options.certificates.sourceOf(remote),
+      tlsSettings: tlsSettingsOf(remote, isAdded),
+    }
+  }
+
   #readerOf(remote: RemoteConfig): SiteReader {
-    const { config, remoteTokens, certificates } = this.#options
+    const { config, remoteTokens } = this.#options
     return createHttpSiteReader({
       urls: remote.urls,
       token: remoteTokens.sourceOf(remote),
-      tls: certificates.sourceOf(remote),
+      ...this.#tlsOf(remote),
       allowPlaintext: config.replication.allowPlaintext || !showsToken(remote),
     })
   }
