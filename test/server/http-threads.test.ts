@@ -1,5 +1,5 @@
 /** A site with two threads that take connections: it answers as one with a single thread does. */
-import { mkdir, readdir, readlink, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -376,13 +376,34 @@ test.each([
   await start()
   if (folder.startsWith(tmpdir())) await mkdir(folder, { recursive: true })
   vi.stubEnv('TMPDIR', folder)
-  const failed = EngineSocket.open(silentLogger)
+  const failed = EngineSocket.open('0'.repeat(32), silentLogger)
   vi.unstubAllEnvs()
   await expect(failed).rejects.toMatchObject({
     ...{ code: 'LISTEN_FAILED', message: expect.stringMatching(message) },
     hint: expect.stringContaining('TMPDIR'),
   })
   await rm(folder, { recursive: true, force: true })
+})
+
+test('the folder of a socket that a killed process left is removed by the next start of its site alone', async () => {
+  await start()
+  const folder = join(tmpdir(), `comio-sockets-${process.pid}`)
+  await mkdir(folder)
+  vi.stubEnv('TMPDIR', folder)
+  try {
+    const [own, other] = ['a'.repeat(32), 'b'.repeat(32)]
+    // Neither is closed before the next one of its volume is opened, as after a kill.
+    const killed = await EngineSocket.open(own, silentLogger)
+    const elsewhere = await EngineSocket.open(other, silentLogger)
+    const next = await EngineSocket.open(own, silentLogger)
+    await expect(stat(killed.path)).rejects.toThrow('ENOENT')
+    expect((await readdir(folder)).length).toBe(2)
+    for (const socket of [killed, elsewhere, next]) await socket.close()
+    expect(await readdir(folder)).toEqual([])
+  } finally {
+    vi.unstubAllEnvs()
+    await rm(folder, { recursive: true, force: true })
+  }
 })
 
 test('a thread that cannot begin keeps the site from starting, and says why', async () => {

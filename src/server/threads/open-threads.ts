@@ -54,7 +54,7 @@ export async function openThreads(
   const { sharedIndex, engine, volume } = storage
   assert(sharedIndex !== undefined, 'a site with several threads shares its index')
   const { server, logging } = config
-  const socket = await EngineSocket.open(logger)
+  const socket = await EngineSocket.open(volume.identity.volumeId, logger)
   teardown.add('engine socket', () => socket.close())
   socket.serve(options.handle)
   const { tls } = server
