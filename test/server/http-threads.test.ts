@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import { AccessControl } from '../../src/server/credentials/access.ts'
+import { Listener } from '../../src/server/listener/listener.ts'
 import { EngineSocket } from '../../src/server/threads/engine-socket.ts'
 import { HttpThreads, type HttpThreadsOptions } from '../../src/server/threads/http-threads.ts'
 import { NotYet, until } from '../e2e/until.ts'
@@ -273,6 +274,27 @@ describe('two sites', () => {
       await second.remove()
     }
   })
+})
+
+test('of two sites that begin in the same moment on one port, one gets it and the other is told', async () => {
+  await start()
+  const port = Number(new URL(site.url).port)
+  await site.stop()
+  const opening: Promise<Listener | unknown>[] = []
+  for (let i = 0; i < 12; i++) {
+    const address = { host: '127.0.0.1', port, shared: 'first' } as const
+    opening.push(Listener.open({ address, logger: silentLogger }).catch((error: unknown) => error))
+    await new Promise((resolve) =>
+      i % 3 === 0 ? setImmediate(resolve) : process.nextTick(resolve),
+    )
+  }
+  const opened = await Promise.all(opening)
+  const listeners = opened.filter((one) => one instanceof Listener)
+  for (const one of listeners) await one.close(0)
+  expect(listeners).toHaveLength(1)
+  for (const one of opened.filter((each) => each !== listeners[0])) {
+    expect(one).toMatchObject({ code: 'ADDRESS_IN_USE' })
+  }
 })
 
 interface Asked {

@@ -19,7 +19,9 @@ import { assert } from '../../base/assert.ts'
 import { messageOf, systemCodeOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import { urlOfHost } from '../../config/host-kind.ts'
+import { VolumeInUseError } from '../../device/errors.ts'
 import { AddressInUseError, ListenFailedError } from '../errors.ts'
+import { takePortTurn } from './port-turn.ts'
 import { defaultProgressLimits, ProgressGuard, type ProgressLimits } from './progress-guard.ts'
 import { type ListenerTls, TlsListener, type TlsMaterial } from './tls-listener.ts'
 
@@ -190,9 +192,16 @@ export class Listener {
   async #listen({ address }: ListenerOptions): Promise<void> {
     if ('path' in address) return await this.#bind({ path: address.path })
     const { host, port, shared } = address
-    // Whoever shares would be let in where another site listens, and get a part of its connections.
-    const free = shared === 'first' ? await findFreePort({ host, port }) : port
-    await this.#bind({ host, port: free, reusePort: shared !== undefined })
+    if (shared !== 'first') return await this.#bind({ host, port, reusePort: shared !== undefined })
+    // Which free port it is, the system gives to each of them anew.
+    const turn = port === 0 ? undefined : await takePortTurn(port)
+    try {
+      // Whoever shares would be let in where another site listens, and get a part of its connections.
+      const free = await findFreePort({ host, port })
+      await this.#bind({ host, port: free, reusePort: true })
+    } finally {
+      await turn?.release()
+    }
   }
 
   #bind(where: ListenOptions): Promise<void> {
@@ -319,7 +328,8 @@ function listenFailure(cause: unknown, address: ListenAddress): Error {
   const { host, port } = address
   const where = urlOfHost(host, port).slice('http://'.length)
   const facts = { host, port }
-  switch (systemCodeOf(cause)) {
+  const isTaking = cause instanceof VolumeInUseError // by a site that is just about to listen
+  switch (isTaking ? 'EADDRINUSE' : systemCodeOf(cause)) {
     case 'EADDRINUSE':
       return new AddressInUseError(`port ${port} on ${host} is in use by another process`, {
         hint: 'Stop that process, or choose another port with --port (0 picks a free one).',
