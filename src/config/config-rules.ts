@@ -48,8 +48,9 @@ const enabledNeedsRemote: Rule = {
     if (effective(values, 'replication.remotes').length > 0) return none
     return finding(
       'replication.enabled',
-      'replication.enabled is true, but replication.remote_url is not set: name the other site ' +
-        'with --replication-remote URL',
+      'replication.enabled is true, but neither replication.remote_url nor replication.remotes is set: ' +
+        'name the other site with --replication-remote URL; or leave it off, and run ' +
+        'comio repl remote add NAME URL once the site is up, which does not need it',
     )
   },
 }

@@ -266,7 +266,7 @@ const refused: readonly (readonly [string, TestInput, string])[] = [
   [
     'replication to nowhere',
     { flags: { 'replication-enabled': true } },
-    'flag --replication-enabled: replication.enabled is true, but replication.remote_url is not set: name the other site with --replication-remote',
+    'flag --replication-enabled: replication.enabled is true, but neither replication.remote_url nor replication.remotes is set: name the other site with --replication-remote URL; or leave it off, and run comio repl remote add NAME URL once the site is up, which does not need it',
   ],
   [
     'an address that nobody can call back',

@@ -93,7 +93,7 @@ export function chosenLedgers(
   if (chosen.length > 0) return chosen
   if (all.length === 0) {
     throw new NoSuchRemoteError('this site has never had a remote to replicate to', {
-      hint: 'Configure one with --replication-enabled and --replication-remote URL.',
+      hint: 'Name one with comio repl remote add NAME URL, or with replication.remotes.',
     })
   }
   throw new NoSuchRemoteError(`this site has no remote called ${remote}`, {
