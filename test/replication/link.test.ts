@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { RemoteUnreachableError } from '../../src/replication/wire/errors.ts'
 import { runUntil, settleTasks } from './manual-clock.ts'
 import { MemoryPair, type PairOptions } from './memory-pair.ts'
 
@@ -63,5 +64,29 @@ describe('a link whose own parts fail', () => {
     pair.sender.start()
     await settleTasks()
     await pair.close()
+  })
+})
+
+describe('an idle link', () => {
+  test('says that its remote is gone within half a minute, and asks no more often before', async () => {
+    const pair = makePair()
+    pair.feed.write('key', Buffer.from('x'))
+    pair.sender.start()
+    await pair.settled()
+    await runUntil(pair.clock, () => pair.clock.now() >= 1_700_000_060_000)
+    const idleSince = pair.clock.now()
+    const { length: asked } = pair.transport.calls
+    expect((await pair.status()).state).toBe('idle')
+    pair.transport.fault = () => {
+      throw new RemoteUnreachableError('it is gone', { facts: {} })
+    }
+    await runUntil(pair.clock, () => pair.transport.calls.length > asked)
+    await settleTasks()
+    expect(pair.clock.now() - idleSince).toBeLessThanOrEqual(30_000)
+    expect(await pair.status()).toMatchObject({ state: 'unreachable', lastError: 'it is gone' })
+    pair.transport.fault = () => undefined
+    await runUntil(pair.clock, () => pair.transport.calls.length > asked + 2)
+    await settleTasks()
+    expect((await pair.status()).state).toBe('idle')
   })
 })
