@@ -8,6 +8,7 @@ interface LoadedFlag {
   readonly type: 'boolean' | 'option'
   readonly summary?: string
   readonly allowNo?: boolean
+  readonly default?: unknown
 }
 
 export interface LoadedCommand {

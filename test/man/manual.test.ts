@@ -32,6 +32,42 @@ function flagsOf(selection: readonly LoadedCommand[]): Set<string> {
   return new Set(names)
 }
 
+interface Section {
+  /** The commands that it is about. */
+  readonly titles: readonly string[]
+  readonly text: string
+}
+
+/** A section with a heading, or an entry of the list in comio(1). */
+function sectionOf(command: string): Section | undefined {
+  const name = pageOfCommand[command] ?? ''
+  const parts = page(name).split(
+    name === 'comio.1' ? /^\.TP\n\.B (?=comio )|^\.SS /m : /^\.S[SH] /m,
+  )
+  for (const part of parts.slice(1)) {
+    const heading = part.slice(0, part.indexOf('\n')).replaceAll('"', '')
+    const further =
+      heading === 'comio repl remote'
+        ? ['add', 'list', 'set', 'remove'].map((verb) => `repl remote ${verb}`)
+        : []
+    const titles = [...heading.split(', ').map((title) => title.replace(/^comio /, '')), ...further]
+    if (further.length > 0) titles.push('repl pause', 'repl resume')
+    if (titles.includes(command)) return { titles, text: part }
+  }
+  return undefined
+}
+
+/** What is said of each flag, by its name. */
+function entriesOf(text: string): ReadonlyMap<string, string> {
+  const entries = text.split(/^\.TP\n/m).slice(1)
+  return new Map(
+    entries.flatMap((entry) => {
+      const head = entry.split('\n').filter((line, i) => i === 0 || /^\.BI --/.test(line))
+      return [...flagsIn(head.join('\n'))].map((flag) => [flag, entry] as const)
+    }),
+  )
+}
+
 const pageOfCommand: Readonly<Record<string, string>> = {
   server: 'comio-server.1',
   'repl status': 'comio-repl.1',
@@ -123,6 +159,36 @@ describe('every command', () => {
       const explained = name.startsWith('config') ? text + page('comio-server.1') : text
       const inPage = flagsIn(explained)
       expect(Object.keys(command.flags).filter((flag) => !inPage.has(flag))).toEqual([])
+    },
+  )
+
+  const ofItsOwn = commands.filter(
+    ({ name }) => name !== 'server' && !name.startsWith('config') && sectionOf(name) !== undefined,
+  )
+
+  test('has a section of its own, but for the server and what goes by its flags', () => {
+    expect(ofItsOwn.length).toBe(commands.length - 3)
+  })
+
+  test.each(ofItsOwn.map((command) => [command.name, command] as const))(
+    '%s: its own section has all of its flags with their defaults, and no others',
+    (name, { flags }) => {
+      const { titles, text } = sectionOf(name) as Section
+      const referred = text.match(/^Takes the same \w+ as\n\.BR "comio ([a-z ]+)"/m)?.[1]
+      const also = referred === undefined ? '' : (sectionOf(referred)?.text ?? '')
+      const entries = entriesOf(`${text}\n${also}`)
+      const sharing = commands.filter((command) => titles.includes(command.name))
+      const known = sharing.flatMap((command) => Object.keys(command.flags))
+      expect([...entries.keys()].filter((flag) => !known.includes(flag))).toEqual([])
+      const shared = ['url', 'token', 'token-file', 'ca', 'cert', 'key', 'storage', 'config']
+      const missing = Object.keys(flags).filter((flag) => {
+        return !shared.includes(flag) && !entries.has(flag) && !text.includes(`--${flag}\nprints`)
+      })
+      expect(missing).toEqual([])
+      for (const [flag, spec] of Object.entries(flags)) {
+        if (spec.type === 'boolean' || spec.default === undefined || shared.includes(flag)) continue
+        expect(entries.get(flag)).toContain(`Default: ${spec.default}`)
+      }
     },
   )
 
