@@ -68,7 +68,7 @@ export class HashThreadError extends ComioError {
   readonly code = 'HASH_THREAD_FAILED'
 }
 
-/** A thread that takes connections is gone, and the process goes with it. */
+/** A thread that takes connections is gone, and the site ends with it. */
 export class HttpThreadError extends ComioError {
   readonly code = 'HTTP_THREAD_FAILED'
 }

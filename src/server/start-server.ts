@@ -42,7 +42,7 @@ const firstWordMs = 5000
 export interface RunningServer {
   /** Where this machine reaches the site. */
   readonly url: string
-  /** Resolves when the site has stopped, rejects when stopping it failed. */
+  /** Resolves when the site has stopped, rejects when that failed, or when it had to stop. */
   readonly closed: Promise<void>
   /** Takes over tokens and certificates as they are configured now; the log says what became of it. */
   reload(): Promise<void>
@@ -75,11 +75,13 @@ export async function startServer(
     secrets.push(...more.filter((secret) => !secrets.includes(secret)))
   }
   const { graceMs, load, signal, forceFormat } = options
+  const failed = new AbortController()
+  const fail = (error: Error): void => failed.abort(error)
   try {
     const site = await openSite(config, {
-      ...{ logger, teardown, graceMs, load, hide, signal, forceFormat },
+      ...{ logger, teardown, graceMs, load, hide, signal, forceFormat, fail },
     })
-    return runningServer({ ...site, teardown, logger, signal })
+    return runningServer({ ...site, teardown, logger, signal, failed: failed.signal })
   } catch (error) {
     // What kept the site from starting is what its caller should hear of, and the teardown logs.
     await teardown.run().catch(() => undefined)
@@ -160,6 +162,8 @@ interface Opening {
   readonly forceFormat: boolean | undefined
   readonly load: StartOptions['load']
   readonly hide: (secrets: readonly string[]) => void
+  /** Stops the site, which cannot go on. */
+  readonly fail: (error: Error) => void
 }
 
 interface OpenSite {
@@ -221,6 +225,7 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
     certificates: () => reloading.listenerTls,
     ...{ access, revoked: credentials.revoked },
     onCounted: (operations) => planes.metrics.merge(operations),
+    onFailed: opening.fail,
   })
   teardown.add('requests', async () => {
     closing = true
@@ -364,8 +369,10 @@ function runningServer(parts: {
   readonly teardown: Teardown
   readonly logger: Logger
   readonly signal: AbortSignal
+  /** Aborted when the site has to stop. */
+  readonly failed: AbortSignal
 }): RunningServer {
-  const { url, reload, teardown, logger, signal } = parts
+  const { url, reload, teardown, logger, signal, failed } = parts
   const { promise: closed, resolve, reject } = Promise.withResolvers<void>()
   // Whoever wants to know looks at it; nobody has to.
   closed.catch(() => undefined)
@@ -374,6 +381,7 @@ function runningServer(parts: {
     logger.info({}, 'Shutting down')
     await teardown.run()
     logger.info({}, 'Stopped')
+    failed.throwIfAborted()
   }
   const close = (): Promise<void> => {
     if (!asked) {
@@ -386,7 +394,8 @@ function runningServer(parts: {
   const onAbort = (): void => {
     void close()
   }
-  if (signal.aborted) onAbort()
+  failed.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted || failed.aborted) onAbort()
   else signal.addEventListener('abort', onAbort, { once: true })
   return { url, closed, reload, close }
 }

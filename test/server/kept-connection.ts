@@ -118,15 +118,20 @@ export class RawConnection {
   }
 }
 
-/** One that another thread than the engine's has taken. */
-export async function connectRaw(site: TestSite, path: string): Promise<RawConnection> {
+/** One that the engine's thread has taken, or another. */
+export async function connectRaw(
+  site: TestSite,
+  path: string,
+  taker: 'engine' | 'thread' = 'thread',
+): Promise<RawConnection> {
   const engineId = whoAnswered(await site.send('GET', '/first?list-type=2'))
   for (;;) {
     const raw = new RawConnection(site.url)
     const get = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`
     let head = ''
     for (let look = 0; look < 3; look++) head = await raw.ask(get, /\r\n\r\nx/)
-    if (!head.toLowerCase().includes(`x-amz-request-id: ${engineId.toLowerCase()}`)) return raw
+    const isEngine = head.toLowerCase().includes(`x-amz-request-id: ${engineId.toLowerCase()}`)
+    if (isEngine === (taker === 'engine')) return raw
     raw.close()
   }
 }

@@ -4,7 +4,7 @@
  * it shares the port.
  *
  * It promises that no thread answers by what has been taken back: who may do what, what was purged. A thread
- * that fails ends the process, as any failure in it would.
+ * that fails is not replaced: its site ends, in order, so that the failure is seen.
  */
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -44,6 +44,8 @@ export interface HttpThreadsOptions
   readonly access: AccessControl
   readonly revoked: RevokedTokens
   readonly onCounted: (operations: readonly OperationFigures[]) => void
+  /** One that took connections has ended by itself. */
+  readonly onFailed: (error: HttpThreadError) => void
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -158,7 +160,7 @@ class ThreadLink {
   readonly #puts: PutReceiver
   /** Whoever waits for it to say something, by what. */
   readonly #awaited = new Map<FromThread['kind'], (() => void)[]>()
-  #fail: (error: Error) => void
+  #fail: (error: HttpThreadError) => void
   #isClosing = false
   /** It answers nothing any more. */
   #isOver = false
@@ -169,9 +171,9 @@ class ThreadLink {
     this.listening = promise
     this.#fail = reject
     this.#await('listening', () => {
-      // From now on nobody waits for it any more: what fails, fails the process.
       this.#fail = (error) => {
-        throw error
+        options.logger.error({ error: error.cause }, 'An HTTP thread has failed: the site ends')
+        options.onFailed(error)
       }
       resolve()
     })

@@ -9,6 +9,7 @@ import type { ServerConfig } from '../../config/server-config.ts'
 import type { ObjectStore } from '../../store/model/object-store.ts'
 import type { AccessControl } from '../credentials/access.ts'
 import type { RevokedTokens } from '../credentials/revoked-tokens.ts'
+import type { HttpThreadError } from '../errors.ts'
 import { connectionsMaxOf, type RequestHandler } from '../listener/listener.ts'
 import type { TlsMaterial } from '../listener/tls-listener.ts'
 import type { OperationFigures } from '../metrics/request-tally.ts'
@@ -40,6 +41,8 @@ export interface OpenThreadsOptions {
   /** Answers everything. */
   readonly handle: RequestHandler
   readonly onCounted: (operations: readonly OperationFigures[]) => void
+  /** The site cannot go on. */
+  readonly onFailed: (error: HttpThreadError) => void
   readonly logger: Logger
 }
 
