@@ -10,9 +10,9 @@ import {
   pino,
   stdTimeFunctions,
 } from 'pino'
-import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { LogFormat, LogLevel } from '../../config/server-config.ts'
+import { describeError } from './describe-error.ts'
 import { formatPrettyLine } from './pretty-line.ts'
 
 export interface LoggingOptions {
@@ -91,13 +91,4 @@ function stdoutWriter(): (line: string) => void {
   return (line) => {
     stream.write(line)
   }
-}
-
-/** Messages, codes and causes; a stack only for what ComIO did not throw on purpose. */
-function describeError(thrown: unknown): unknown {
-  if (!(thrown instanceof Error)) return thrown
-  const code = 'code' in thrown ? String(thrown.code) : undefined
-  const cause = thrown.cause === undefined ? '' : ` (${messageOf(thrown.cause)})`
-  const text = `${thrown.message}${cause}`
-  return code === undefined ? (thrown.stack ?? text) : `${code}: ${text}`
 }

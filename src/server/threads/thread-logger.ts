@@ -1,5 +1,6 @@
 /** The log of an HTTP thread: its lines are the engine's thread's to write. */
 import type { LogFields, Logger } from '../../base/log.ts'
+import { describeError } from '../logging/describe-error.ts'
 import type { FromThread, LogLevel } from './messages.ts'
 
 export function threadLogger(post: (message: FromThread) => void, own: LogFields = {}): Logger {
@@ -17,13 +18,12 @@ export function threadLogger(post: (message: FromThread) => void, own: LogFields
   }
 }
 
-/** What can be sent: errors as what they say, everything else as JSON has it. */
+/** What can be sent: errors as the log has them, everything else as JSON does. */
 function plain(fields: LogFields): LogFields {
   return JSON.parse(
     JSON.stringify(fields, (_name, value: unknown) => {
       if (typeof value === 'bigint') return String(value)
-      if (!(value instanceof Error)) return value
-      return { ...value, message: value.message, stack: value.stack }
+      return describeError(value)
     }),
   ) as LogFields
 }
