@@ -39,8 +39,8 @@ export interface LevelIndexOptions {
   readonly logger?: Logger
   /** Bound of LevelDB's block cache in bytes, 16 MiB unless told. */
   readonly cacheBytes?: number
-  /** Other threads of this process read it: see {@link LevelIndex.sharedWith}. */
-  readonly shared?: boolean
+  /** Other threads of this process, which read it too. */
+  readonly readers?: IndexReaders | undefined
   /**
    * For one that is written for long: keeps a reserve on its disk, and can write again after a write has
    * failed. Without it a failed write is the last one.
@@ -86,7 +86,6 @@ export class LevelIndex implements OrderedIndex {
   #running: Promise<void> | undefined
   #failed: Failed | undefined
   #closing: Promise<void> | undefined
-  #readers: IndexReaders | undefined
 
   private constructor(
     options: LevelIndexOptions,
@@ -125,12 +124,6 @@ export class LevelIndex implements OrderedIndex {
 
   get isShort(): boolean {
     return this.#lasting?.reserve.isSpent ?? false
-  }
-
-  /** From now on `readers` are asked to leave before it is opened anew. */
-  sharedWith(readers: IndexReaders): void {
-    assert(this.#options.shared === true, 'an index is opened so that others can share it')
-    this.#readers = readers
   }
 
   get(key: Uint8Array): Buffer | undefined {
@@ -214,17 +207,17 @@ export class LevelIndex implements OrderedIndex {
 
   /** @param bytes of what is to be written then */
   async #reopen({ clock, reserve }: Lasting, bytes: number): Promise<void> {
-    const { path } = this.#options
+    const { path, readers } = this.#options
     await reserve.release()
     await this.#retiring
     // Both read the log of LevelDB back into tables.
     await reserve.proveRoom(2 * (await logBytesOf(path)) + bytes + openingBytes)
     this.#view ??= await openView(path, this.#options.lasting?.linkFile)
     const patience = { clock, ms: cursorsMs }
-    await this.#readers?.leave()
+    await readers?.leave()
     await this.#main.close(patience)
     this.#main = await openMain(this.#options)
-    this.#readers?.enter()
+    readers?.enter()
     const view = this.#view
     this.#view = undefined
     this.#retiring = this.#removeView(view, patience).catch((thrown: unknown) => {
@@ -251,8 +244,8 @@ export class LevelIndex implements OrderedIndex {
 }
 
 /** @throws IndexInUseError, IndexCorruptError, IndexOpenError */
-async function openMain({ path, cacheBytes = cacheBytesDefault, shared }: LevelIndexOptions) {
-  return await LevelHandle.open({ path, cacheBytes, shared })
+async function openMain({ path, cacheBytes = cacheBytesDefault, readers }: LevelIndexOptions) {
+  return await LevelHandle.open({ path, cacheBytes, shared: readers !== undefined })
 }
 
 /** Takes away what an earlier process may have left. */

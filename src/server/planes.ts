@@ -53,8 +53,8 @@ export interface PlanesOptions {
   /** What is wrong, or soon will be, with tokens and certificates. */
   readonly credentials: () => readonly string[]
   readonly logger: Logger
-  /** Those that take connections beside this one, once there are any. */
-  readonly threads: () => HttpThreads | undefined
+  /** Those that take connections beside this one, if any do. */
+  readonly threads: HttpThreads
   /** Whether the site is on its way down. */
   readonly closing: () => boolean
 }
@@ -79,7 +79,7 @@ export async function createPlanes(options: PlanesOptions): Promise<Planes> {
   })
   const metrics = new SiteMetrics(
     () => siteFigures(options, { replication, reads, budget, scrubber }),
-    async () => await options.threads()?.report(),
+    () => options.threads.report(),
   )
   const control = await createControl(options, { clients, replication, metrics, scrubber })
   const handle = createDispatcher({
@@ -302,7 +302,7 @@ async function siteFigures(
     volumeCapacityBytes: usage.capacityBytes,
     volumeUsedBytes: usage.usedBytes,
     volumeWritable: usage.writable,
-    bytesInFlight: budget.heldBytes + (threads()?.heldBytes ?? 0),
+    bytesInFlight: budget.heldBytes + threads.heldBytes,
     role: status.role.role,
     sync: status.sync,
     remotes: status.remotes,

@@ -31,7 +31,7 @@ import { createPlanes } from './planes.ts'
 import { openReplication } from './remotes/replication.ts'
 import { RoleKeeper } from './roles/role-keeper.ts'
 import { openStorage, type Storage } from './storage/storage.ts'
-import type { HttpThreads } from './threads/http-threads.ts'
+import { HttpThreads } from './threads/http-threads.ts'
 import { openThreads, threadCountOf } from './threads/open-threads.ts'
 
 /** How long requests under way may take to finish at shutdown. */
@@ -120,11 +120,12 @@ async function openCredentials(
     readonly listener: Pick<Listener, 'renewTls'>
     readonly certificates: Certificates
     readonly files: SmallFiles
+    readonly onChanged: () => void
   },
 ): Promise<Credentials> {
   const { server, auth, replication } = config
   const clock = systemClock
-  const revoked = await RevokedTokens.open(parts.files)
+  const revoked = await RevokedTokens.open(parts.files, parts.onChanged)
   const access = new AccessControl({
     loopback: isLoopbackHost(server.host),
     allowAnonymous: server.allowAnonymous,
@@ -133,6 +134,7 @@ async function openCredentials(
     scheme: server.tls === undefined ? 'http' : 'https',
     clock,
     revocations: revoked,
+    onReplaced: parts.onChanged,
   })
   const tokens = new SiteTokens({ table: access.tokens, revoked, clock, logger })
   teardown.add('tokens', async () => tokens.close())
@@ -181,14 +183,15 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   const listener = await openListener(config, certificates, logger)
   teardown.add('listener', () => listener.close(0))
   assertLoopback(listener, loopback)
-  const sharesIndex = threadCountOf(config) > 1
-  const storage = await openStorage(config, { logger, teardown, signal, forceFormat, sharesIndex })
+  const threads = new HttpThreads()
+  const readers = threadCountOf(config) > 1 ? threads : undefined
+  const storage = await openStorage(config, { logger, teardown, signal, forceFormat, readers })
   const { files } = storage
   const { port } = listener.address
   const keeper = await openRole(config, storage, { logger, teardown })
-  let threads: HttpThreads | undefined
   const credentials = await openCredentials(config, opening, {
-    ...{ listener: allOf(listener, () => threads), certificates, files },
+    ...{ listener: allOf(listener, threads), certificates, files },
+    onChanged: () => threads.credentialsChanged(),
   })
   const tls = server.tls !== undefined
   const { replicator, remotes } = await openReplication(config, {
@@ -214,13 +217,13 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
     tokens,
     credentials: () => [...tokens.reasons(), ...reloading.reasons()],
     logger,
-    threads: () => threads,
+    threads,
     closing: () => closing,
   })
   teardown.add('planes', () => planes.close())
   const handle = loggedHandler(config, planes.handle, logger)
-  threads = await openThreads(config, {
-    ...{ teardown, storage, store: planes.clients, handle, logger },
+  await openThreads(config, {
+    ...{ threads, teardown, storage, store: planes.clients, handle, logger },
     address: { host: listener.address.address, port },
     certificates: () => reloading.listenerTls,
     ...{ access, revoked: credentials.revoked },
@@ -230,11 +233,11 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
   teardown.add('requests', async () => {
     closing = true
     // Together: the polls of senders wait in the listener, and the replicator ends them.
-    await Promise.all([threads?.close(graceMs), listener.close(graceMs), closeReplication()])
+    await Promise.all([threads.close(graceMs), listener.close(graceMs), closeReplication()])
   })
   keeper.awaitWord(remotes.metUrls(), firstWordMs)
   listener.serve(handle)
-  threads?.serve()
+  threads.serve()
   replicator.start()
   const url = urlOfHost(reachableHost(server.host), port, { tls })
   announce({ config, storage, keeper, url, logger })
@@ -242,14 +245,11 @@ async function openSite(config: ServerConfig, opening: Opening): Promise<OpenSit
 }
 
 /** New connections get the same certificates, whichever thread they come to. */
-function allOf(
-  listener: Listener,
-  threads: () => HttpThreads | undefined,
-): Pick<Listener, 'renewTls'> {
+function allOf(listener: Listener, threads: HttpThreads): Pick<Listener, 'renewTls'> {
   return {
     renewTls: (material) => {
       listener.renewTls(material)
-      threads()?.renewTls(material)
+      threads.renewTls(material)
     },
   }
 }

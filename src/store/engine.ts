@@ -97,6 +97,8 @@ export interface EngineOptions {
   readonly reclaim?: ReclaimOptions
   /** Resolves at the end of a turn of the event loop; a turn is as long as a microtask unless told. */
   readonly endOfTurn?: () => Promise<void>
+  /** Called when a purge is in the index; whoever waits for that hears of it a microtask later. */
+  readonly onFloorRaised?: (() => void) | undefined
   /** Hashes large bodies; on this thread unless told. */
   readonly hashing?: Hashing
 }
@@ -130,8 +132,6 @@ export class Engine implements ObjectStore, ChangeSink {
   readonly mender: ObjectMender
   /** Finds damage where no read looks. */
   readonly traces: TraceCheck
-  /** Called when a purge is in the index; whoever waits for that hears of it a microtask later. */
-  onFloorRaised: () => void = () => undefined
   /** Records brought into the index at opening. */
   readonly replayed: number
   readonly #volume: Volume
@@ -174,7 +174,7 @@ export class Engine implements ObjectStore, ChangeSink {
     })
     writers.closeAfter(() => this.#pipeline.settled)
     const onIndexed = ({ feedMoves, raisesFloor }: IndexBatch): void => {
-      if (raisesFloor) this.onFloorRaised()
+      if (raisesFloor) options.onFloorRaised?.()
       for (const part of [this.#freer, this.#cleaner]) part.look()
       feed.advanced(feedMoves)
     }

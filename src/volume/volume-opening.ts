@@ -49,6 +49,8 @@ export interface VolumeOptions {
   readonly salvage?: boolean
   /** What the volume may take; without it, what the device has. */
   readonly capacityBytes?: number | undefined
+  /** Told of each segment that goes: whoever has it open keeps its space. */
+  readonly onFreed?: ((segment: number) => void) | undefined
   /** Locks the volume id against other processes, before the first write. Released by `close`. */
   readonly lock?: (volumeId: string) => Promise<VolumeHold>
 }
@@ -129,7 +131,10 @@ async function openSegments(
   }
   const limits = limitsOf(superblock.segmentBytes)
   const handles = new HandleCache(device)
-  const context = new VolumeContext({ device, clock, logger, identity, limits, table, handles })
+  const context = new VolumeContext({
+    ...{ device, clock, logger, identity, limits, table, handles },
+    onFreed: options.onFreed,
+  })
   checkCensus(table, superblock, {
     report: (stream, problem) => reporter(context, stream)(problem),
     missing: (stream, use) => reportMissing(context, stream, use),

@@ -295,11 +295,6 @@ export class Volume {
     return table.find(use) === undefined ? undefined : device.placeOf?.(use.segment)
   }
 
-  /** `freed` is told of each segment that goes: whoever has it open keeps its space. */
-  onFreed(freed: (segment: number) => void): void {
-    this.#context.onFreed = freed
-  }
-
   /** Whether somebody keeps the segment from being freed. */
   isPinned(use: SegmentUse): boolean {
     return (this.#context.table.find(use)?.pins ?? 0) > 0

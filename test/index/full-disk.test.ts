@@ -101,16 +101,16 @@ it('is opened anew once every thread that shares it has left, and they find what
   if (reason !== undefined) return
   await index.close()
   const path = join(folder, 'index')
-  index = await LevelIndex.open({ path, shared: true, lasting: { clock, random } })
-  const before = await SharedIndex.open(path)
   const steps: string[] = []
-  index.sharedWith({
+  const readers = {
     leave: async () => {
       await before.close()
       steps.push('left')
     },
     enter: () => steps.push('may enter'),
-  })
+  }
+  index = await LevelIndex.open({ path, readers, lasting: { clock, random } })
+  const before = await SharedIndex.open(path)
   for (let at = 0; at < 4; at++) await index.write(batchOf(at))
   expect(before.get(Buffer.from('last'))).toEqual(keyOf(3))
   expect(steps).toEqual([])

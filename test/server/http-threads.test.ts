@@ -359,38 +359,6 @@ function withoutIds({ status, headers, body }: Answer) {
   return { status, headers: others, body: text }
 }
 
-test('a reader at one thread never sees an older value than what was answered at another', async () => {
-  await start({ server: { storageSize: 16 * 2 ** 20 } })
-  const keys = ['a', 'b', 'c', 'd']
-  const answered = new Map(keys.map((key) => [key, 0]))
-  let writing = true
-  const write = async (key: string, connection: KeptConnection): Promise<void> => {
-    for (let version = 1; version <= 300; version++) {
-      const body = `${version} ${key.repeat(8000)}`
-      expect((await connection.send('PUT', `/docs/${key}`, { body })).status).toBe(200)
-      answered.set(key, version)
-    }
-  }
-  const read = async (connection: KeptConnection): Promise<void> => {
-    for (let at = 0; writing; at++) {
-      const key = keys[at % keys.length] ?? 'a'
-      const least = answered.get(key) ?? 0
-      const got = await connection.send('GET', `/docs/${key}`)
-      if (got.status === 404) expect(least).toBe(0)
-      else expect(Number.parseInt(got.body.toString(), 10)).toBeGreaterThanOrEqual(least)
-    }
-  }
-  const more = await connectTo(site, { bucket: 'first', key: 'k' })
-  const reading = [read(more.engine), read(more.thread)]
-  try {
-    await Promise.all(keys.map((key, at) => write(key, at % 2 === 0 ? engine : thread)))
-  } finally {
-    writing = false
-    await Promise.all(reading)
-    more.close()
-  }
-})
-
 test.each([
   ['is not there', '/nowhere', /no folder can be made in \/nowhere/],
   ['has a long path', join(tmpdir(), 'x'.repeat(100)), /path of a socket is too long/],
@@ -432,7 +400,8 @@ test('a thread that cannot begin keeps the site from starting, and says why', as
   await start()
   const broken = join(tmpdir(), `comio-broken-thread-${process.pid}.mjs`)
   await writeFile(broken, 'throw new Error("no such luck")\n')
-  const threads = new HttpThreads({
+  const threads = new HttpThreads()
+  const starting = threads.start({
     ...{ count: 2, script: pathToFileURL(broken), clock: systemClock, logger: silentLogger },
     access: new AccessControl({
       loopback: true,
@@ -440,11 +409,11 @@ test('a thread that cannot begin keeps the site from starting, and says why', as
       tokens: [],
       acceptTokens: [],
     }),
-    revoked: { digests: () => [], onRevoked: () => undefined },
-    volume: { identity: { volumeId: '' }, onFreed: () => undefined },
+    revoked: { digests: () => [] },
+    volume: { identity: { volumeId: '' } },
   } as unknown as HttpThreadsOptions)
   try {
-    await expect(threads.start()).rejects.toMatchObject({
+    await expect(starting).rejects.toMatchObject({
       code: 'HTTP_THREAD_FAILED',
       message: expect.stringContaining('no such luck'),
     })

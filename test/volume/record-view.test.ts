@@ -17,7 +17,7 @@ let asked: SegmentUse[]
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'comio-view-'))
   device = await DirectoryDevice.open(folder)
-  ;({ volume } = await startVolume(device))
+  ;({ volume } = await startVolume(device, { onFreed: (segment) => view.freed(segment) }))
   asked = []
   view = new RecordView({
     ...{ volumeId: volume.identity.volumeId, clock: stillClock, diskReads: () => 0 },
@@ -83,7 +83,6 @@ it('lets go of a segment that is freed, and asks for the next one in its place',
   view.readRecordNow(first, { seq: 1 })
   answer()
   expect(view.open).toBe(1)
-  volume.onFreed((segment) => view.freed(segment))
   await fillSegment(volume, 2)
   await volume.freeSegment(first.segment, first.generation)
   expect(view.open).toBe(0)

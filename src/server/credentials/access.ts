@@ -32,6 +32,8 @@ export interface AccessOptions extends TokenLists {
   readonly scheme?: 'http' | 'https'
   readonly clock?: Clock
   readonly revocations?: Revocations
+  /** Called when tokens were exchanged, before any request is judged by the new ones. */
+  readonly onReplaced?: () => void
 }
 
 /** Each role has those before it. Replication is not among them: it opens its own endpoints only. */
@@ -50,8 +52,6 @@ export class AccessControl {
   readonly #loopback: boolean
   #lists: TokenLists
   #acceptsReplication = false
-  /** Called when tokens were exchanged, before any request is judged by the new ones. */
-  onReplaced: () => void = () => undefined
   /** Hosts found to be loopback: a client repeats its own, and looking closely costs a microsecond. */
   readonly #localHosts = new Set<string>()
 
@@ -71,7 +71,7 @@ export class AccessControl {
 
   /** From the next request on, these are the tokens. */
   replaceTokens({ tokens, acceptTokens }: TokenLists): void {
-    const { loopback, allowAnonymous } = this.#options
+    const { loopback, allowAnonymous, onReplaced } = this.#options
     const plan = tokens.length > 0 ? 'tokens' : loopback ? 'local' : 'anonymous'
     assert(plan !== 'anonymous' || allowAnonymous, 'such a site does not start')
     const all = knownTokens(tokens, acceptTokens)
@@ -80,7 +80,7 @@ export class AccessControl {
     this.#openData = allowAnonymous && (!loopback || tokens.length > 0)
     this.#plan = plan
     this.#lists = { tokens, acceptTokens }
-    this.onReplaced()
+    onReplaced?.()
   }
 
   /** The data plane. */

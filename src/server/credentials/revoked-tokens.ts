@@ -35,20 +35,29 @@ export class RevokedTokens implements Revocations {
   readonly #files: SmallFiles
   readonly #byDigest: Map<string, RevokedToken>
   readonly #writes = new SerialQueue()
-  /** Called when a token was revoked, before that is answered. */
-  onRevoked: () => void = () => undefined
+  readonly #onRevoked: () => void
 
-  private constructor(files: SmallFiles, revoked: readonly RevokedToken[]) {
+  private constructor(
+    files: SmallFiles,
+    { onRevoked, revoked }: { onRevoked: () => void; revoked: readonly RevokedToken[] },
+  ) {
     this.#files = files
+    this.#onRevoked = onRevoked
     this.#byDigest = new Map(revoked.map((token) => [token.sha256, token]))
   }
 
-  /** @throws RevokedTokensUnreadableError */
-  static async open(files: SmallFiles): Promise<RevokedTokens> {
+  /**
+   * @param onRevoked called when a token was revoked, before that is answered
+   * @throws RevokedTokensUnreadableError
+   */
+  static async open(
+    files: SmallFiles,
+    onRevoked: () => void = () => undefined,
+  ): Promise<RevokedTokens> {
     try {
       const text = await files.read(revokedTokensFile)
-      if (text === undefined) return new RevokedTokens(files, [])
-      return new RevokedTokens(files, schema.parse(JSON.parse(text)).revoked)
+      const revoked = text === undefined ? [] : schema.parse(JSON.parse(text)).revoked
+      return new RevokedTokens(files, { onRevoked, revoked })
     } catch (cause) {
       const reason = cause instanceof z.ZodError ? 'it is not what ComIO wrote' : messageOf(cause)
       throw new RevokedTokensUnreadableError(
@@ -81,7 +90,7 @@ export class RevokedTokens implements Revocations {
    */
   async add(token: RevokedToken): Promise<void> {
     if (!this.#byDigest.has(token.sha256)) this.#byDigest.set(token.sha256, token)
-    this.onRevoked()
+    this.#onRevoked()
     if (this.#byDigest.size > revokedMax) {
       throw notKept(`${revokedMax} tokens are revoked already`)
     }

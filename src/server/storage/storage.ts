@@ -6,7 +6,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
-import { assert, rethrowAssertion } from '../../base/assert.ts'
+import { rethrowAssertion } from '../../base/assert.ts'
 import { type Clock, endOfTurn, systemClock } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import { missingFolders, removeEmptyFolders } from '../../base/make-folders.ts'
@@ -24,7 +24,7 @@ import {
 import type { SmallFiles } from '../../device/small-files.ts'
 import { acquireVolumeLock } from '../../device/volume-lock.ts'
 import { IndexOpenError } from '../../index/errors.ts'
-import { LevelIndex } from '../../index/level-index.ts'
+import { type IndexReaders, LevelIndex } from '../../index/level-index.ts'
 import { type Engine, openEngine } from '../../store/engine.ts'
 import { Volume } from '../../volume/volume.ts'
 import { checkIndexPath, checkStoragePath } from './check-storage-path.ts'
@@ -38,8 +38,15 @@ export interface Storage {
   /** What the volume keeps beside log and index. */
   readonly files: SmallFiles
   readonly engine: Engine
-  /** The engine's, for threads that read it too; undefined where it is not shared. */
-  readonly sharedIndex: { readonly path: string; readonly index: LevelIndex } | undefined
+  readonly indexPath: string
+}
+
+/** Other threads, which read what is stored beside the engine's. */
+export interface StorageReaders extends IndexReaders {
+  /** A purge is in the index. */
+  floorRaised(): void
+  /** A segment goes. */
+  freed(segment: number): void
 }
 
 interface Surroundings {
@@ -50,8 +57,8 @@ interface Surroundings {
   readonly signal: AbortSignal
   /** Overwrites what else is there. */
   readonly forceFormat: boolean | undefined
-  /** Other threads will read the index. */
-  readonly sharesIndex: boolean
+  /** Undefined where no other thread reads. */
+  readonly readers: StorageReaders | undefined
 }
 
 /** Each step is logged with what it took, and added to the teardown as soon as it stands. */
@@ -69,9 +76,8 @@ export async function openStorage(
   const { volume, files } = await openOrUndo(folderOf(server.storagePath, kind), () =>
     openVolume(config, surroundings),
   )
-  const { engine, index } = await recoverEngine({ config, volume, indexPath }, surroundings)
-  const sharedIndex = given.sharesIndex ? { path: indexPath, index } : undefined
-  return { volume, files, engine, sharedIndex }
+  const engine = await recoverEngine({ config, volume, indexPath }, surroundings)
+  return { volume, files, engine, indexPath }
 }
 
 export function indexPathMissing(path: string): StoragePathError {
@@ -100,7 +106,7 @@ async function openOrUndo<T>(folder: string, open: () => Promise<T>): Promise<T>
 
 async function openVolume(
   { server }: ServerConfig,
-  { clock, logger, teardown, signal, forceFormat }: Surroundings,
+  { clock, logger, teardown, signal, forceFormat, readers }: Surroundings,
 ): Promise<{ readonly volume: Volume; readonly files: SmallFiles }> {
   const startedAt = clock.monotonic()
   const { storagePath, storageType: type, storageSize: size } = server
@@ -115,6 +121,7 @@ async function openVolume(
     logger: logger.child({ component: 'volume' }),
     capacityBytes: capacityOf(opened.capacityBytes, size),
     format: { siteId: server.siteId, segmentBytes },
+    onFreed: readers && ((segment) => readers.freed(segment)),
     lock: (volumeId) => acquireVolumeLock({ volumeId, clock }),
   })
   teardown.add('volume', () => volume.close())
@@ -147,19 +154,16 @@ async function recoverEngine(
     readonly volume: Volume
     readonly indexPath: string
   },
-  { clock, logger, teardown, sharesIndex }: Surroundings,
-): Promise<{ readonly engine: Engine; readonly index: LevelIndex }> {
+  { clock, logger, teardown, readers }: Surroundings,
+): Promise<Engine> {
   const { config, volume, indexPath } = inputs
   const startedAt = clock.monotonic()
   const hashing = new HashThreads({ count: hashThreadCount(), logger })
   teardown.add('hashing', () => hashing.close())
-  let index: LevelIndex | undefined
   const engine = await openEngine({
     volume,
-    openIndex: async ({ fresh }) => {
-      index = await openIndex(indexPath, { fresh, sharesIndex, logger, clock })
-      return index
-    },
+    openIndex: ({ fresh }) => openIndex(indexPath, { fresh, readers, logger, clock }),
+    onFloorRaised: readers && (() => readers.floorRaised()),
     clock,
     random: systemRandom,
     logger: logger.child({ component: 'store' }),
@@ -179,8 +183,7 @@ async function recoverEngine(
     },
     'Index brought up to the log',
   )
-  assert(index !== undefined, 'an engine has opened its index')
-  return { engine, index }
+  return engine
 }
 
 /**
@@ -191,14 +194,14 @@ async function openIndex(
   path: string,
   {
     fresh,
-    sharesIndex,
+    readers,
     logger,
     clock,
-  }: Pick<Surroundings, 'clock' | 'logger' | 'sharesIndex'> & { readonly fresh: boolean },
+  }: Pick<Surroundings, 'clock' | 'logger' | 'readers'> & { readonly fresh: boolean },
 ): Promise<LevelIndex> {
   const options = {
     path,
-    shared: sharesIndex,
+    readers,
     logger: logger.child({ component: 'index' }),
     lasting: { clock, random: systemRandom },
   }

@@ -74,8 +74,6 @@ class HttpThread {
 
   async run(): Promise<void> {
     const { listen } = this.#start
-    this.#stepIndex(() => this.#enterIndex())
-    await this.#indexSteps
     this.#listener = await Listener.open({ ...listen, logger: this.#logger })
     this.#post({ kind: 'listening' })
   }

@@ -11,7 +11,6 @@ import { Worker } from 'node:worker_threads'
 import { type Clock, endOfTurn, type Timer } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
-import type { IndexReaders } from '../../index/level-index.ts'
 import type { ObjectStore } from '../../store/model/object-store.ts'
 import type { Volume } from '../../volume/volume.ts'
 import type { AccessControl } from '../credentials/access.ts'
@@ -19,7 +18,15 @@ import type { RevokedTokens } from '../credentials/revoked-tokens.ts'
 import { HttpThreadError } from '../errors.ts'
 import type { TlsMaterial } from '../listener/tls-listener.ts'
 import type { OperationFigures } from '../metrics/request-tally.ts'
-import { type FromThread, type ThreadStart, type ToThread, words, wordsBytes } from './messages.ts'
+import type { StorageReaders } from '../storage/storage.ts'
+import {
+  type CredentialsState,
+  type FromThread,
+  type ThreadStart,
+  type ToThread,
+  words,
+  wordsBytes,
+} from './messages.ts'
 import { PutReceiver } from './put-receiver.ts'
 
 /** Sources run as they stand in tests, compiled in the program. */
@@ -50,28 +57,25 @@ export interface HttpThreadsOptions
   readonly logger: Logger
 }
 
-export class HttpThreads implements IndexReaders {
-  readonly #options: HttpThreadsOptions
+/** There are none until they are started: until then, and where none ever are, nobody hears what they are told. */
+export class HttpThreads implements StorageReaders {
   readonly #words = new Int32Array(new SharedArrayBuffer(wordsBytes))
   readonly #threads: ThreadLink[] = []
+  #options: HttpThreadsOptions | undefined
+  #mayEnterIndex = true
   #timer: Timer | undefined
   #closed = false
 
-  constructor(options: HttpThreadsOptions) {
-    this.#options = options
-  }
-
   /** Resolves when all of them take connections. @throws HttpThreadError */
-  async start(): Promise<void> {
-    const { count, access, revoked, volume } = this.#options
-    access.onReplaced = () => this.#tellCredentials()
-    revoked.onRevoked = () => this.#tellCredentials()
-    volume.onFreed((segment) => this.#tell({ kind: 'freed', segment }))
-    for (let number = 1; number <= count; number++) {
-      this.#threads.push(new ThreadLink(this.#startData(), this.#options))
+  async start(options: HttpThreadsOptions): Promise<void> {
+    this.#options = options
+    const data = this.#startData(options)
+    for (let number = 1; number <= options.count; number++) {
+      this.#threads.push(new ThreadLink(data, options))
     }
+    if (this.#mayEnterIndex) this.enter()
     await Promise.all(this.#threads.map((thread) => thread.listening))
-    this.#askRegularly()
+    this.#askRegularly(options.clock)
   }
 
   /** From now on they answer; until then, whoever comes is told to wait. */
@@ -84,9 +88,19 @@ export class HttpThreads implements IndexReaders {
     return this.#threads.reduce((sum, { heldBytes }) => sum + heldBytes, 0)
   }
 
-  /** A purge is in the index. */
   floorRaised(): void {
     Atomics.add(this.#words, words.floors, 1)
+  }
+
+  freed(segment: number): void {
+    this.#tell({ kind: 'freed', segment })
+  }
+
+  /** Tokens were exchanged or revoked. */
+  credentialsChanged(): void {
+    if (this.#options === undefined) return
+    Atomics.add(this.#words, words.credentials, 1)
+    this.#tell({ kind: 'credentials', state: this.#credentials(this.#options) })
   }
 
   /** For new connections. */
@@ -95,10 +109,12 @@ export class HttpThreads implements IndexReaders {
   }
 
   async leave(): Promise<void> {
+    this.#mayEnterIndex = false
     await Promise.all(this.#threads.map((thread) => thread.leaveIndex()))
   }
 
   enter(): void {
+    this.#mayEnterIndex = true
     this.#tell({ kind: 'enter index' })
   }
 
@@ -120,32 +136,26 @@ export class HttpThreads implements IndexReaders {
     for (const thread of this.#threads) thread.tell(message)
   }
 
-  #tellCredentials(): void {
-    Atomics.add(this.#words, words.credentials, 1)
-    this.#tell({ kind: 'credentials', state: this.#credentials() })
-  }
-
-  #credentials() {
-    const { tokens, acceptTokens } = this.#options.access.lists
+  #credentials({ access, revoked }: HttpThreadsOptions): CredentialsState {
     const epoch = Atomics.load(this.#words, words.credentials)
-    return { epoch, tokens, acceptTokens, revoked: this.#options.revoked.digests() }
+    return { ...access.lists, epoch, revoked: revoked.digests() }
   }
 
-  #startData(): ThreadStart {
-    const { listen, engineSocket, indexPath, rules, autoCreateBuckets, answers } = this.#options
+  #startData(options: HttpThreadsOptions): ThreadStart {
+    const { listen, engineSocket, indexPath, rules, autoCreateBuckets, answers } = options
     return {
       ...{ listen, engineSocket, indexPath, rules, autoCreateBuckets, answers },
-      budgetBytes: Math.min(threadBytesMax, Math.floor(allBytesMax / this.#options.count)),
-      volumeId: this.#options.volume.identity.volumeId,
+      budgetBytes: Math.min(threadBytesMax, Math.floor(allBytesMax / options.count)),
+      volumeId: options.volume.identity.volumeId,
       words: this.#words.buffer as SharedArrayBuffer,
-      credentials: this.#credentials(),
+      credentials: this.#credentials(options),
     }
   }
 
-  #askRegularly(): void {
-    this.#timer = this.#options.clock.after(reportMs, () => {
+  #askRegularly(clock: Clock): void {
+    this.#timer = clock.after(reportMs, () => {
       void this.report().then(() => {
-        if (!this.#closed) this.#askRegularly()
+        if (!this.#closed) this.#askRegularly(clock)
       })
     })
   }

@@ -1,6 +1,5 @@
 /** Starts the HTTP threads of a site and ties them to what they read, and to what they must hear of. */
 import { availableParallelism } from 'node:os'
-import { assert } from '../../base/assert.ts'
 import { systemClock } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Teardown } from '../../base/teardown.ts'
@@ -15,7 +14,7 @@ import type { TlsMaterial } from '../listener/tls-listener.ts'
 import type { OperationFigures } from '../metrics/request-tally.ts'
 import type { Storage } from '../storage/storage.ts'
 import { EngineSocket } from './engine-socket.ts'
-import { HttpThreads } from './http-threads.ts'
+import type { HttpThreads } from './http-threads.ts'
 
 /** Beyond it the engine's thread is what a site waits for. */
 const threadsMaxDefault = 8
@@ -29,6 +28,8 @@ export function threadCountOf({ server }: ServerConfig): number {
 }
 
 export interface OpenThreadsOptions {
+  /** Not started yet. */
+  readonly threads: HttpThreads
   readonly teardown: Teardown
   readonly storage: Storage
   readonly store: Pick<ObjectStore, 'putObject'>
@@ -46,24 +47,24 @@ export interface OpenThreadsOptions {
   readonly logger: Logger
 }
 
-/** Undefined where the engine's thread is the only one. @throws ListenFailedError, HttpThreadError */
+/** Does nothing where the engine's thread is the only one. @throws ListenFailedError, HttpThreadError */
 export async function openThreads(
   config: ServerConfig,
   options: OpenThreadsOptions,
-): Promise<HttpThreads | undefined> {
-  const { storage, teardown, address, certificates, logger, ...given } = options
+): Promise<void> {
+  const { threads, storage, teardown, address, certificates, logger, ...given } = options
   const count = threadCountOf(config) - 1
-  if (count === 0) return undefined
-  const { sharedIndex, engine, volume } = storage
-  assert(sharedIndex !== undefined, 'a site with several threads shares its index')
+  if (count === 0) return
+  const { indexPath, volume } = storage
   const { server, logging } = config
   const socket = await EngineSocket.open(volume.identity.volumeId, logger)
   teardown.add('engine socket', () => socket.close())
   socket.serve(options.handle)
   const { tls } = server
   const shown = certificates()
-  const threads = new HttpThreads({
-    ...{ ...given, count, volume, logger },
+  teardown.add('http threads', () => threads.close(0))
+  await threads.start({
+    ...{ ...given, count, volume, indexPath, logger },
     listen: {
       address: { ...address, shared: 'further' },
       limits: { connectionsMax: connectionsMaxOf(count + 1) },
@@ -73,7 +74,6 @@ export async function openThreads(
           : { ...shown, clientAuth: tls.clientAuth, minVersion: tls.minVersion },
     },
     engineSocket: socket.path,
-    indexPath: sharedIndex.path,
     rules: {
       loopback: isLoopbackHost(server.host),
       allowAnonymous: server.allowAnonymous,
@@ -83,12 +83,7 @@ export async function openThreads(
     answers: logging.level !== 'debug',
     clock: systemClock,
   })
-  teardown.add('http threads', () => threads.close(0))
-  sharedIndex.index.sharedWith(threads)
-  engine.onFloorRaised = () => threads.floorRaised()
-  await threads.start()
   // They may have been renewed while the threads were starting.
   const renewed = certificates()
   if (renewed !== undefined && renewed !== shown) threads.renewTls(renewed)
-  return threads
 }

@@ -18,6 +18,8 @@ export interface VolumeParts {
   readonly limits: VolumeLimits
   readonly table: SegmentTable
   readonly handles: HandleCache
+  /** Told of each segment that goes from the device. */
+  readonly onFreed: ((segment: number) => void) | undefined
 }
 
 export class VolumeContext {
@@ -28,9 +30,8 @@ export class VolumeContext {
   readonly limits: VolumeLimits
   readonly table: SegmentTable
   readonly handles: HandleCache
+  readonly onFreed: VolumeParts['onFreed']
   readonly volumeId: Buffer
-  /** Told of each segment that goes from the device. */
-  onFreed: ((segment: number) => void) | undefined
   /**
    * Headers and superblocks are written in turn: the superblock's census must neither miss a segment
    * whose header is on its way nor count one whose header then fails.
@@ -49,6 +50,7 @@ export class VolumeContext {
     this.limits = parts.limits
     this.table = parts.table
     this.handles = parts.handles
+    this.onFreed = parts.onFreed
     this.volumeId = Buffer.from(parts.identity.volumeId, 'hex')
   }
 
