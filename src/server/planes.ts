@@ -154,12 +154,16 @@ function createControl(
     readonly scrubber: Scrubber
   },
 ): Promise<ControlPlane> {
-  const { storage, replicator, remotes, access, tokens, credentials, logger, closing } = options
+  const { storage, replicator, remotes, access, tokens, credentials, threads, logger, closing } =
+    options
   const { clients, replication, metrics, scrubber } = parts
   const health = rememberBriefly({
     clock: systemClock,
     ms: healthAgeMsMax,
-    make: () => siteHealth(storage, replication, [...credentials(), ...scrubReasons(scrubber)]),
+    make: () => {
+      const others = [...credentials(), ...scrubReasons(scrubber), ...threads.reasons()]
+      return siteHealth(storage, replication, others)
+    },
   })
   return createControlPlane({
     store: clients,
@@ -302,6 +306,7 @@ async function siteFigures(
     volumeCapacityBytes: usage.capacityBytes,
     volumeUsedBytes: usage.usedBytes,
     volumeWritable: usage.writable,
+    threadsWithoutIndex: threads.withoutIndex,
     bytesInFlight: budget.heldBytes + threads.heldBytes,
     role: status.role.role,
     sync: status.sync,

@@ -21,6 +21,7 @@ const figures: SiteFigures = {
   skewedChanges: 4,
   conflicts: { noticed: 3, kept: 2, dropped: 1, open: 2 },
   bytesInFlight: 42,
+  threadsWithoutIndex: 0,
   role: 'primary',
   sync: null,
   remotes: [

@@ -24,6 +24,7 @@ export interface SiteFigures {
   readonly volumeUsedBytes: number
   readonly volumeWritable: boolean
   readonly bytesInFlight: number
+  readonly threadsWithoutIndex: number
   readonly role: RoleStatus['role']
   /** Null in mode async. */
   readonly sync: SyncStatus | null
@@ -104,6 +105,10 @@ function addSiteMetrics(registry: Registry): (figures: SiteFigures) => void {
   const writable = gauge('comio_volume_writable', '1 while writes are accepted, else 0.')
   const primary = gauge('comio_site_primary', '1 while clients may write here, 0 at a replica.')
   const inFlight = gauge('comio_http_body_bytes_in_flight', 'Body bytes held in memory now.')
+  const withoutIndex = gauge(
+    'comio_http_threads_without_index',
+    'HTTP threads that cannot read the index, and pass on all requests.',
+  )
   return (figures) => {
     buckets.set(figures.buckets)
     objects.set(figures.objects)
@@ -113,6 +118,7 @@ function addSiteMetrics(registry: Registry): (figures: SiteFigures) => void {
     writable.set(figures.volumeWritable ? 1 : 0)
     primary.set(figures.role === 'primary' ? 1 : 0)
     inFlight.set(figures.bytesInFlight)
+    withoutIndex.set(figures.threadsWithoutIndex)
   }
 }
 

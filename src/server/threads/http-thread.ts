@@ -167,6 +167,12 @@ class HttpThread {
   }
 
   async #enterIndex(): Promise<void> {
+    const failure = this.#index === undefined ? await this.#openIndex() : undefined
+    this.#post({ kind: 'entered index', failure })
+  }
+
+  /** Resolves to why it does not open, where it does not. */
+  async #openIndex(): Promise<string | undefined> {
     try {
       const index = await SharedIndex.open(this.#start.indexPath)
       this.#index = index
@@ -174,10 +180,10 @@ class HttpThread {
         ...{ index, reader: this.#records },
         floorsEpoch: () => Atomics.load(this.#words, words.floors),
       })
+      return undefined
     } catch (thrown) {
       rethrowAssertion(thrown)
-      const fields = { error: messageOf(thrown) }
-      this.#logger.warn(fields, 'An HTTP thread cannot read the index: it passes on all requests')
+      return messageOf(thrown)
     }
   }
 

@@ -32,7 +32,10 @@ import { PutReceiver } from './put-receiver.ts'
 /** Sources run as they stand in tests, compiled in the program. */
 const script = new URL(`./http-thread${extname(import.meta.url)}`, import.meta.url)
 
-/** How often threads are asked for what they have counted, beside when somebody wants to know. */
+/**
+ * How often threads are asked for what they have counted, beside when somebody wants to know, and those that
+ * could not read the index are told to try again.
+ */
 const reportMs = 5_000
 /** Small bodies on their way, in memory at one time: of one thread, and of all together. */
 const threadBytesMax = 16 * 2 ** 20
@@ -88,6 +91,21 @@ export class HttpThreads implements StorageReaders {
     return this.#threads.reduce((sum, { heldBytes }) => sum + heldBytes, 0)
   }
 
+  /** How many can answer nothing themselves. */
+  get withoutIndex(): number {
+    return this.#withoutIndex().length
+  }
+
+  /** What is wrong, for everybody. */
+  reasons(): readonly string[] {
+    const without = this.#withoutIndex()
+    if (without.length === 0) return []
+    const since = new Date(Math.min(...without.map(([, since]) => since))).toISOString()
+    return [
+      `HTTP threads that cannot read the index since ${since}, ${without.length}: they pass on all requests`,
+    ]
+  }
+
   floorRaised(): void {
     Atomics.add(this.#words, words.floors, 1)
   }
@@ -136,6 +154,19 @@ export class HttpThreads implements StorageReaders {
     for (const thread of this.#threads) thread.tell(message)
   }
 
+  #withoutIndex(): readonly (readonly [thread: ThreadLink, since: number])[] {
+    return this.#threads.flatMap((thread) => {
+      const { withoutIndexSince: since } = thread
+      return since === undefined ? [] : [[thread, since] as const]
+    })
+  }
+
+  #tryAgain(): void {
+    // While the index is being opened anew, they must not.
+    if (!this.#mayEnterIndex) return
+    for (const [thread] of this.#withoutIndex()) thread.tell({ kind: 'enter index' })
+  }
+
   #credentials({ access, revoked }: HttpThreadsOptions): CredentialsState {
     const epoch = Atomics.load(this.#words, words.credentials)
     return { ...access.lists, epoch, revoked: revoked.digests() }
@@ -154,6 +185,7 @@ export class HttpThreads implements StorageReaders {
 
   #askRegularly(clock: Clock): void {
     this.#timer = clock.after(reportMs, () => {
+      this.#tryAgain()
       void this.report().then(() => {
         if (!this.#closed) this.#askRegularly(clock)
       })
@@ -165,6 +197,8 @@ export class HttpThreads implements StorageReaders {
 class ThreadLink {
   readonly listening: Promise<void>
   heldBytes = 0
+  /** It could not open it. */
+  withoutIndexSince: number | undefined
   readonly #options: HttpThreadsOptions
   readonly #worker: Worker
   readonly #puts: PutReceiver
@@ -264,12 +298,28 @@ class ThreadLink {
         access.tokens.noteUses(message.figures.lastUsed)
         onCounted(message.figures.operations)
         break
+      case 'entered index':
+        this.#noteIndex(message.failure)
+        return
       case 'closed':
       case 'left index':
       case 'listening':
         break
     }
     this.#awaited.get(message.kind)?.shift()?.()
+  }
+
+  #noteIndex(failure: string | undefined): void {
+    const { clock, logger } = this.#options
+    const since = this.withoutIndexSince
+    if (failure === undefined) {
+      this.withoutIndexSince = undefined
+      if (since !== undefined) logger.info({}, 'An HTTP thread can read the index again')
+    } else if (since === undefined) {
+      this.withoutIndexSince = clock.now()
+      const fields = { error: failure }
+      logger.warn(fields, 'An HTTP thread cannot read the index: it passes on all requests')
+    }
   }
 
   /** Nobody waits for it any more. */

@@ -108,6 +108,8 @@ export type LogLevel = 'debug' | 'error' | 'info' | 'warn'
 
 export type FromThread =
   | { readonly kind: 'closed' | 'left index' | 'listening' }
+  /** Or could not, for that reason. */
+  | { readonly kind: 'entered index'; readonly failure: string | undefined }
   | { readonly kind: 'ask place'; readonly use: SegmentUse }
   | { readonly kind: 'put'; readonly orders: readonly PutOrder[]; readonly bytes: ArrayBuffer }
   | { readonly kind: 'report'; readonly figures: ThreadFigures }
