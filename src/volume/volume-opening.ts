@@ -28,6 +28,7 @@ import type { Stream, VolumeIdentity } from './format/volume-status.ts'
 import { checkCensus } from './segments/census-check.ts'
 import { HandleCache } from './segments/handle-cache.ts'
 import { findLostEnd } from './segments/lost-footer.ts'
+import { MissingLog } from './segments/missing-log.ts'
 import { buildChain, type SegmentChain } from './segments/segment-chain.ts'
 import { readBlocks } from './segments/segment-read.ts'
 import { type SegmentScan, scanSegments } from './segments/segment-scan.ts'
@@ -45,7 +46,10 @@ export interface VolumeOptions {
     readonly segmentBytes?: number | undefined
     readonly siteId?: string | undefined
   }
-  /** Opens it also where nothing but its last group says where a segment of the log ends. */
+  /**
+   * Opens it also where nothing but its last group says where a segment of the log ends, and where segments
+   * of the log are gone.
+   */
   readonly salvage?: boolean
   /** What the volume may take; without it, what the device has. */
   readonly capacityBytes?: number | undefined
@@ -64,6 +68,7 @@ export interface OpenedVolume {
   readonly space: Space
   readonly log: SegmentChain
   readonly bulk: SegmentChain
+  readonly missingLog: MissingLog
   /** Where the log ended when the volume was closed in order. */
   readonly logEnd: LogEnd | undefined
   readonly hold: VolumeHold | undefined
@@ -135,18 +140,25 @@ async function openSegments(
     ...{ device, clock, logger, identity, limits, table, handles },
     onFreed: options.onFreed,
   })
+  const missingLog = new MissingLog()
+  const finding = { context, passing: options.salvage === true ? missingLog : undefined }
   checkCensus(table, superblock, {
-    report: (stream, problem) => reporter(context, stream)(problem),
-    missing: (stream, use) => reportMissing(context, stream, use),
+    report: (stream, problem, unnamed) => {
+      if (stream === 'log' && unnamed > 0 && finding.passing !== undefined) {
+        finding.passing.unnamed = unnamed
+      } else reporter(context, stream)(problem)
+    },
+    missing: (stream, use) => reportMissing(finding, stream, use),
   })
   await findLostEnds(context, { mayGuess: options.salvage === true })
-  const log = await chainOf(context, 'log', superblock)
-  const bulk = await chainOf(context, 'bulk', superblock)
-  const prepared = await tidy(context, scan, leftover)
+  const log = await chainOf(finding, 'log', superblock)
+  const bulk = await chainOf(finding, 'bulk', superblock)
+  if (missingLog.isAny && log.entries.length === 0) throw new LostLogError('nothing of it is left')
+  const prepared = await tidy(context, scan, { leftover, missingLog })
   const freeBytes = await device.freeBytes()
   const { capacityBytes } = options
   const space = new Space(context, { capacityBytes, freeBytes, prepared })
-  return { context, space, log, bulk, logEnd: superblock.logEnd }
+  return { context, space, log, bulk, missingLog, logEnd: superblock.logEnd }
 }
 
 /** Lost log refuses the volume; a lost bulk segment costs the objects in it, which say so when read. */
@@ -157,10 +169,20 @@ function reporter(context: VolumeContext, stream: Stream): (problem: ComioError)
   }
 }
 
-/** Notes a bulk segment as missing; without a log segment nothing is opened. */
-function reportMissing(context: VolumeContext, stream: Stream, use: SegmentUse): void {
+interface Finding {
+  readonly context: VolumeContext
+  /** Where what is missing of the log is noted, if that does not refuse the volume. */
+  readonly passing: MissingLog | undefined
+}
+
+/** Notes a bulk segment as missing; without a log segment nothing is opened, unless it may be passed over. */
+function reportMissing({ context, passing }: Finding, stream: Stream, use: SegmentUse): void {
   const { segment, generation } = use
   if (stream === 'log') {
+    if (passing !== undefined) {
+      passing.add(use)
+      return
+    }
     const missing = `segment ${segment} of generation ${generation} is not there`
     throw new LostLogError(missing, { segment, generation })
   }
@@ -193,13 +215,14 @@ async function findLostEnds(
 }
 
 async function chainOf(
-  context: VolumeContext,
+  finding: Finding,
   stream: Stream,
   superblock: Superblock,
 ): Promise<SegmentChain> {
+  const { context } = finding
   const report = reporter(context, stream)
   const knownThrough = superblock.highestGeneration
-  const missing = (use: SegmentUse): void => reportMissing(context, stream, use)
+  const missing = (use: SegmentUse): void => reportMissing(finding, stream, use)
   const ordered = context.table.ofStream(stream)
   const chain = buildChain(ordered, { knownThrough, report, missing })
   const abandoned: SegmentEntry[] = []
@@ -230,9 +253,10 @@ async function isEmpty(context: VolumeContext, entry: SegmentEntry): Promise<boo
 async function tidy(
   context: VolumeContext,
   scan: SegmentScan,
-  leftover: SegmentEntry | undefined,
+  found: { readonly leftover: SegmentEntry | undefined; readonly missingLog: MissingLog },
 ): Promise<BlankSegment | undefined> {
   const { device, limits, logger } = context
+  const { leftover, missingLog } = found
   for (const slot of scan.torn) {
     logger.warn({ segment: slot }, 'a segment whose first write was cut off is removed')
   }
@@ -241,12 +265,16 @@ async function tidy(
   const blank = scan.blank.filter(kept)
   const unwanted = [...scan.torn.filter(kept), ...blank.slice(1)]
   if (leftover !== undefined) unwanted.push(leftover.segment)
-  for (const slot of unwanted) await device.remove(slot)
+  if (missingLog.isAny) {
+    // Nothing is changed before somebody has said that it is to go on so.
+    missingLog.unwanted = unwanted
+  } else for (const slot of unwanted) await device.remove(slot)
   const slot = blank[0]
   if (slot === undefined) return undefined
   const handle = await device.open(slot)
   if (handle.size === limits.segmentBytes) return { slot, handle }
   await handle.close()
-  await device.remove(slot)
+  if (missingLog.isAny) missingLog.unwanted = [...unwanted, slot]
+  else await device.remove(slot)
   return undefined
 }

@@ -32,6 +32,7 @@ import { LogReplay } from './read/log-replay.ts'
 import { type BodyRange, type RecordIdentity, RecordReader } from './read/record-reader.ts'
 import type { DamagedExtent } from './segments/damaged-extent.ts'
 import { type ListedRecord, listRecords, scanRecords } from './segments/list-records.ts'
+import type { MissingLog } from './segments/missing-log.ts'
 import type { SegmentChain } from './segments/segment-chain.ts'
 import type { SegmentEntry } from './segments/segment-table.ts'
 import type { VolumeContext } from './segments/volume-context.ts'
@@ -83,6 +84,7 @@ export class Volume {
   readonly #bulkQueue: BulkQueue
   readonly #log: SegmentChain
   readonly #bulk: SegmentChain
+  readonly #missingLog: MissingLog
   readonly #logEnd: LogEnd | undefined
   readonly #hold: VolumeHold | undefined
   #replay: LogReplay | undefined
@@ -96,6 +98,7 @@ export class Volume {
     this.#space = space
     this.#log = opened.log
     this.#bulk = opened.bulk
+    this.#missingLog = opened.missingLog
     this.#logEnd = opened.logEnd
     this.#hold = opened.hold
     const register = new SegmentRegister(context)
@@ -151,6 +154,7 @@ export class Volume {
       'the log is replayed to its end',
     )
     // First what gives space back, so that a full volume can be opened again.
+    for (const slot of this.#missingLog.unwanted) await this.#context.device.remove(slot)
     for (const chain of [this.#log, this.#bulk]) await this.#finish(chain, knownIn)
     this.#logWriter.continueAfter(sealOf(this.#log))
     this.#bulkWriter.continueAfter(sealOf(this.#bulk))
@@ -177,6 +181,11 @@ export class Volume {
     }
     assert(bytes <= this.limits.groupBytesMax, 'a group of at most groupBytesMax')
     return await this.#logWriter.append(records)
+  }
+
+  /** The last seq that was given before the newest segment of the log was begun. */
+  get sealedSeq(): number {
+    return this.#log.entries.at(-1)?.previous?.highestSeq ?? 0
   }
 
   /** The end of the last durable group. */
@@ -362,7 +371,8 @@ export class Volume {
   #beginReplay(): LogReplay {
     assert(this.#state === 'opened', 'replay comes before activation')
     const { entries } = this.#log
-    const replay = new LogReplay(this.#context, { entries, logEnd: this.#logEnd })
+    const log = { entries, missing: this.#missingLog, logEnd: this.#logEnd }
+    const replay = new LogReplay(this.#context, log)
     this.#replay = replay
     return replay
   }

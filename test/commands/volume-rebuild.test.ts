@@ -58,9 +58,12 @@ async function roll(): Promise<void> {
   }
 }
 
+const pathOf = (segment: number): string =>
+  join(volume, 'segments', `${segment.toString(16).padStart(8, '0')}.seg`)
+
 /** Overwrites some bytes of a segment's file; the offset counts from its end where it is negative. */
 async function overwrite(segment: number, offset: number, bytes: Buffer): Promise<void> {
-  const path = join(volume, 'segments', `${segment.toString(16).padStart(8, '0')}.seg`)
+  const path = pathOf(segment)
   const file = await readFile(path)
   file.set(bytes, offset < 0 ? file.length + offset : offset)
   await writeFile(path, file, { flag: 'r+' })
@@ -219,12 +222,72 @@ describe('volume rebuild of a damaged log', () => {
     const { segment, offset } = store.volume.logPosition()
     await store.put('photos', 'cut', 'b')
     await breakOff()
-    const path = join(volume, 'segments', `${segment.toString(16).padStart(8, '0')}.seg`)
-    await truncate(path, offset)
+    await truncate(pathOf(segment), offset)
     expect((await rebuild('--skip-damaged')).code).toBe(0)
     expect((await rebuild()).code).toBe(0)
     await store.loseIndex()
     expect(await text('photos', 'first')).toBe('a')
+  })
+
+  test('goes on without a segment of the log that is gone, once it is told to', async () => {
+    await store.put('photos', 'before', 'a')
+    await roll()
+    const { segment } = store.volume.logPosition()
+    await store.put('photos', 'gone', 'b')
+    await store.put('photos', 'newer', 'old')
+    await roll()
+    await store.put('photos', 'newer', 'new')
+    const head = store.engine.feed.head()
+    await store.close()
+    const path = pathOf(segment)
+    await rename(path, `${path}.aside`)
+    await expect(store.reopen()).rejects.toThrow(`segment ${segment} of generation 2 is not there`)
+    await rm(join(store.folder, 'index'), { recursive: true })
+
+    const refused = await rebuild()
+    expect(refused.code).toBe(1)
+    expect(refused.stdout).toMatch(
+      new RegExp(`segment ${segment}, generation 2, .*the segment is missing.*may be back`),
+    )
+    // Nothing was changed: it could still come back.
+    await expect(store.reopen()).rejects.toThrow('is not there')
+
+    expect((await rebuild('--skip-damaged')).code).toBe(0)
+    expect(await runHere(['volume', 'verify', '--config', config])).toMatchObject({ code: 0 })
+    await store.reopen()
+    expect(await text('photos', 'before')).toBe('a')
+    expect(await text('photos', 'gone')).toBeUndefined()
+    expect(await text('photos', 'newer')).toBe('new')
+    expect((await store.put('photos', 'gone', 'again')).seq).toBeGreaterThan(head)
+    await store.loseIndex()
+    expect(await text('photos', 'gone')).toBe('again')
+  })
+
+  test('gives no number again that the newest segment had when that is gone, whoever loses the index next', async () => {
+    await store.put('photos', 'before', 'a')
+    await roll()
+    const { segment } = store.volume.logPosition()
+    for (let i = 0; i < 20; i++) await store.put('photos', `gone${i}`, 'b')
+    const head = store.engine.feed.head()
+    await store.close()
+    await rm(pathOf(segment))
+    await rm(join(store.folder, 'index'), { recursive: true })
+    expect((await rebuild()).code).toBe(1)
+    expect((await rebuild('--skip-damaged')).code).toBe(0)
+    await rm(join(store.folder, 'index'), { recursive: true })
+    expect((await rebuild()).code).toBe(0)
+    await store.loseIndex()
+    expect(await text('photos', 'before')).toBe('a')
+    expect((await store.put('photos', 'new', 'c')).seq).toBeGreaterThan(head)
+  })
+
+  test('has nothing to go on with when no segment of the log is left', async () => {
+    await store.put('photos', 'cat', 'a')
+    const { segment } = store.volume.logPosition()
+    await store.close()
+    await rm(pathOf(segment))
+    const { code, stderr } = await rebuild('--skip-damaged')
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('LOG_LOST') })
   })
 
   test('goes on behind a segment whose end is damaged, and which nothing follows any more', async () => {

@@ -64,6 +64,8 @@ export async function recoverParts(
   const now = Math.max(0, Math.floor(clock.now()))
   const recovered = { index, accounts, uploads, conflicts, versions }
   const replayed = await recover({ ...recovered, log, siteId, logger, now })
+  // Behind a lost end of the log, the records alone do not tell what was given.
+  accounts.raiseSeq(volume.sealedSeq)
   return { ...recovered, writers, admission, ...ways, replayed }
 }
 

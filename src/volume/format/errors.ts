@@ -90,7 +90,7 @@ export class LostLogError extends ComioError {
 
   constructor(missing: string, facts: Partial<DamageFacts> = {}) {
     super(`part of the log is lost: ${missing}`, {
-      hint: 'Nothing was changed. Bring the missing file back, restore a backup, or refill this site from a replica.',
+      hint: 'Nothing was changed. Bring the missing file back, restore a backup, refill this site from a replica, or see what comio volume rebuild finds without it.',
       facts: { ...facts },
     })
   }

@@ -8,16 +8,19 @@ import { CorruptLogError, LostLogError } from '../format/errors.ts'
 import { decodeFooterHeader } from '../format/footer.ts'
 import { decodeGroupHeader } from '../format/group-codec.ts'
 import { blockBytes } from '../format/limits.ts'
-import type { LogPosition, ReplayedRecord } from '../format/record.ts'
+import type { LogPosition, ReplayedRecord, SegmentUse } from '../format/record.ts'
 import type { SegmentEnd } from '../format/segment-header.ts'
 import type { LogEnd } from '../format/superblock.ts'
 import { type DamagedExtent, readExtent, recordBytesMin } from '../segments/damaged-extent.ts'
+import type { MissingLog } from '../segments/missing-log.ts'
 import { readBlocks } from '../segments/segment-read.ts'
 import type { SegmentEntry } from '../segments/segment-table.ts'
 import { isSameUse } from '../segments/segment-table.ts'
 import { SegmentWalk, type WalkedGroup, type WalkStop } from '../segments/segment-walk.ts'
 import { TolerantSegment } from '../segments/tolerant-segment.ts'
 import type { VolumeContext } from '../segments/volume-context.ts'
+
+const nothingLeft = { records: [], lost: [], isAccounted: false } as const
 
 interface PassedDamage {
   readonly extent: DamagedExtent
@@ -29,6 +32,7 @@ interface PassedDamage {
 export class LogReplay {
   readonly #context: VolumeContext
   readonly #entries: readonly SegmentEntry[]
+  readonly #missing: MissingLog
   readonly #logEnd: LogEnd | undefined
   #reached: LogPosition | undefined
   #finished = false
@@ -38,12 +42,14 @@ export class LogReplay {
     log: {
       /** The log's segments in order. */
       readonly entries: readonly SegmentEntry[]
+      readonly missing: MissingLog
       /** What it reached when the volume was closed in order. */
       readonly logEnd: LogEnd | undefined
     },
   ) {
     this.#context = context
     this.#entries = log.entries
+    this.#missing = log.missing
     this.#logEnd = log.logEnd
   }
 
@@ -64,11 +70,46 @@ export class LogReplay {
   /** The whole log, going on behind damage, of which it hands out what is left. */
   async *salvage(reached: LogPosition | undefined): AsyncGenerator<ReplayedRecord | DamagedExtent> {
     this.#reached = reached
+    let last: SegmentEntry | undefined
     for (const [at, entry] of this.#entries.entries()) {
+      yield* this.#missingBetween(last, entry)
       yield* this.#salvageSegment(entry)
       if (entry.isEndGuessed) yield guessedEnd(entry, this.#entries[at + 1])
+      last = entry
     }
+    if (last !== undefined) yield* this.#missingAfter(last)
     this.#finished = true
+  }
+
+  /** Before `next`, whose header knows the highest seq up to there. */
+  *#missingBetween(last: SegmentEntry | undefined, next: SegmentEntry): Generator<DamagedExtent> {
+    const highestSeq = next.previous?.highestSeq ?? 0
+    for (const use of this.#missing.between(last?.generation ?? 0, next.generation)) {
+      yield this.#missingSegment(use, highestSeq)
+    }
+  }
+
+  /** At the end of the log, where those may have been, too, that nothing names. */
+  *#missingAfter(last: SegmentEntry): Generator<DamagedExtent> {
+    const { end, segment, generation } = last
+    assert(end !== undefined, 'a segment has an end once it was walked')
+    const { unnamed } = this.#missing
+    const newest = this.#missing.between(generation, Number.POSITIVE_INFINITY)
+    const seqs = Math.ceil(this.#context.limits.segmentBytes / recordBytesMin)
+    const highestSeq = end.highestSeq + (newest.length + unnamed) * seqs
+    // What is opened next seals it so: then the log alone tells which seqs are not given again.
+    last.end = { ...end, highestSeq }
+    for (const use of newest) yield this.#missingSegment(use, highestSeq)
+    if (unnamed === 0) return
+    const place = { segment, generation, offset: end.validEnd, end: end.validEnd }
+    const mismatch = `segments of the log are missing that nothing names: ${unnamed}`
+    yield { ...place, mismatch, ...nothingLeft, highestSeq }
+  }
+
+  #missingSegment(use: SegmentUse, highestSeq: number): DamagedExtent {
+    const { segmentBytes: end } = this.#context.limits
+    const mismatch = 'the segment is missing'
+    return { ...use, offset: blockBytes, end, mismatch, ...nothingLeft, highestSeq }
   }
 
   #startingAt(from: LogPosition | undefined): readonly SegmentEntry[] {
@@ -272,9 +313,8 @@ function guessedEnd(entry: SegmentEntry, next: SegmentEntry | undefined): Damage
   assert(end !== undefined, 'a guess is an end')
   const mismatch = 'its footer is lost, and nothing else says whether this is where it ends'
   const highestSeq = Math.max(end.highestSeq, next?.previous?.highestSeq ?? 0)
-  const nothing = { records: [], lost: [], isAccounted: false }
   const { validEnd: offset } = end
-  return { segment, generation, offset, end: offset, mismatch, ...nothing, highestSeq }
+  return { segment, generation, offset, end: offset, mismatch, ...nothingLeft, highestSeq }
 }
 
 function checkSeal(entry: SegmentEntry, found: SegmentEnd): void {

@@ -15,7 +15,8 @@ import type { SegmentTable } from './segment-table.ts'
 
 /** Told what is wrong: it may throw, or note it and go on. */
 export interface CensusListener {
-  report(stream: Stream, problem: ComioError): void
+  /** @param unnamed how many are gone that nothing names; not above 0 where there is one too many */
+  report(stream: Stream, problem: ComioError, unnamed: number): void
   missing(stream: Stream, use: SegmentUse): void
 }
 
@@ -36,14 +37,14 @@ export function checkCensus(
     const known = combineCensus(found[stream], censusOf(named))
     if (sameCensus(known, expected)) continue
     const counts = `${expected.count} ${stream} segments expected, ${found[stream].count} found`
-    listener.report(stream, new LostLogError(counts))
-    noteUnnamed(table, superblock, known)
+    const unnamed = censusWithout(expected, known)
+    listener.report(stream, new LostLogError(counts), unnamed.count)
+    if (stream === 'bulk') noteUnnamed(table, superblock, unnamed)
   }
 }
 
 /** Bulk segments that are older than all that the superblock names. */
-function noteUnnamed(table: SegmentTable, superblock: Superblock, known: SegmentCensus): void {
-  const census = censusWithout(superblock.census.bulk, known)
+function noteUnnamed(table: SegmentTable, superblock: Superblock, census: SegmentCensus): void {
   // Fewer expected than found: somebody has put a freed segment back, which takes nothing away.
   if (census.count <= 0) return
   const { highestGeneration: through, slotsEnd } = superblock

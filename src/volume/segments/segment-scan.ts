@@ -36,7 +36,7 @@ export type ScannedSlot = SegmentEntry | 'blank' | 'torn' | SlotDamage
 
 /** One that was made ahead and never used looks like it when a bit of it has turned over. */
 const headlessHint =
-  'Restore the segment, or a backup, or refill this site from another. In a directory the file can be put aside: if it was needed, the site says at its start what is missing, and the file can go back.'
+  'Restore the segment, or a backup, or refill this site from another. In a directory the file can be put aside: if it was needed, the site says at its start what is missing, and the file can go back, or comio volume rebuild go on without.'
 
 /** @throws CorruptLogError, FormatTooNewError */
 export async function scanSegments(device: Device, volumeId: Buffer): Promise<SegmentScan> {
