@@ -187,7 +187,7 @@ describe('the loss of a primary', () => {
     expect((await statusOf(a)).role).toMatchObject({ role: 'replica', term: 1 })
     await eventually('A has it', async () => (await a.send('GET', '/docs/two')).status === 200)
     expect(a.records().map(({ msg }) => msg)).toContain(
-      'Another site was promoted while this one was away: this site is a replica from now on',
+      'Another site was promoted: this site is a replica from now on',
     )
     await eventually('it is on disk', async () => {
       const text = await readFile(join(a.storage, 'role'), 'utf8').catch(() => '{}')
@@ -273,6 +273,34 @@ describe('two sites that were promoted out of sight of each other', () => {
     expect(second.standing()).toEqual({ role: 'replica', term: 1 })
     expect(second.primaryUrl).toBe('http://site-a')
     await second.close()
+  })
+})
+
+describe('one of three sites without roles that is demoted', () => {
+  it('names the same one of the two that take writes whoever speaks last, and the one promoted in the end', async () => {
+    const [clock, logger] = [new ManualClock(), collectingLogger([])]
+    const files = new FolderFiles(a.folder)
+    const configured = undefined
+    const keeper = await RoleKeeper.open({ siteId: 'site-a', files, configured, clock, logger })
+    await keeper.become('replica', 0)
+    const named = (...spoken: readonly [string, 'primary' | 'replica', number][]) => {
+      return spoken.map(([siteId, role, term]) => {
+        keeper.heard({ siteId, url: `http://${siteId}`, standing: { role, term } })
+        return keeper.primaryUrl
+      })
+    }
+    expect(named(['site-b', 'primary', 0], ['site-c', 'primary', 0])).toEqual([
+      'http://site-b',
+      'http://site-b',
+    ])
+    expect(named(['site-c', 'primary', 1], ['site-b', 'primary', 0])).toEqual([
+      'http://site-c',
+      'http://site-c',
+    ])
+    expect(named(['site-b', 'replica', 1], ['site-c', 'replica', 1])).toEqual([
+      'http://site-c',
+      undefined,
+    ])
   })
 })
 

@@ -5,7 +5,7 @@
  * old configuration file cannot make a second primary.
  *
  * A promotion takes a term above every term that the site has heard of. A primary that hears of
- * another one with a higher term was replaced while it was away, and steps down by itself. Two that
+ * another one with a higher term was replaced, and steps down by itself. Two that
  * were promoted out of sight of each other may have the same term: then the one whose site id sorts
  * later steps down. Sites that were never promoted have term 0, and may both be primaries.
  */
@@ -103,7 +103,7 @@ export class RoleKeeper implements Roles {
 
   heard({ siteId, url, standing }: HeardStanding): void {
     this.#highestTerm = Math.max(this.#highestTerm, standing.term)
-    if (standing.role === 'primary' && standing.term >= (this.#primary?.term ?? 0)) {
+    if (standing.role === 'primary' && this.#isToName(siteId, standing)) {
       this.#primary = { siteId, url, term: standing.term }
     } else if (standing.role === 'replica' && this.#primary?.siteId === siteId) {
       this.#primary = undefined
@@ -113,6 +113,13 @@ export class RoleKeeper implements Roles {
       this.#firstWord?.end()
     }
     this.#firstWord?.heard(url)
+  }
+
+  /** Of several primaries, as there are without roles, always the same: clients are not to wander. */
+  #isToName(siteId: string, { term }: Standing): boolean {
+    const named = this.#primary
+    if (named === undefined || named.siteId === siteId) return true
+    return term === named.term ? siteId < named.siteId : term > named.term
   }
 
   #isReplacedBy(siteId: string, standing: Standing): boolean {
@@ -185,7 +192,7 @@ export class RoleKeeper implements Roles {
     const { term } = standing
     logger.warn(
       { primary: siteId, url, term },
-      'Another site was promoted while this one was away: this site is a replica from now on',
+      'Another site was promoted: this site is a replica from now on',
     )
     // At once for clients, whatever the disk says; after a restart it is heard again.
     this.#record = { role: 'replica', term, since: clock.now() }
