@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { remoteAt, TestSite, testConfig } from './test-site.ts'
+import { TestSite, testConfig } from './test-site.ts'
 
 let site: TestSite
 
@@ -10,12 +10,6 @@ beforeEach(async () => {
 })
 
 afterEach(() => site.remove())
-
-const _remoteAway = {
-  enabled: true,
-  // A port that nobody listens at: discard, on this machine.
-  remotes: [remoteAt('http://127.0.0.1:9', 'the-remote-token-the-remote-token')],
-}
 
 describe('shutting down', () => {
   it('finishes the upload that is under way, and keeps it', async () => {
