@@ -4,6 +4,11 @@ import { ComioError, type ComioErrorOptions, messageOf } from '../base/errors.ts
 export class IndexOpenError extends ComioError {
   readonly code: string = 'INDEX_OPEN_FAILED'
 
+  /** Whether it failed for want of room. */
+  get isForRoom(): boolean {
+    return saysNoRoom(this.message)
+  }
+
   constructor(path: string, cause: unknown) {
     super(`the index at ${path} cannot be opened: ${messageOf(cause)}`, {
       hint: 'Check the permissions of that folder and the space on its disk.',
@@ -31,16 +36,18 @@ export class IndexInUseError extends ComioError {
   }
 }
 
+/** LevelDB passes on the system's words, and no code. */
+function saysNoRoom(message: string): boolean {
+  return /no space left|disk quota exceeded|file too large|ENOSPC|EDQUOT|EFBIG/i.test(message)
+}
+
 /** A batch failed: nothing is known about what reached the disk. */
 export class IndexWriteError extends ComioError {
   readonly code = 'INDEX_WRITE_FAILED'
 
   /** Whether it failed for want of room, which may come back. */
   get isForRoom(): boolean {
-    // LevelDB passes on the system's words, and no code.
-    return /no space left|disk quota exceeded|file too large|ENOSPC|EDQUOT|EFBIG/i.test(
-      this.message,
-    )
+    return saysNoRoom(this.message)
   }
 
   constructor(message: string, options: ComioErrorOptions = {}) {

@@ -34,6 +34,13 @@ export interface ReserveParts {
   readonly logger: Logger
 }
 
+/** Gives away what an earlier process has kept. @returns whether there was any */
+export async function dropReserve(folder: string): Promise<boolean> {
+  if ((await sizeOf(join(folder, reserveFile))) === 0) return false
+  await rm(join(folder, reserveFile), { force: true })
+  return true
+}
+
 export class IndexReserve {
   readonly #folder: string
   readonly #clock: Clock

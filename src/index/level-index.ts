@@ -17,7 +17,7 @@ import { makeFolders } from '../base/make-folders.ts'
 import type { Random } from '../base/random.ts'
 import { IndexClosedError, IndexOpenError, IndexWriteError } from './errors.ts'
 import { type LinkFile, linkIndexFiles, logBytesOf } from './index-copy.ts'
-import { IndexReserve, openingBytes, probeFile } from './index-reserve.ts'
+import { dropReserve, IndexReserve, openingBytes, probeFile } from './index-reserve.ts'
 import { LevelHandle } from './level-handle.ts'
 import type { IndexCursor, IndexOperation, IndexRange, OrderedIndex } from './ordered-index.ts'
 
@@ -109,7 +109,14 @@ export class LevelIndex implements OrderedIndex {
     } catch (thrown) {
       throw new IndexOpenError(path, thrown)
     }
-    const main = await openMain(options)
+    const main = await openMain(options).catch(async (thrown: unknown) => {
+      // Opening writes what is in its log anew: that is what the reserve of an earlier process is for.
+      const isKept =
+        options.lasting !== undefined && thrown instanceof IndexOpenError && thrown.isForRoom
+      if (!isKept || !(await dropReserve(path))) throw thrown
+      logger.warn({ path, error: thrown }, 'The reserve of the index is used, so that it opens')
+      return await openMain(options)
+    })
     try {
       await syncFolder(dirname(path))
       const lasting = await openLasting(options)

@@ -97,6 +97,17 @@ it('goes on out of its reserve, is read while it cannot be written, and goes on 
   expectThere(0, at + 2)
 })
 
+it('opens out of its reserve on a disk that became full meanwhile', async () => {
+  if (reason !== undefined) return
+  for (let at = 0; at < 24; at++) await index.write(batchOf(at))
+  await index.close()
+  await takeTheRest(folder)
+  index = await LevelIndex.open({ path: join(folder, 'index'), lasting: { clock, random } })
+  expect(index.isShort).toBe(true)
+  expectThere(0, 24)
+  await index.write(batchOf(24))
+})
+
 it('is opened anew once every thread that shares it has left, and they find what is written then', async () => {
   if (reason !== undefined) return
   await index.close()
