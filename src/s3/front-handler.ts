@@ -44,19 +44,21 @@ export function createFrontHandler(options: FrontHandlerOptions): S3Handler {
     if (operation === undefined) return passOn(request, response)
     const exchange = new Exchange({ request, response, requestId: nextRequestId(), clock })
     exchange.operation = operation
-    if (operation.name === 'PutObject') {
-      void putObject(service, exchange, operation).then(
-        () => finish(options, exchange),
-        (thrown) => fail(options, exchange, thrown),
-      )
-      return
-    }
+    let answering: boolean | Promise<void>
     try {
-      if (!read(options, exchange, operation)) return passOn(request, response)
+      answering =
+        operation.name === 'PutObject'
+          ? putObject(service, exchange, operation)
+          : read(options, service, { exchange, operation })
     } catch (thrown) {
       return fail(options, exchange, thrown)
     }
-    finish(options, exchange)
+    if (answering === false) return passOn(request, response)
+    if (answering === true) return finish(options, exchange)
+    void answering.then(
+      () => finish(options, exchange),
+      (thrown) => fail(options, exchange, thrown),
+    )
   }
 }
 
@@ -99,14 +101,15 @@ function hasSmallBody({ headers }: IncomingMessage): boolean {
 
 /** False when the store has to be asked. */
 function read(
-  { find, budget }: FrontHandlerOptions,
-  exchange: Exchange,
-  operation: ReadOperation,
-): boolean {
+  { find }: FrontHandlerOptions,
+  service: PutService,
+  asked: { readonly exchange: Exchange; readonly operation: ReadOperation },
+): boolean | Promise<void> {
+  const { exchange, operation } = asked
   const object = find(operation)
   if (object === undefined) return false
   if (operation.name === 'GetObject') {
-    return getObjectNow({ budget }, exchange, { operation, object })
+    return getObjectNow(service, exchange, { operation, object })
   }
   answerHead(exchange, operation, object)
   return true

@@ -19,6 +19,9 @@ export const copyOutBytesMax = 16 * 1024
 /** An object up to this size is read in one call; `wholeBytesMax` overrides it. */
 export const wholeBytesDefault = 256 * 1024
 
+/** A thread beside the store's reads larger objects not at all, since it reads all of one in one go. */
+export const nowBytesMax = 2 ** 20
+
 /**
  * What a streamed body counts for in the budget while its bytes move: the piece in the store plus that in
  * the socket. A download may count for more while there is much room.

@@ -1,5 +1,5 @@
 /** A site with two threads that take connections: it answers as one with a single thread does. */
-import { mkdir, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -104,6 +104,53 @@ describe('a thread', () => {
     expect(list).toContain('<KeyCount>2</KeyCount>')
     const health = JSON.parse((await thread.send('GET', '/admin/health')).body.toString())
     expect(health).toMatchObject({ status: 'ok' })
+  })
+
+  test('answers reads of whole objects up to 1 MiB itself, and passes on parts of them', async () => {
+    await start()
+    const engineId = whoAnswered(await engine.send('GET', '/docs?list-type=2'))
+    for (const size of [70_000, 300_000, 2 ** 20]) {
+      const path = `/docs/${size}`
+      const body = Buffer.alloc(size, `comio ${size}`)
+      const { headers } = await engine.send('PUT', path, { body })
+      // Until the thread knows where its segments lie.
+      await thread.send('GET', path)
+      const got = await until('the thread answers itself', async () => {
+        const answer = await thread.send('GET', path)
+        return whoAnswered(answer) === engineId ? new NotYet('') : answer
+      })
+      expect([got.status, got.headers.etag, got.body.equals(body)]).toEqual([
+        ...[200, headers.etag, true],
+      ])
+      const part = await thread.send('GET', path, { headers: { range: 'bytes=5-9' } })
+      expect([part.status, part.body]).toEqual([206, body.subarray(5, 10)])
+      expect(whoAnswered(part)).toBe(engineId)
+    }
+    const body = Buffer.alloc(2 ** 20 + 1, 'larger')
+    await engine.send('PUT', '/docs/larger', { body })
+    for (let look = 0; look < 3; look++) {
+      const got = await thread.send('GET', '/docs/larger')
+      expect([got.body.equals(body), whoAnswered(got)]).toEqual([true, engineId])
+    }
+  })
+
+  test('leaves damaged bytes to the engine, which says what is wrong', async () => {
+    await start()
+    const path = '/docs/large'
+    await engine.send('PUT', path, { body: Buffer.alloc(200_000, 'healthy') })
+    expect((await thread.send('GET', path)).status).toBe(200)
+    const folder = join(site.storage, 'segments')
+    for (const name of await readdir(folder)) {
+      const bytes = await readFile(join(folder, name))
+      const at = bytes.indexOf('healthyhealthy')
+      if (at >= 0) await writeFile(join(folder, name), bytes.fill('!', at, at + 3))
+    }
+    const told = withoutIds(await engine.send('GET', path))
+    expect(told.status).toBe(500)
+    for (let look = 0; look < 3; look++) {
+      const answer = withoutIds(await thread.send('GET', path))
+      expect(answer).toEqual(told)
+    }
   })
 
   test('is counted in the metrics of the site, and so is what it answered', async () => {

@@ -66,6 +66,10 @@ describe('Quick reads', () => {
     const slow: DeviceSegment = Object.assign(new TimedSegment(clock), { readNow: undefined })
     expect(reads.tryRead(slow, 0, 4)).toBeUndefined()
     expect(segment.reads).toBe(0)
+    // Where there is no other thread, they are read here, up to a bound.
+    const all = new QuickReads({}, clock, content.length)
+    expect(all.tryRead(segment, 0, content.length)).toHaveLength(content.length)
+    expect(all.tryRead(segment, 0, content.length + 1)).toBeUndefined()
   })
 
   it('take a twentieth of the time at most when everything comes from a disk, and all again once it does not', () => {

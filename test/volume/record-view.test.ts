@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { DirectoryDevice } from '../../src/device/directory-device.ts'
 import { RecordView } from '../../src/volume/read/record-view.ts'
 import type { Location, SegmentUse, Volume } from '../../src/volume/volume.ts'
-import { contentOf, fillSegment, group, startVolume, stillClock } from './scenario.ts'
+import { chunk, contentOf, fillSegment, group, startVolume, stillClock } from './scenario.ts'
 
 let folder: string
 let device: DirectoryDevice
@@ -60,6 +60,17 @@ it('reads what it was told the place of, and asks for that once', async () => {
   answer()
   expect(view.readRecordNow(first, { seq: 1 })?.body).toEqual(contentOf(1, 100))
   expect(view.readRecordNow(second, { seq: 2 })?.body).toEqual(contentOf(2, 100))
+})
+
+it('reads a chunk, up to the largest one, and nothing of it once it is damaged', async () => {
+  const { chunkBytes } = volume.limits
+  const place = await volume.appendBulk(chunk(1, chunkBytes))
+  view.readRecordNow(place)
+  answer()
+  expect(view.readRecordNow(place)?.body).toEqual(contentOf(1, chunkBytes))
+  expect(view.readRecordNow({ ...place, bodyLength: chunkBytes - 1 })).toBeUndefined()
+  await spoil({ ...place, offset: place.offset + chunkBytes })
+  expect(view.readRecordNow(place)).toBeUndefined()
 })
 
 it('gives nothing for another record than the one that is asked for', async () => {

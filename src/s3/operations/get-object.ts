@@ -1,3 +1,4 @@
+import { giveBack } from '../../base/give-back.ts'
 import type { ObjectElsewhere } from '../../store/model/elsewhere.ts'
 import type { ByteRange, ObjectInfo, OpenObject } from '../../store/model/object-store.ts'
 import { chooseRange, formatContentRange } from '../byte-range.ts'
@@ -5,6 +6,7 @@ import { evaluateReadConditions, rangeStillApplies } from '../conditions.ts'
 import { Download } from '../download.ts'
 import { type HeaderList, S3Error } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
+import { nowBytesMax } from '../limits.ts'
 import { notModifiedHeaders, objectHeaders } from '../object-headers.ts'
 import type { OperationOf } from '../operation.ts'
 import { writePieces } from '../response-body.ts'
@@ -71,30 +73,75 @@ function send(
 }
 
 /** What can be answered with in the turn in which it is asked for. */
-export type ObjectAtHand = Pick<OpenObject, 'info' | 'readNow'>
+export interface ObjectAtHand extends Pick<OpenObject, 'info' | 'readNow'> {
+  /** The whole body, in pieces that nobody else has; undefined where that does not do. */
+  readPiecesNow(): readonly Buffer[] | undefined
+}
+
+type NowService = Pick<S3Service, 'budget' | 'watch'>
 
 /**
  * Answers a GET with what is at hand; false when that does not do, and nothing was said yet.
+ * @returns a promise where the client has to take what the socket does not take at once
  * @throws S3Error InvalidRange, PreconditionFailed
  */
 export function getObjectNow(
-  service: Pick<S3Service, 'budget'>,
+  service: NowService,
   exchange: Exchange,
   asked: { readonly operation: OperationOf<'GetObject'>; readonly object: ObjectAtHand },
-): boolean {
+): boolean | Promise<void> {
   const { operation, object } = asked
   const plan = planRead(exchange, operation, object)
   if (plan === undefined) return true
-  if (plan.range.start !== plan.range.end) return sendNow(service, exchange, { object, plan })
-  exchange.respond(200, plan.headers)
-  return true
+  if (plan.range.start === plan.range.end) {
+    exchange.respond(200, plan.headers)
+    return true
+  }
+  if (object.info.meta.size <= exchange.response.writableHighWaterMark) {
+    return sendNow(service, exchange, { object, plan })
+  }
+  return sendPiecesNow(service, exchange, { object, plan }) ?? false
+}
+
+/** Undefined when that does not do: of larger objects, or of a part, too much would be read in one go. */
+function sendPiecesNow(
+  service: NowService,
+  exchange: Exchange,
+  { object, plan }: { readonly object: ObjectAtHand; readonly plan: ReadPlan },
+): Promise<void> | undefined {
+  const { budget } = service
+  const { size } = object.info.meta
+  // Slow clients hold what they have not taken: half of the budget is left to others.
+  if (size > nowBytesMax || plan.status !== 200) return undefined
+  if (budget.heldBytes + size > budget.capacityBytes / 2 || !budget.tryAcquire(size)) {
+    return undefined
+  }
+  const pieces = object.readPiecesNow()
+  if (pieces === undefined) {
+    budget.release(size)
+    return undefined
+  }
+  plan.headers.push('Content-Length', String(size))
+  exchange.begin(plan.status, plan.headers)
+  return writePieces(exchange, passing(pieces), service.watch).finally(() => budget.release(size))
+}
+
+/** Each is freed once it was taken. */
+function* passing(pieces: readonly Buffer[]): Generator<Buffer> {
+  for (const piece of pieces) {
+    yield piece
+    giveBack(piece)
+  }
 }
 
 /** Whether it could be sent without waiting for memory or for the disk. */
 function sendNow(
   service: Pick<S3Service, 'budget'>,
   exchange: Exchange,
-  { object, plan }: { readonly object: ObjectAtHand; readonly plan: ReadPlan },
+  {
+    object,
+    plan,
+  }: { readonly object: Pick<OpenObject, 'info' | 'readNow'>; readonly plan: ReadPlan },
 ): boolean {
   const { size } = object.info.meta
   if (size > exchange.response.writableHighWaterMark) return false

@@ -1,26 +1,37 @@
 /**
- * The small objects of a store as another thread of the process sees them: in the same index, above the same
+ * The objects of a store that can be read in one go, as another thread of the process sees them: in the same index, above the same
  * floors, with every byte verified. What it finds is what the store would have answered in that moment.
  *
- * It finds what is at hand and nothing else: what is absent, large, damaged or on its way elsewhere is the
- * store's to answer. It must never know HTTP, nor how it hears of floors.
+ * It finds what is at hand and nothing else: what is absent, damaged or on its way elsewhere is the store's to
+ * answer. Nothing is pinned, so that what is read is read at once or not at all. It must never know HTTP, nor how it hears of floors.
  */
 
-import type { RecordReader } from '../bodies/stored-object.ts'
+import { rethrowAssertion } from '../../base/assert.ts'
+import type { Location, ReadRecord } from '../../volume/volume.ts'
 import { encodeLabel } from '../model/mutation.ts'
 import type { ObjectInfo, ObjectName } from '../model/object-store.ts'
 import type { OpenObject } from '../model/open-object.ts'
 import { objectSlot } from '../model/slot.ts'
 import type { Version } from '../model/version.ts'
 import { decodeBucketEntry } from '../tables/bucket-entry.ts'
-import { bucketKey, objectKey } from '../tables/keys.ts'
+import { blobKey, bucketKey, objectKey } from '../tables/keys.ts'
 import { decodeLiveEntry, type LiveEntry } from '../tables/slot-entry.ts'
+import { decodeExtents } from '../tables/small-entries.ts'
 
-export type ViewedObject = Pick<OpenObject, 'info' | 'readNow'>
+export interface ViewedObject extends Pick<OpenObject, 'info' | 'readNow'> {
+  /** The whole body, in pieces that nobody else has; undefined where that does not do. */
+  readPiecesNow(): readonly Buffer[] | undefined
+}
 
 export interface ObjectViewOptions {
   readonly index: { get(key: Uint8Array): Buffer | undefined }
-  readonly reader: Pick<RecordReader, 'readRecordNow'>
+  readonly reader: {
+    /** `expect` is undefined for a chunk. */
+    readRecordNow(
+      location: Location,
+      expect: { readonly seq: number } | undefined,
+    ): ReadRecord | undefined
+  }
   /** Another number whenever a purge has raised a floor, before it is answered. */
   readonly floorsEpoch: () => number
 }
@@ -48,7 +59,36 @@ export class ObjectView {
     if (floor !== undefined && entry.version <= floor) return undefined
     const { seq, version, meta } = entry
     const info = { bucket: name.bucket, key: name.key, seq, version, meta }
-    return { info, readNow: () => this.#read(info, entry) }
+    return {
+      info,
+      readNow: () => this.#read(info, entry),
+      readPiecesNow: () => this.#readPieces(info, entry),
+    }
+  }
+
+  #readPieces(info: ObjectInfo, entry: LiveEntry): readonly Buffer[] | undefined {
+    if (entry.body.kind === 'inline') {
+      const body = this.#read(info, entry)
+      return body && [body]
+    }
+    const pieces: Buffer[] = []
+    let bytes = 0
+    try {
+      for (const blob of entry.body.blobs) {
+        const extents = this.#options.index.get(blobKey(blob.id))
+        for (const extent of extents === undefined ? [] : decodeExtents(extents)) {
+          const chunk = this.#options.reader.readRecordNow(extent, undefined)
+          if (chunk === undefined) return undefined
+          pieces.push(chunk.body)
+          bytes += chunk.body.length
+        }
+      }
+    } catch (thrown) {
+      rethrowAssertion(thrown)
+      // The store meets it as well, and says so.
+      return undefined
+    }
+    return bytes === info.meta.size ? pieces : undefined
   }
 
   #read(info: ObjectInfo, { location, recordSeq, body }: LiveEntry): Buffer | undefined {

@@ -7,10 +7,11 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Device, DeviceSegment } from '../../device/device.ts'
 
-/** Larger ones are worth a thread. */
-const quickBytesMax = 32 * 1024
-/** A copy out of memory takes a tenth of this; a disk, longer. */
+/** Larger ones are worth a thread, where there is one to read in. */
+const quickBytesMaxDefault = 32 * 1024
+/** For each 32 KiB. A copy out of memory takes a tenth of this; a disk, longer. */
 const slowMs = 0.1
+const slowBytes = 32 * 1024
 /** What slow reads may take of the thread's time. */
 const slowShare = 0.05
 const allowanceMsMax = 20
@@ -20,12 +21,18 @@ const chargeWithoutDisk = 0.2
 export class QuickReads {
   readonly #clock: Clock
   readonly #device: Pick<Device, 'diskReads'>
+  readonly #bytesMax: number
   #allowanceMs = allowanceMsMax
   /** When the allowance was last filled up. */
   #filledAt: number
   #diskReads: number | undefined
 
-  constructor(device: Pick<Device, 'diskReads'>, clock: Clock) {
+  constructor(
+    device: Pick<Device, 'diskReads'>,
+    clock: Clock,
+    bytesMax: number = quickBytesMaxDefault,
+  ) {
+    this.#bytesMax = bytesMax
     this.#device = device
     this.#clock = clock
     this.#filledAt = clock.monotonic()
@@ -41,13 +48,13 @@ export class QuickReads {
     offset: number,
     length: number,
   ): Buffer | undefined {
-    if (length > quickBytesMax || handle.readNow === undefined) return undefined
+    if (length > this.#bytesMax || handle.readNow === undefined) return undefined
     const startedAt = this.#clock.monotonic()
     if (this.#allowanceMs <= 0 && !this.#fillUp(startedAt)) return undefined
     const bytes = Buffer.allocUnsafe(length)
     const count = handle.readNow(bytes, offset)
     const tookMs = this.#clock.monotonic() - startedAt
-    if (tookMs > slowMs) this.#pay(startedAt, tookMs)
+    if (tookMs > slowMs * Math.max(1, length / slowBytes)) this.#pay(startedAt, tookMs)
     if (count === undefined) return undefined
     return count === length ? bytes : bytes.subarray(0, count)
   }

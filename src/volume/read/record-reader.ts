@@ -136,14 +136,15 @@ export function verifiedRecord(
   bytes: Buffer,
   from: {
     readonly location: Location
-    readonly expect: { readonly seq: number }
+    /** Undefined for a chunk, which its place alone tells from all others. */
+    readonly expect: { readonly seq: number } | undefined
     readonly seed: SegmentSeed
   },
 ): ReadRecord {
   const { location, expect, seed } = from
   const { headLength, bodyLength } = location
   const header = headerOf(location, bytes, seed)
-  if (header.seq !== expect.seq) {
+  if (expect !== undefined && header.seq !== expect.seq) {
     throw damaged(location, `it has seq ${header.seq}, ${expect.seq} was asked for`)
   }
   const body = bytes.subarray(headLength)

@@ -1,5 +1,5 @@
 /**
- * Reads small records in a thread that has nothing of the volume: it is told where a segment lies, opens it
+ * Reads records in a thread that has nothing of the volume: it is told where a segment lies, opens it
  * beside the volume, and believes what the checksums prove. Their seed has volume, segment and generation in
  * it, and each record its seq: bytes that somebody else has written there since, or is writing just then,
  * are never taken for the record. So nothing is pinned, and whoever reads here can hold nothing up.
@@ -18,6 +18,9 @@ import { verifiedRecord } from './record-reader.ts'
 
 /** Files kept open: 32 GiB of segments as they are by default. What is read beyond costs more than without a view. */
 const segmentsMax = 512
+
+/** A chunk, and what stands before it. */
+const readBytesMax = 2 ** 20 + 2 ** 17
 
 interface OpenSegment {
   readonly generation: number
@@ -45,7 +48,7 @@ export class RecordView {
   constructor(options: RecordViewOptions) {
     this.#options = options
     this.#volumeId = Buffer.from(options.volumeId, 'hex')
-    this.#quick = new QuickReads({ diskReads: options.diskReads }, options.clock)
+    this.#quick = new QuickReads({ diskReads: options.diskReads }, options.clock, readBytesMax)
   }
 
   /** How many segments are open. */
@@ -53,8 +56,11 @@ export class RecordView {
     return [...this.#segments.values()].filter(({ view }) => view !== undefined).length
   }
 
-  /** Undefined when it is not at hand, or anything else than expected is. */
-  readRecordNow(location: Location, expect: { readonly seq: number }): ReadRecord | undefined {
+  /**
+   * Undefined when it is not at hand, or anything else than expected is.
+   * @param expect undefined for a chunk
+   */
+  readRecordNow(location: Location, expect?: { readonly seq: number }): ReadRecord | undefined {
     const { segment, offset, headLength, bodyLength } = location
     const found = this.#segments.get(segment) ?? this.#want(location)
     if (found.generation !== location.generation) {
