@@ -5,8 +5,11 @@ import type { RemoteStatus } from '../admin/protocol.ts'
 import { unreachable } from '../base/assert.ts'
 import { printable } from './printable.ts'
 
-/** Beyond it the command ends: the site goes on trying, and its status shows what comes of it. */
-const waitMs = 3000
+/**
+ * As long as the site itself waits for a connection. Beyond it the command ends: the site goes on trying,
+ * and its status shows what comes of it.
+ */
+const waitMs = 10_000
 const lookMs = 100
 
 /** Its state as soon as it has one, or `connecting`; undefined when it was removed meanwhile. */
