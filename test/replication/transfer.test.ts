@@ -115,8 +115,8 @@ describe('a limit of bandwidth', () => {
       const [a, b] = await openPair({ options: { transfer }, bandwidthLimit: limit })
       const film = bytesOf(1, 40 * mib)
       await a.store.put('films', 'film', film)
-      await a.connectTo({ url: b.url })
       const start = performance.now()
+      await a.connectTo({ url: b.url })
       await eventually(async () => (await a.status()).wireBytes > mib / 2, 'the film is moving')
       await a.store.put('films', 'note', 'a small one')
       await eventually(
