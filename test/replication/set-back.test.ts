@@ -160,6 +160,8 @@ describe('a site that was set back to an older copy of its own folder', () => {
     await a.restore(copy)
     await eventually(async () => (await a.store.keys('files')).length === 6, 'all are back')
     expect(warnings(b)).toEqual([expect.stringContaining(headWords)])
+    // B may have sent them before A has asked B anything.
+    await eventually(() => warnings(a).length > 0, 'A has noticed')
     expect(warnings(a)).toEqual([expect.stringContaining(ownWords)])
   })
 })
