@@ -14,7 +14,8 @@ import type { Clock } from '../base/clock.ts'
 import { systemCodeOf } from '../base/errors.ts'
 import { VolumeInUseError } from './errors.ts'
 
-const answerTimeoutMs = 1000
+/** On a machine with other things to do a process may take seconds to answer. */
+const answerTimeoutMs = 10_000
 const attemptsMax = 5
 
 export interface VolumeLock {

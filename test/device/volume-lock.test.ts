@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import * as fs from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -10,6 +10,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import { VolumeInUseError } from '../../src/device/errors.ts'
 import { acquireVolumeLock, type VolumeLockOptions } from '../../src/device/volume-lock.ts'
+import { ManualClock } from '../s3/manual-clock.ts'
 
 const kinds = process.platform === 'linux' ? (['named', 'file'] as const) : (['file'] as const)
 
@@ -56,12 +57,33 @@ describe.each(kinds)('The lock on a volume id (%s)', (kind) => {
   })
 })
 
-describe('The lock on a volume id: a holder that does not answer', () => {
-  it('still holds', async () => {
-    const folder = await fs.mkdtemp(join(tmpdir(), 'comio-lock-'))
-    const silent = createServer(() => undefined)
-    silent.listen(join(folder, 'comio-volume-aa.sock'))
-    await once(silent, 'listening')
+describe('The lock on a volume id: a holder', () => {
+  let folder: string
+  beforeEach(async () => {
+    folder = await fs.mkdtemp(join(tmpdir(), 'comio-lock-'))
+  })
+  afterEach(() => fs.rm(folder, { recursive: true }))
+
+  async function hold(answer: (socket: Socket) => void): Promise<Server> {
+    const holder = createServer(answer)
+    holder.listen(join(folder, 'comio-volume-aa.sock'))
+    await once(holder, 'listening')
+    return holder
+  }
+
+  it('that takes seconds to answer is named', async () => {
+    const clock = new ManualClock()
+    const slow = await hold((socket) => {
+      clock.advance(5000)
+      socket.end('4711\n')
+    })
+    const options = { volumeId: 'aa', clock, socketFolder: folder }
+    await expect(acquireVolumeLock(options)).rejects.toThrow(/process 4711/)
+    slow.close()
+  })
+
+  it('that does not answer still holds', async () => {
+    const silent = await hold(() => undefined)
     // Time passes at once: the wait for the answer is over as soon as it begins.
     const clock = {
       ...systemClock,
@@ -73,7 +95,6 @@ describe('The lock on a volume id: a holder that does not answer', () => {
     const options = { volumeId: 'aa', clock, socketFolder: folder }
     await expect(acquireVolumeLock(options)).rejects.toThrow(/another process/)
     silent.close()
-    await fs.rm(folder, { recursive: true })
   })
 })
 

@@ -58,7 +58,7 @@ interface TransportParts {
 /** How long a remote that is being removed is given to hear of it. */
 const farewellMs = 5000
 /** How long one that is being added is given to say who it is. */
-const recogniseMs = 2000
+const recogniseMs = 5000
 
 export class Remotes implements RemotesControl {
   readonly #options: RemotesOptions
